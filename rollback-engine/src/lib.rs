@@ -1,0 +1,1 @@
+//! Drives rollbacks: durable steps, leases, resume after a crash, observation, paced notifications.

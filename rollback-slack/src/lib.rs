@@ -1,0 +1,1 @@
+//! Slack for the rollback engine: Block Kit views, Web API client, signed interactivity, user-group directory.

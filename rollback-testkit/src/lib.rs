@@ -1,0 +1,1 @@
+//! Conformance suites for every port, property strategies and fault-injecting fakes.
