@@ -1,0 +1,521 @@
+//! Authorization: who may ask for, approve, stop and settle a rollback. One function decides for
+//! every surface, and whatever it cannot evaluate is a denial.
+
+use crate::fact::{Fact, Missing};
+use crate::id::{EnvironmentName, GroupId, IdError, Label, ServiceName, UserId, WorkspaceId};
+use crate::model::{Actor, ServiceKey};
+use crate::time::Timestamp;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Somebody a rule names: a user or everybody in a user group. Always by identity, never by handle.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new kind of principal must be decided everywhere")]
+pub enum Principal {
+    /// One user.
+    User(UserId),
+    /// Every member of a group.
+    Group(GroupId),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user {id}"),
+            Self::Group(id) => write!(f, "group {id}"),
+        }
+    }
+}
+
+/// Which names a rule covers: one name, or a name with a single `*` in it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(Shape);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Shape {
+    Exact(String),
+    Around { prefix: String, suffix: String },
+}
+
+/// Why a pattern was not accepted.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// More than one `*`.
+    #[error("the pattern `{0}` has more than one `*`; use at most one")]
+    Stars(String),
+    /// What is not `*` is not a name.
+    #[error("the pattern is not a name with at most one `*`")]
+    Name(#[source] IdError),
+}
+
+impl Pattern {
+    /// Parses a pattern: `checkout`, `pay-*`, `*-eu`, `*`.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] when it has several `*`, or something that no name has.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let letters = text.replacen('*', "x", 1);
+        if letters.contains('*') {
+            return Err(PatternError::Stars(text.chars().take(80).collect()));
+        }
+        ServiceName::parse(letters).map_err(PatternError::Name)?;
+        Ok(Self(match text.split_once('*') {
+            None => Shape::Exact(text.into()),
+            Some((prefix, suffix)) => {
+                Shape::Around { prefix: prefix.into(), suffix: suffix.into() }
+            }
+        }))
+    }
+
+    /// Covers exactly this service.
+    #[must_use]
+    pub fn service(name: &ServiceName) -> Self {
+        Self(Shape::Exact(name.as_str().into()))
+    }
+
+    /// Covers exactly this environment.
+    #[must_use]
+    pub fn environment(name: &EnvironmentName) -> Self {
+        Self(Shape::Exact(name.as_str().into()))
+    }
+
+    /// Covers every name.
+    #[must_use]
+    pub const fn any() -> Self {
+        Self(Shape::Around { prefix: String::new(), suffix: String::new() })
+    }
+
+    /// Whether it covers `name`.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        match &self.0 {
+            Shape::Exact(exact) => exact == name,
+            Shape::Around { prefix, suffix } => name
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.ends_with(suffix.as_str())),
+        }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = PatternError;
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        match pattern.0 {
+            Shape::Exact(name) => name,
+            Shape::Around { prefix, suffix } => alloc::format!("{prefix}*{suffix}"),
+        }
+    }
+}
+
+/// A named rule: these principals, for the services and environments it covers.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Its name, as decisions and the audit record cite it: `checkout owners`.
+    pub name: Label,
+    /// The services it covers.
+    pub services: Pattern,
+    /// The environments it covers.
+    pub environments: Pattern,
+    /// Whom it names.
+    pub principals: Vec<Principal>,
+}
+
+impl Rule {
+    /// A rule for one service in every environment.
+    #[must_use]
+    pub fn for_service(
+        name: impl Into<Label>,
+        service: &ServiceName,
+        principals: Vec<Principal>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            services: Pattern::service(service),
+            environments: Pattern::any(),
+            principals,
+        }
+    }
+
+    /// A rule for whatever two patterns cover.
+    #[must_use]
+    pub fn new(
+        name: impl Into<Label>,
+        services: Pattern,
+        environments: Pattern,
+        principals: Vec<Principal>,
+    ) -> Self {
+        Self { name: name.into(), services, environments, principals }
+    }
+
+    fn covers(&self, key: &ServiceKey) -> bool {
+        self.services.covers(key.service.as_str())
+            && self.environments.covers(key.environment.as_str())
+    }
+}
+
+/// The organization's rules, for all services. An empty policy denies everybody.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct AccessPolicy {
+    /// The workspaces whose full members may act at all.
+    pub workspaces: BTreeSet<WorkspaceId>,
+    /// Who owns what. Owners may ask for a rollback and approve somebody else's.
+    pub owners: Vec<Rule>,
+    /// Who may approve, where owners should not; empty for a service means its owners do.
+    pub approvers: Vec<Rule>,
+    /// Who may do nothing, whatever else names them.
+    pub denied: Vec<Rule>,
+    /// Who may act for any service in an emergency; each use pages.
+    pub break_glass: Vec<Principal>,
+}
+
+impl AccessPolicy {
+    /// The rules that concern one service, to be pinned in a rollback of it.
+    #[must_use]
+    pub fn for_service(&self, key: &ServiceKey) -> Access {
+        let concerning = |rules: &[Rule]| -> Vec<NamedPrincipals> {
+            rules
+                .iter()
+                .filter(|rule| rule.covers(key))
+                .map(|rule| NamedPrincipals {
+                    rule: rule.name.clone(),
+                    principals: rule.principals.clone(),
+                })
+                .collect()
+        };
+        Access {
+            workspaces: self.workspaces.clone(),
+            owners: concerning(&self.owners),
+            approvers: concerning(&self.approvers),
+            denied: concerning(&self.denied),
+            break_glass: self.break_glass.clone(),
+        }
+    }
+}
+
+/// A rule's name and whom it names.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NamedPrincipals {
+    /// The rule.
+    pub rule: Label,
+    /// Whom it names.
+    pub principals: Vec<Principal>,
+}
+
+/// The rules that concern one service in one environment.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Access {
+    workspaces: BTreeSet<WorkspaceId>,
+    owners: Vec<NamedPrincipals>,
+    approvers: Vec<NamedPrincipals>,
+    denied: Vec<NamedPrincipals>,
+    break_glass: Vec<Principal>,
+}
+
+/// What somebody wants to do to a rollback.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new duty must be decided in `Access::decide`")]
+pub enum Duty {
+    /// Ask for it and confirm it.
+    Request,
+    /// Approve or reject somebody else's.
+    Approve,
+    /// Stop it.
+    Withdraw,
+    /// Say what became of one whose outcome is unknown.
+    Settle,
+}
+
+/// What the directory says about an account.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new kind of account must be decided")]
+pub enum Account {
+    /// A person who is a full member.
+    Member,
+    /// A guest, single- or multi-channel.
+    Guest,
+    /// Somebody of another organization, in a shared channel.
+    Stranger,
+    /// A bot, an app or a workflow.
+    Bot,
+    /// An account that has been switched off.
+    Deactivated,
+}
+
+/// A person's entry in the directory.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Profile {
+    /// What kind of account it is.
+    pub account: Account,
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// One identity for all accounts of one human, where the directory has it.
+    #[serde(default)]
+    pub person: Option<Label>,
+}
+
+impl Profile {
+    /// An entry.
+    #[must_use]
+    pub const fn new(account: Account, workspace: WorkspaceId) -> Self {
+        Self { account, workspace, person: None }
+    }
+}
+
+/// What the directory knows about somebody at one moment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Standing {
+    /// Their entry.
+    pub profile: Fact<Profile>,
+    /// Whether they are in each group that was asked about.
+    #[serde(default)]
+    pub groups: BTreeMap<GroupId, Fact<bool>>,
+}
+
+impl Standing {
+    /// Collects what the directory said.
+    #[must_use]
+    pub const fn new(profile: Fact<Profile>, groups: BTreeMap<GroupId, Fact<bool>>) -> Self {
+        Self { profile, groups }
+    }
+
+    /// Nothing is known, and why.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { profile: Fact::unknown(why), groups: BTreeMap::new() }
+    }
+
+    /// The one identity of the human behind the account, if the directory has it.
+    #[must_use]
+    pub fn person(&self) -> Option<&Label> {
+        self.profile.value().and_then(|profile| profile.person.as_ref())
+    }
+}
+
+/// Why somebody may.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new way in must be announced by somebody")]
+pub enum Route {
+    /// They own the service, or were named to approve for it.
+    Ownership,
+    /// They are in the emergency group; this pages.
+    BreakGlass,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Denial {
+    /// Their workspace is not one of ours, or was not named.
+    ForeignWorkspace,
+    /// Their kind of account may never act.
+    Account(Account),
+    /// A rule denies them.
+    DeniedByRule,
+    /// No rule names them.
+    NotNamed,
+    /// The service has no owner at all.
+    NobodyMay,
+    /// It could not be found out.
+    Unknown(Missing),
+}
+
+/// What was decided about somebody, and by which rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Decision<'a> {
+    /// The verdict.
+    pub verdict: Result<Route, Denial>,
+    /// The rule that made it.
+    pub rule: &'a str,
+}
+
+/// How old what the directory says may be at this decision.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Moment {
+    /// Now.
+    pub now: Timestamp,
+    /// The bound on the age of a fact.
+    pub age_max: Duration,
+}
+
+impl Moment {
+    /// Decides at `now` on facts at most `age_max` old.
+    #[must_use]
+    pub const fn new(now: Timestamp, age_max: Duration) -> Self {
+        Self { now, age_max }
+    }
+}
+
+/// The rule cited when nothing that a host configured decided.
+pub const RULE_DEFAULT: &str = "default: deny";
+/// The rule cited when the account itself decided.
+pub const RULE_ACCOUNT: &str = "only active full members of our own workspaces";
+/// The rule cited when the emergency group decided.
+pub const RULE_BREAK_GLASS: &str = "break-glass";
+
+impl Access {
+    /// Decides whether `actor` may do `duty`.
+    ///
+    /// In order: the workspace, the account, explicit denials, ownership (for [`Duty::Approve`] the
+    /// approvers, if any are named), break-glass. A group whose membership is unknown never lets
+    /// anybody in, and where it could deny somebody it does.
+    #[must_use]
+    pub fn decide(
+        &self,
+        duty: Duty,
+        actor: &Actor,
+        standing: &Standing,
+        moment: Moment,
+    ) -> Decision<'_> {
+        if let Err(denial) = self.admit(actor, standing, moment) {
+            return Decision { verdict: Err(denial), rule: RULE_ACCOUNT };
+        }
+        match find(&self.denied, actor, standing, moment) {
+            Found::Named(rule) => return Decision { verdict: Err(Denial::DeniedByRule), rule },
+            Found::Unknown(rule, missing) => {
+                return Decision { verdict: Err(Denial::Unknown(missing)), rule };
+            }
+            Found::Nobody => {}
+        }
+        let mut unknown = None;
+        match find(self.entitled(duty), actor, standing, moment) {
+            Found::Named(rule) => return Decision { verdict: Ok(Route::Ownership), rule },
+            Found::Unknown(rule, missing) => unknown = Some((rule, missing)),
+            Found::Nobody => {}
+        }
+        match names(&self.break_glass, actor, standing, moment) {
+            Ok(true) => {
+                return Decision { verdict: Ok(Route::BreakGlass), rule: RULE_BREAK_GLASS };
+            }
+            Ok(false) => {}
+            Err(missing) => unknown = unknown.or(Some((RULE_BREAK_GLASS, missing))),
+        }
+        match unknown {
+            Some((rule, missing)) => Decision { verdict: Err(Denial::Unknown(missing)), rule },
+            None if self.who_may(duty).next().is_none() => {
+                Decision { verdict: Err(Denial::NobodyMay), rule: RULE_DEFAULT }
+            }
+            None => Decision { verdict: Err(Denial::NotNamed), rule: RULE_DEFAULT },
+        }
+    }
+
+    /// Everybody whom a rule names for `duty`, the emergency group last.
+    pub fn who_may(&self, duty: Duty) -> impl Iterator<Item = &Principal> {
+        self.entitled(duty)
+            .iter()
+            .flat_map(|named| &named.principals)
+            .chain(self.break_glass.iter())
+    }
+
+    /// The groups whose membership a decision may need.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<&GroupId> {
+        let named = [&self.owners, &self.approvers, &self.denied];
+        named
+            .into_iter()
+            .flatten()
+            .flat_map(|named| &named.principals)
+            .chain(&self.break_glass)
+            .filter_map(|principal| match principal {
+                Principal::Group(id) => Some(id),
+                Principal::User(_) => None,
+            })
+            .collect()
+    }
+
+    fn entitled(&self, duty: Duty) -> &[NamedPrincipals] {
+        match duty {
+            Duty::Approve if !self.approvers.is_empty() => &self.approvers,
+            Duty::Approve | Duty::Request | Duty::Withdraw | Duty::Settle => &self.owners,
+        }
+    }
+
+    fn admit(&self, actor: &Actor, standing: &Standing, moment: Moment) -> Result<(), Denial> {
+        let ours = |id: &WorkspaceId| self.workspaces.contains(id);
+        if !actor.workspace.as_ref().is_some_and(ours) {
+            return Err(Denial::ForeignWorkspace);
+        }
+        let profile =
+            standing.profile.within(moment.now, moment.age_max).map_err(Denial::Unknown)?;
+        match profile.account {
+            Account::Member if ours(&profile.workspace) => Ok(()),
+            Account::Member => Err(Denial::ForeignWorkspace),
+            Account::Guest | Account::Stranger | Account::Bot | Account::Deactivated => {
+                Err(Denial::Account(profile.account))
+            }
+        }
+    }
+}
+
+enum Found<'a> {
+    Named(&'a str),
+    Unknown(&'a str, Missing),
+    Nobody,
+}
+
+/// The first rule that certainly names the actor; failing that, the first that might.
+fn find<'a>(
+    rules: &'a [NamedPrincipals],
+    actor: &Actor,
+    standing: &Standing,
+    moment: Moment,
+) -> Found<'a> {
+    let mut unknown = None;
+    for named in rules {
+        match names(&named.principals, actor, standing, moment) {
+            Ok(true) => return Found::Named(named.rule.as_str()),
+            Ok(false) => {}
+            Err(missing) => unknown = unknown.or(Some((named.rule.as_str(), missing))),
+        }
+    }
+    unknown.map_or(Found::Nobody, |(rule, missing)| Found::Unknown(rule, missing))
+}
+
+fn names(
+    principals: &[Principal],
+    actor: &Actor,
+    standing: &Standing,
+    moment: Moment,
+) -> Result<bool, Missing> {
+    let mut missing = None;
+    for principal in principals {
+        let verdict = match principal {
+            Principal::User(id) => Ok(*id == actor.id),
+            Principal::Group(id) => match standing.groups.get(id) {
+                Some(fact) => fact.within(moment.now, moment.age_max).copied(),
+                None => Err(Missing::NotObserved),
+            },
+        };
+        match verdict {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(why) => missing = missing.or(Some(why)),
+        }
+    }
+    missing.map_or(Ok(false), Err)
+}

@@ -1,0 +1,541 @@
+//! The audit record and its hash chain: who did what to which service, why, and how it ended.
+//!
+//! One JSON object a record. Each names the hash of the one before it, and its own hash is the
+//! SHA-256 of its RFC 8785 canonical JSON without `hash`. The schema has no floats and no integers
+//! above 2^53-1, so that canonical JSON is the same bytes to every reader.
+
+use crate::event::Receipt;
+use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
+use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
+use crate::time::Timestamp;
+use crate::view::{Execution, GuardView};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The schema every record names.
+pub const SCHEMA: &str = "rollback-audit/v1";
+
+/// The largest integer that JSON readers agree on.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the contract lists them")]
+pub enum Kind {
+    /// A rollback was asked for, or proposed.
+    Requested,
+    /// Somebody was turned away.
+    Denied,
+    /// It was confirmed, with a reason.
+    Confirmed,
+    /// Somebody approved it.
+    Approved,
+    /// Somebody rejected it.
+    Rejected,
+    /// A guard said no or could not say.
+    Refused,
+    /// The order is about to be sent. Written before it is.
+    Triggered,
+    /// The CD system told a phase.
+    Phase,
+    /// The target is live and healthy.
+    Succeeded,
+    /// It is known not to have worked.
+    Failed,
+    /// It was carried out and not seen to be good.
+    NotVerified,
+    /// Nobody knows what became of the order.
+    OutcomeUnknown,
+    /// Somebody stopped it, or asked to.
+    Cancelled,
+    /// Nobody answered in time.
+    Expired,
+    /// Somebody settled an unknown outcome.
+    Settled,
+}
+
+impl Kind {
+    /// The kind as the contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Denied => "denied",
+            Self::Confirmed => "confirmed",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Refused => "refused",
+            Self::Triggered => "triggered",
+            Self::Phase => "phase",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NotVerified => "not_verified",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// Who acted, as the record keeps it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ActorEntry {
+    /// Their identity.
+    pub id: Label,
+    /// Their name, for people.
+    pub name: Option<Label>,
+    /// The workspace their request came from.
+    pub workspace: Option<WorkspaceId>,
+    /// The channel through which they acted.
+    pub channel: Option<ChannelId>,
+}
+
+impl From<&Actor> for ActorEntry {
+    fn from(actor: &Actor) -> Self {
+        Self {
+            id: Label::new(actor.id.as_str()),
+            name: actor.name.clone(),
+            workspace: actor.workspace.clone(),
+            channel: actor.channel.clone(),
+        }
+    }
+}
+
+impl From<&UserId> for ActorEntry {
+    fn from(id: &UserId) -> Self {
+        Self { id: Label::new(id.as_str()), name: None, workspace: None, channel: None }
+    }
+}
+
+/// A record before it has its place in the chain.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Draft {
+    /// Its identity: the same rollback, step and place always give the same one.
+    pub id: Label,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The rollback.
+    pub operation_id: RollbackId,
+    /// What happened.
+    pub kind: Kind,
+    /// Who made it happen; nobody where time or the CD system did.
+    pub actor: Option<ActorEntry>,
+    /// The service.
+    pub service: Label,
+    /// The environment.
+    pub environment: Label,
+    /// The revision to leave.
+    pub from: RevisionRef,
+    /// The revision to return to.
+    pub to: RevisionRef,
+    /// Why, in the requester's own words.
+    pub reason: Option<Reason>,
+    /// The rule that decided, and what was decided, in words.
+    pub decision: Option<Label>,
+    /// What the guards said, where they were evaluated.
+    pub guards: Vec<GuardView>,
+    /// Who had deployed what is rolled back.
+    pub deployer: Option<Deployer>,
+    /// The configured backend, and what it can do.
+    pub backend: BackendEntry,
+    /// The execution at the CD system.
+    pub execution: Option<Execution>,
+    /// What became of it, in words.
+    pub explanation: Option<String>,
+    /// Whether it was a drill.
+    pub drill: bool,
+}
+
+/// The backend, with the capabilities it declared.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BackendEntry {
+    /// Its configured name.
+    pub name: BackendName,
+    /// Whether it compares the live revision itself: `yes`, `ticket` or `no`.
+    pub compare_and_set: Label,
+    /// Whether older requests can be fenced off: `yes` or `no`.
+    pub fence: Label,
+}
+
+impl BackendEntry {
+    /// Records a backend and what it declared.
+    #[must_use]
+    pub fn new(name: BackendName, capabilities: crate::ports::Capabilities) -> Self {
+        Self {
+            name,
+            compare_and_set: capabilities.compare_and_set.as_str().into(),
+            fence: capabilities.fence.as_str().into(),
+        }
+    }
+}
+
+/// A record in its place in the chain.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: Label,
+    /// The chain it is part of: one for each installation.
+    pub chain: Label,
+    /// Its place, from 1, without gaps.
+    pub sequence: u64,
+    /// The hash of the record before it; [`Hash::GENESIS`] for the first.
+    pub previous_hash: Hash,
+    /// The hash of everything else in it.
+    pub hash: Hash,
+    /// What happened.
+    #[serde(flatten)]
+    pub draft: Draft,
+}
+
+/// A SHA-256 hash, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hash([u8; 32]);
+
+/// The text is not a SHA-256 hash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a hash is 64 lower-case hexadecimal digits")]
+#[non_exhaustive]
+pub struct HashError;
+
+impl Hash {
+    /// What the first record of a chain names as the one before it.
+    pub const GENESIS: Self = Self([0; 32]);
+
+    /// Parses 64 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`HashError`] on anything else.
+    pub fn parse(text: &str) -> Result<Self, HashError> {
+        fn digit(byte: u8) -> Option<u8> {
+            match byte {
+                b'0'..=b'9' => Some(byte.wrapping_sub(b'0')),
+                b'a'..=b'f' => Some(byte.wrapping_sub(b'a').wrapping_add(10)),
+                _ => None,
+            }
+        }
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() || pairs.len() != 32 {
+            return Err(HashError);
+        }
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let (high, low) = (digit(*high).ok_or(HashError)?, digit(*low).ok_or(HashError)?);
+            *byte = high << 4 | low;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Hash {
+    type Error = HashError;
+    fn try_from(text: String) -> Result<Self, HashError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Hash> for String {
+    fn from(hash: Hash) -> Self {
+        hash.to_string()
+    }
+}
+
+/// The end of a chain: what the next record continues.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Head {
+    /// The chain.
+    pub chain: Label,
+    /// How many records it has.
+    pub sequence: u64,
+    /// The hash of the last.
+    pub hash: Hash,
+}
+
+impl Head {
+    /// The start of a chain.
+    #[must_use]
+    pub fn genesis(chain: impl Into<Label>) -> Self {
+        Self { chain: chain.into(), sequence: 0, hash: Hash::GENESIS }
+    }
+
+    /// The end of the chain after `record`.
+    #[must_use]
+    pub fn after(record: &Record) -> Self {
+        Self { chain: record.chain.clone(), sequence: record.sequence, hash: record.hash }
+    }
+
+    /// Gives a draft its place.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unwritable`] when the draft cannot be written as JSON. The chain is unchanged.
+    pub fn append(&self, draft: Draft) -> Result<Record, ChainError> {
+        let mut record = Record {
+            schema: SCHEMA.into(),
+            chain: self.chain.clone(),
+            sequence: self.sequence.saturating_add(1).min(INTEGER_MAX),
+            previous_hash: self.hash,
+            hash: Hash::GENESIS,
+            draft,
+        };
+        record.hash = record.computed_hash()?;
+        Ok(record)
+    }
+}
+
+/// What is wrong with a chain.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// A record cannot be written as JSON.
+    #[error("the audit record cannot be written: {0}")]
+    Unwritable(String),
+    /// A record is not one of this schema, or is not in canonical form.
+    #[error("record {sequence} is not canonical: {problem}")]
+    NotCanonical {
+        /// Where.
+        sequence: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A record is missing, or is there twice.
+    #[error("record {expected} was expected and {found} was found")]
+    Gap {
+        /// Which was expected.
+        expected: u64,
+        /// Which was found.
+        found: u64,
+    },
+    /// A record does not continue the one before it.
+    #[error("record {sequence} does not continue the record before it")]
+    Broken {
+        /// Where.
+        sequence: u64,
+    },
+    /// A record's content is not what its hash says.
+    #[error("record {sequence} was changed after it was written")]
+    Edited {
+        /// Where.
+        sequence: u64,
+    },
+    /// A record belongs to another chain.
+    #[error("record {sequence} belongs to another chain")]
+    Foreign {
+        /// Where.
+        sequence: u64,
+    },
+}
+
+impl ChainError {
+    /// The place in the chain where it was found.
+    #[must_use]
+    pub const fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Unwritable(_) => None,
+            Self::Gap { expected, .. } => Some(*expected),
+            Self::NotCanonical { sequence, .. }
+            | Self::Broken { sequence }
+            | Self::Edited { sequence }
+            | Self::Foreign { sequence } => Some(*sequence),
+        }
+    }
+}
+
+impl Record {
+    /// The record as RFC 8785 canonical JSON: what is stored, exported and hashed.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unwritable`] when it cannot be written as JSON.
+    pub fn canonical(&self) -> Result<String, ChainError> {
+        Ok(canonical(&self.value()?))
+    }
+
+    /// Reads a stored record and insists that it is in canonical form.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::NotCanonical`] when it is not, or is not a record.
+    pub fn parse(line: &str, sequence: u64) -> Result<Self, ChainError> {
+        let refused = |problem: String| ChainError::NotCanonical { sequence, problem };
+        let record: Self = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
+        if record.canonical()? == line {
+            Ok(record)
+        } else {
+            Err(refused("its bytes are not the ones that were hashed".into()))
+        }
+    }
+
+    fn computed_hash(&self) -> Result<Hash, ChainError> {
+        let mut value = self.value()?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("hash");
+        }
+        Ok(Hash(Sha256::digest(canonical(&value).as_bytes()).into()))
+    }
+
+    fn value(&self) -> Result<serde_json::Value, ChainError> {
+        serde_json::to_value(self).map_err(|error| ChainError::Unwritable(error.to_string()))
+    }
+}
+
+/// Verifies a chain, record by record, so that it never needs to be held as a whole.
+///
+/// ```
+/// use rollback_core::audit::Verifier;
+/// let verifier = Verifier::new("default");
+/// assert_eq!(verifier.head().sequence, 0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    head: Head,
+}
+
+impl Verifier {
+    /// Starts at the beginning of a chain.
+    #[must_use]
+    pub fn new(chain: impl Into<Label>) -> Self {
+        Self { head: Head::genesis(chain) }
+    }
+
+    /// Goes on from a head that is trusted.
+    #[must_use]
+    pub const fn from_head(head: Head) -> Self {
+        Self { head }
+    }
+
+    /// Checks the next record.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`] with what is wrong and where. The verifier then stays where it was.
+    pub fn check(&mut self, record: &Record) -> Result<(), ChainError> {
+        let expected = self.head.sequence.saturating_add(1);
+        let sequence = record.sequence;
+        if record.chain != self.head.chain {
+            return Err(ChainError::Foreign { sequence });
+        }
+        if sequence != expected {
+            return Err(ChainError::Gap { expected, found: sequence });
+        }
+        if record.previous_hash != self.head.hash {
+            return Err(ChainError::Broken { sequence });
+        }
+        if record.computed_hash()? != record.hash {
+            return Err(ChainError::Edited { sequence });
+        }
+        self.head = Head::after(record);
+        Ok(())
+    }
+
+    /// The end of what was verified.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// RFC 8785 for values without floats: keys sorted by UTF-16, no white space, the shortest escapes.
+/// Sorted here and not by `serde_json`, whose order another crate's feature can change.
+fn canonical(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => value.to_string(),
+        serde_json::Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        serde_json::Value::Object(fields) => {
+            let sorted: BTreeMap<Vec<u16>, (&String, &serde_json::Value)> = fields
+                .iter()
+                .map(|(key, value)| (key.encode_utf16().collect(), (key, value)))
+                .collect();
+            let fields: Vec<String> = sorted
+                .into_values()
+                .map(|(key, value)| {
+                    let key = serde_json::Value::String(key.clone());
+                    format!("{key}:{}", canonical(value))
+                })
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
+}
+
+/// What every draft of one rollback has in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Template<'a> {
+    pub(crate) operation_id: &'a RollbackId,
+    pub(crate) key: &'a ServiceKey,
+    pub(crate) from: &'a RevisionRef,
+    pub(crate) to: &'a RevisionRef,
+    pub(crate) deployer: Option<&'a Deployer>,
+    pub(crate) backend: &'a BackendEntry,
+    pub(crate) drill: bool,
+}
+
+impl Template<'_> {
+    pub(crate) fn draft(&self, kind: Kind, at: Timestamp, id: Label) -> Draft {
+        Draft {
+            id,
+            at,
+            operation_id: self.operation_id.clone(),
+            kind,
+            actor: None,
+            service: self.key.service.as_str().into(),
+            environment: self.key.environment.as_str().into(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            reason: None,
+            decision: None,
+            guards: Vec::new(),
+            deployer: self.deployer.cloned(),
+            backend: self.backend.clone(),
+            execution: None,
+            explanation: None,
+            drill: self.drill,
+        }
+    }
+}
+
+impl Draft {
+    pub(crate) fn by(mut self, actor: &Actor) -> Self {
+        self.actor = Some(actor.into());
+        self
+    }
+
+    pub(crate) fn executed(mut self, backend: &BackendName, receipt: Option<&Receipt>) -> Self {
+        self.execution = receipt.map(|receipt| Execution::new(backend.clone(), receipt));
+        self
+    }
+}

@@ -1,0 +1,302 @@
+//! What can happen to a rollback, and what it asks for in return.
+
+use crate::access::Standing;
+use crate::fact::Fact;
+use crate::id::{Label, Reason, RollbackId, UserId};
+use crate::model::{Actor, RevisionRef};
+use crate::observed::{Acceptance, Facts, Live};
+use crate::proof::{Confirmation, Order};
+use alloc::boxed::Box;
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened. Past tense.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new event must be decided in every state")]
+pub enum Event {
+    /// Somebody clicked the button of a proposal.
+    Clicked(Actor),
+    /// The directory was asked about whoever clicked.
+    StandingObserved(Box<Standing>),
+    /// The guards' sources were read.
+    FactsObserved(Box<Observation>),
+    /// Somebody confirmed in the modal.
+    ConfirmationGiven(Box<Confirmation>),
+    /// Somebody approved.
+    ApprovalGiven(Box<Said>),
+    /// Somebody rejected.
+    RejectionGiven(Box<Said>),
+    /// Somebody asked to stop it: closed the modal, or pressed cancel.
+    WithdrawalGiven(Box<Said>),
+    /// Another rollback holds the service.
+    SlotTaken(RollbackId),
+    /// Every required audit sink acknowledged the record of intent.
+    IntentRecorded,
+    /// A required audit sink did not.
+    IntentNotRecorded(String),
+    /// The CD system accepted the order.
+    TriggerAccepted(Receipt),
+    /// The CD system refused the order; proved that nothing happened.
+    TriggerRefused(String),
+    /// The CD system refused because something else is live; proved that nothing happened.
+    TriggerConflicted(Box<Conflict>),
+    /// Nobody knows whether the CD system took the order.
+    TriggerInDoubt(String),
+    /// Reading found that the CD system had taken the order.
+    OrderFound(Receipt),
+    /// Reading proved that the order was not and will not be carried out.
+    OrderAbsent,
+    /// Reading could not settle the doubt.
+    DoubtRemained(String),
+    /// A drill asked the CD system whether it would have accepted the order.
+    Rehearsed(Fact<Acceptance>),
+    /// The CD system told how far it is.
+    ProgressObserved(Box<Progress>),
+    /// The live revision and its health were looked at.
+    OutcomeObserved(Box<Sighting>),
+    /// The deadline of the state passed.
+    DeadlineReached,
+    /// Somebody said what became of a rollback whose outcome was unknown.
+    Settled(Box<Settlement>),
+}
+
+/// What the guards' sources, and the directory about the requester, said.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Observation {
+    /// The facts.
+    pub facts: Facts,
+    /// The requester, read afresh.
+    pub requester: Standing,
+}
+
+impl Observation {
+    /// Collects an observation.
+    #[must_use]
+    pub const fn new(facts: Facts, requester: Standing) -> Self {
+        Self { facts, requester }
+    }
+}
+
+/// Somebody said something, and what the directory says about them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Said {
+    /// Who.
+    pub actor: Actor,
+    /// What the directory says about them now.
+    pub standing: Standing,
+}
+
+impl Said {
+    /// Names who said it.
+    #[must_use]
+    pub const fn new(actor: Actor, standing: Standing) -> Self {
+        Self { actor, standing }
+    }
+}
+
+/// Proof from the CD system that it took an order.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The CD system's own name for the execution.
+    pub execution: Label,
+}
+
+impl Receipt {
+    /// Names an execution.
+    #[must_use]
+    pub fn new(execution: impl Into<Label>) -> Self {
+        Self { execution: execution.into() }
+    }
+}
+
+/// What was live instead.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// The live revision, if the CD system told it.
+    pub live: Option<RevisionRef>,
+    /// The CD system's words.
+    pub why: String,
+}
+
+impl Conflict {
+    /// Describes a conflict.
+    #[must_use]
+    pub fn new(live: Option<RevisionRef>, why: impl Into<String>) -> Self {
+        Self { live, why: why.into() }
+    }
+}
+
+/// How far the CD system says an execution is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the wire contract has these five")]
+pub enum Phase {
+    /// It has begun.
+    Started,
+    /// The target is being health-checked.
+    HealthChecking,
+    /// The CD system says it is done.
+    Complete,
+    /// The CD system says it failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// One look at an execution.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How far it is.
+    pub phase: Phase,
+    /// The CD system's words.
+    #[serde(default)]
+    pub message: Option<Label>,
+    /// What is live now, if the CD system told it along.
+    #[serde(default)]
+    pub live: Option<RevisionRef>,
+}
+
+impl Progress {
+    /// A phase without words.
+    #[must_use]
+    pub const fn new(phase: Phase) -> Self {
+        Self { phase, message: None, live: None }
+    }
+}
+
+/// Whether a service works, as its health check says.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "yes and no; not knowing is an unknown fact")]
+pub enum Health {
+    /// It does.
+    Healthy,
+    /// It does not, and what was seen.
+    Unhealthy(String),
+}
+
+/// One look at the live revision and its health.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Sighting {
+    /// What is live.
+    pub live: Fact<Live>,
+    /// Whether it works.
+    pub health: Fact<Health>,
+}
+
+impl Sighting {
+    /// Collects a look.
+    #[must_use]
+    pub const fn new(live: Fact<Live>, health: Fact<Health>) -> Self {
+        Self { live, health }
+    }
+}
+
+/// What somebody found out about a rollback whose outcome was unknown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// Who.
+    pub actor: Actor,
+    /// What the directory says about them now.
+    pub standing: Standing,
+    /// What they found.
+    pub finding: Reason,
+}
+
+impl Settlement {
+    /// Collects a settlement.
+    #[must_use]
+    pub const fn new(actor: Actor, standing: Standing, finding: Reason) -> Self {
+        Self { actor, standing, finding }
+    }
+}
+
+/// Something to do. Imperative.
+#[derive(Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Effect {
+    /// Ask the directory about somebody and send [`Event::StandingObserved`].
+    ObserveStanding(UserId),
+    /// Read the guards' sources and send [`Event::FactsObserved`].
+    GatherFacts,
+    /// Get the record of intent acknowledged by every required sink.
+    RecordIntent,
+    /// Send the order to the CD system, once.
+    Trigger(Order),
+    /// Ask the CD system whether it would accept the order. Never sends it.
+    Rehearse(Order),
+    /// Find out by reading what became of the order. Never sends it.
+    Reconcile(Order),
+    /// Look how far the execution is.
+    Observe(Order, Receipt),
+    /// Ask the CD system to cancel the execution.
+    Cancel(Order, Receipt),
+    /// Look at the live revision and its health.
+    Verify(Order, Receipt),
+    /// Keep looking whether an order that was given up has an effect after all.
+    WatchForLateEffect(Order),
+    /// Tell people.
+    Tell(Audience),
+}
+
+/// Whom to tell, and where.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Audience {
+    /// Everybody who sees the deploy message: bring it up to date.
+    Channel,
+    /// Everybody who follows its thread: add a line.
+    Thread(Line),
+    /// The approvers: bring their request up to date.
+    Approvers,
+    /// One person, where only they see it.
+    Privately {
+        /// Who.
+        to: UserId,
+        /// What. Hostile until escaped: it may quote names and reasons.
+        text: String,
+    },
+    /// Whoever deployed what was rolled back.
+    Deployer,
+    /// Whoever is on call.
+    OnCall,
+}
+
+/// What a line in the thread tells; the rest is in the view of the rollback.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Line {
+    /// It was proposed.
+    Proposed,
+    /// It was confirmed, with a reason.
+    Confirmed,
+    /// Somebody approved.
+    Approved(Actor),
+    /// Somebody rejected.
+    Rejected(Actor),
+    /// A guard said no or could not say.
+    Refused,
+    /// The order was sent.
+    Triggered,
+    /// The CD system told a phase.
+    Phase(Progress),
+    /// Somebody asked to cancel while it ran.
+    Cancelling(Actor),
+    /// It ended: see the state in the view.
+    Ended,
+    /// An order that was given up had an effect after all.
+    LateEffect,
+    /// Somebody settled an unknown outcome.
+    Settled(Actor),
+}

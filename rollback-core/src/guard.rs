@@ -1,0 +1,541 @@
+//! Guards: pure judgements over observed facts. Three verdicts, and only one of them lets a
+//! rollback through.
+
+use crate::fact::{Fact, Missing};
+use crate::id::GuardName;
+use crate::known_good::{Candidates, Skip};
+use crate::model::{Pair, Plan, RevisionRef};
+use crate::observed::{Acceptance, Facts, InProgress, Live, OperationKind, Reading};
+use crate::policy::Policy;
+use crate::time::{Timestamp, in_words};
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Most guards of a host's own: the report must fit into one modal.
+pub const CUSTOM_GUARDS_MAX: usize = 50;
+
+/// Something that must hold before an order is given.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new guard must be judged and explained")]
+pub enum Guard {
+    /// Nothing newer went live than what was shown.
+    NewerDeploy,
+    /// The target is still in the history and can be restored.
+    TargetRestorable,
+    /// Every migration since the target is known and reversible.
+    Migrations,
+    /// The target is known to have been good.
+    KnownGood,
+    /// The target is not what runs already.
+    AlreadyAtTarget,
+    /// No other deploy or rollback is in progress.
+    InFlight,
+    /// What was confirmed is what would be done.
+    ConfirmationCurrent,
+    /// No freeze or lock holds.
+    Freeze,
+    /// The last rollback is long enough ago.
+    CoolDown,
+    /// Nothing would undo the rollback by itself.
+    UndoneByBackend,
+    /// The CD system would accept it.
+    BackendAccepts,
+    /// One of the host's own, answered by its [`crate::ports::FactSource`].
+    Custom(GuardName),
+}
+
+impl Guard {
+    /// The guards that every rollback has.
+    pub const BUILT_IN: [Self; 11] = [
+        Self::NewerDeploy,
+        Self::TargetRestorable,
+        Self::Migrations,
+        Self::KnownGood,
+        Self::AlreadyAtTarget,
+        Self::InFlight,
+        Self::ConfirmationCurrent,
+        Self::Freeze,
+        Self::CoolDown,
+        Self::UndoneByBackend,
+        Self::BackendAccepts,
+    ];
+
+    /// Its name, as reports and the audit record cite it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::NewerDeploy => "newer_deploy",
+            Self::TargetRestorable => "target_restorable",
+            Self::Migrations => "migrations",
+            Self::KnownGood => "known_good",
+            Self::AlreadyAtTarget => "already_at_target",
+            Self::InFlight => "in_flight",
+            Self::ConfirmationCurrent => "confirmation_current",
+            Self::Freeze => "freeze",
+            Self::CoolDown => "cool_down",
+            Self::UndoneByBackend => "undone_by_backend",
+            Self::BackendAccepts => "backend_accepts",
+            Self::Custom(name) => name.as_str(),
+        }
+    }
+
+    /// What it means that it passed.
+    #[must_use]
+    pub const fn promise(&self) -> &'static str {
+        match self {
+            Self::NewerDeploy => "nothing newer has gone live",
+            Self::TargetRestorable => "the target can be restored",
+            Self::Migrations => "no migration stands in the way",
+            Self::KnownGood => "the target was good when it last ran",
+            Self::AlreadyAtTarget => "the target is not live already",
+            Self::InFlight => "no other deploy or rollback is running",
+            Self::ConfirmationCurrent => "what was shown is what would be done",
+            Self::Freeze => "no freeze or lock holds",
+            Self::CoolDown => "the last rollback is long enough ago",
+            Self::UndoneByBackend => "nothing would undo it by itself",
+            Self::BackendAccepts => "the CD system would accept it",
+            Self::Custom(_) => "this guard of your own passes",
+        }
+    }
+}
+
+/// The guards of a policy: every built-in one and the host's own. Cannot be empty.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "BTreeSet<GuardName>", into = "BTreeSet<GuardName>")]
+pub struct GuardSet {
+    guards: Vec<Guard>,
+}
+
+/// Why a set of guards was not accepted.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardSetError {
+    /// More than [`CUSTOM_GUARDS_MAX`].
+    #[error("{0} guards of your own; at most {CUSTOM_GUARDS_MAX} fit into one confirmation")]
+    TooMany(usize),
+    /// A name that a built-in guard has.
+    #[error("the guard name `{0}` belongs to a built-in guard; choose another")]
+    Taken(GuardName),
+}
+
+impl GuardSet {
+    /// The guards that every rollback has, and no other.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self { guards: Guard::BUILT_IN.to_vec() }
+    }
+
+    /// The built-in guards and these.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardSetError`] when there are too many, or one takes a built-in guard's name.
+    pub fn with(custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
+        if custom.len() > CUSTOM_GUARDS_MAX {
+            return Err(GuardSetError::TooMany(custom.len()));
+        }
+        let mut guards = Guard::BUILT_IN.to_vec();
+        for name in custom {
+            if Guard::BUILT_IN.iter().any(|guard| guard.name() == name.as_str()) {
+                return Err(GuardSetError::Taken(name));
+            }
+            guards.push(Guard::Custom(name));
+        }
+        Ok(Self { guards })
+    }
+
+    /// All of them, built-in ones first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Guard] {
+        &self.guards
+    }
+
+    /// The host's own.
+    pub fn custom(&self) -> impl Iterator<Item = &GuardName> {
+        self.guards.iter().filter_map(|guard| match guard {
+            Guard::Custom(name) => Some(name),
+            Guard::NewerDeploy
+            | Guard::TargetRestorable
+            | Guard::Migrations
+            | Guard::KnownGood
+            | Guard::AlreadyAtTarget
+            | Guard::InFlight
+            | Guard::ConfirmationCurrent
+            | Guard::Freeze
+            | Guard::CoolDown
+            | Guard::UndoneByBackend
+            | Guard::BackendAccepts => None,
+        })
+    }
+}
+
+impl TryFrom<BTreeSet<GuardName>> for GuardSet {
+    type Error = GuardSetError;
+    fn try_from(custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
+        Self::with(custom)
+    }
+}
+
+impl From<GuardSet> for BTreeSet<GuardName> {
+    fn from(set: GuardSet) -> Self {
+        set.custom().cloned().collect()
+    }
+}
+
+/// The verdict on one guard.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a fourth verdict must break every caller")]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// It does not hold.
+    Block(Explanation),
+    /// Nobody knows. Never treated as [`Verdict::Pass`].
+    Unknown(Explanation),
+}
+
+/// Words for a person at 3 a.m.: what is the matter, and what to do next.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What is the matter.
+    pub what: String,
+    /// What to do next.
+    pub next: String,
+}
+
+impl Explanation {
+    /// Explains.
+    #[must_use]
+    pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { what: what.into(), next: next.into() }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.next)
+    }
+}
+
+/// A guard and the verdict on it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The guard.
+    pub guard: Guard,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl Finding {
+    /// Whether the guard lets the rollback through.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.verdict == Verdict::Pass
+    }
+
+    /// `pass`, `block` or `unknown`, as the contracts spell it.
+    #[must_use]
+    pub const fn verdict_name(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Block(_) => "block",
+            Verdict::Unknown(_) => "unknown",
+        }
+    }
+
+    /// The finding in words.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        match &self.verdict {
+            Verdict::Pass => self.guard.promise().to_string(),
+            Verdict::Block(explanation) | Verdict::Unknown(explanation) => explanation.to_string(),
+        }
+    }
+}
+
+/// The findings on every guard of a policy, in the policy's order.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether every guard passes. An empty report never does.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        !self.findings.is_empty() && self.findings.iter().all(Finding::passes)
+    }
+
+    /// Every finding.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The findings that stand in the way.
+    pub fn obstacles(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| !finding.passes())
+    }
+
+    /// One guard that blocks, before or instead of an evaluation of all of them.
+    pub(crate) fn blocked(guard: Guard, explanation: Explanation) -> Self {
+        Self { findings: alloc::vec![Finding { guard, verdict: Verdict::Block(explanation) }] }
+    }
+}
+
+/// What the guards are asked about.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Question<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The policy.
+    pub policy: &'a Policy,
+    /// What a person was shown when they confirmed; nobody has confirmed when absent.
+    pub shown: Option<&'a Pair>,
+    /// The rollback that asks, so that it does not stand in its own way.
+    pub asking: Option<&'a crate::id::RollbackId>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl<'a> Question<'a> {
+    /// Asks about a plan before anybody has confirmed it.
+    #[must_use]
+    pub const fn new(plan: &'a Plan, policy: &'a Policy, now: Timestamp) -> Self {
+        Self { plan, policy, shown: None, asking: None, now }
+    }
+}
+
+/// Evaluates every guard of the policy. None short-circuits.
+#[must_use]
+pub fn evaluate(question: &Question<'_>, facts: &Facts) -> Report {
+    let judged = |guard: &Guard| Finding {
+        guard: guard.clone(),
+        verdict: judge(guard, question, facts).unwrap_or_else(|missing| unknown(guard, &missing)),
+    };
+    Report { findings: question.policy.guards.as_slice().iter().map(judged).collect() }
+}
+
+/// One guard; a fact that it needs and that is missing comes back as the error.
+fn judge(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    match guard {
+        Guard::NewerDeploy => newer_deploy(question, facts),
+        Guard::TargetRestorable | Guard::Migrations | Guard::KnownGood => {
+            target(guard, question, facts)
+        }
+        Guard::AlreadyAtTarget => {
+            let live = fresh(question, &facts.live)?;
+            let there = live.revision.as_ref().is_some_and(|r| is(r, question.plan.to()));
+            Ok(block_if(there, || {
+                Explanation::new(
+                    alloc::format!("{} already runs {}", question.plan.key(), question.plan.to()),
+                    "there is nothing to do",
+                )
+            }))
+        }
+        Guard::InFlight => in_flight(question, facts),
+        Guard::ConfirmationCurrent => Ok(confirmation_current(question)),
+        Guard::Freeze => freeze(question, facts),
+        Guard::CoolDown => cool_down(question, facts),
+        Guard::UndoneByBackend => {
+            let preflight = fresh(question, &facts.preflight)?;
+            Ok(preflight.undone_by.as_ref().map_or(Verdict::Pass, |by| {
+                Verdict::Block(Explanation::new(
+                    alloc::format!("{by} would undo the rollback"),
+                    "switch that off for this service first, or roll back where it takes its orders from",
+                ))
+            }))
+        }
+        Guard::BackendAccepts => Ok(match &fresh(question, &facts.preflight)?.acceptance {
+            Acceptance::Accepted => Verdict::Pass,
+            Acceptance::Rejected(why) => Verdict::Block(Explanation::new(
+                alloc::format!("the CD system would not accept it: {why}"),
+                "mend that at the CD system, then click again",
+            )),
+        }),
+        Guard::Custom(name) => {
+            let fact = facts.custom.get(name).ok_or(Missing::NotObserved)?;
+            Ok(match fresh(question, fact)? {
+                Reading::Holds => Verdict::Pass,
+                Reading::Violated(what) => Verdict::Block(Explanation::new(
+                    what.clone(),
+                    "see the guard's own documentation, then click again",
+                )),
+            })
+        }
+    }
+}
+
+fn fresh<'a, T>(question: &Question<'_>, fact: &'a Fact<T>) -> Result<&'a T, Missing> {
+    fact.within(question.now, question.policy.limits.fact_age_max)
+}
+
+fn is(one: &RevisionRef, other: &RevisionRef) -> bool {
+    one.revision == other.revision
+}
+
+fn block_if(blocked: bool, explain: impl FnOnce() -> Explanation) -> Verdict {
+    if blocked { Verdict::Block(explain()) } else { Verdict::Pass }
+}
+
+fn unknown(guard: &Guard, missing: &Missing) -> Verdict {
+    Verdict::Unknown(Explanation::new(
+        alloc::format!("could not be evaluated ({}): {missing}", guard.promise()),
+        "nothing was changed; click again when the source answers",
+    ))
+}
+
+fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let plan = question.plan;
+    let live = fresh(question, &facts.live)?;
+    let Some(running) = &live.revision else {
+        return Ok(Verdict::Block(Explanation::new(
+            alloc::format!("{} runs nothing now, not {} as shown", plan.key(), plan.from()),
+            "find out why it is down, then deploy",
+        )));
+    };
+    if !is(running, plan.from()) {
+        return Ok(Verdict::Block(Explanation::new(
+            alloc::format!("{} now runs {running}, not {} as shown", plan.key(), plan.from()),
+            "nothing was changed; use the button of the newest deploy",
+        )));
+    }
+    let record = fresh(question, &facts.record)?;
+    let history = fresh(question, &facts.history)?;
+    let Some(latest) = &record.latest_deploy else {
+        return Ok(Verdict::Pass);
+    };
+    let Some(revision) = &latest.revision else {
+        return Ok(Verdict::Pass);
+    };
+    let ours = *revision == plan.from().revision || record.rolled_back_from.contains(revision);
+    let since = history.iter().find(|r| r.id == plan.from().revision).and_then(|r| r.deployed_at);
+    let newer = !ours && since.is_none_or(|since| latest.deployed_at > since);
+    Ok(block_if(newer, || {
+        Explanation::new(
+            alloc::format!(
+                "`{revision}` was reported as deployed at {}, after {}",
+                latest.deployed_at,
+                plan.from()
+            ),
+            "nothing was changed; use the button of the newest deploy",
+        )
+    }))
+}
+
+/// The three guards on the target are the parts of the one judgement that chose it, so that they
+/// cannot disagree with the choice that put the button there.
+fn target(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let history = fresh(question, &facts.history)?;
+    let record = fresh(question, &facts.record)?;
+    let plan = question.plan;
+    let candidates =
+        Candidates::new(history, &plan.from().revision, record, question.policy.soak, question.now);
+    let Err(skip) = candidates.judge_part(&plan.to().revision, guard) else {
+        return Ok(Verdict::Pass);
+    };
+    let what = alloc::format!("{} is not a safe target: {skip}", plan.to());
+    let next = match &skip {
+        Skip::RestorableUnknown | Skip::MigrationUnknown { .. } | Skip::SoakUnknown => {
+            return Ok(Verdict::Unknown(Explanation::new(
+                what,
+                "report what is not known, or fix forward with a new deploy",
+            )));
+        }
+        Skip::MigrationIrreversible { .. } => {
+            "fix forward with a new deploy; the earlier code does not work with the migrated data"
+        }
+        Skip::NotRestorable => "deploy that version anew, or choose another target",
+        Skip::Live
+        | Skip::SameAsLive
+        | Skip::NotSucceeded(_)
+        | Skip::NotSoaked { .. }
+        | Skip::MarkedBad(_)
+        | Skip::RolledBackFrom => "fix forward, or deploy a version that is known to be good",
+    };
+    Ok(Verdict::Block(Explanation::new(what, next)))
+}
+
+fn in_flight(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let record = fresh(question, &facts.record)?;
+    if let Some(other) = record.in_flight.as_ref().filter(|id| Some(*id) != question.asking) {
+        return Ok(Verdict::Block(Explanation::new(
+            alloc::format!("rollback `{other}` of {} is under way", question.plan.key()),
+            "follow that one, or withdraw it first",
+        )));
+    }
+    let Live { in_progress: Some(operation), .. } = fresh(question, &facts.live)? else {
+        return Ok(Verdict::Pass);
+    };
+    Ok(Verdict::Block(busy(question, operation)))
+}
+
+fn busy(question: &Question<'_>, operation: &InProgress) -> Explanation {
+    let kind = match operation.kind {
+        OperationKind::Deploy => "deploy",
+        OperationKind::Rollback => "rollback",
+    };
+    let since = operation.since.map(|at| alloc::format!(" since {at}")).unwrap_or_default();
+    Explanation::new(
+        alloc::format!("a {kind} of {} is in progress{since}", question.plan.key()),
+        "wait until it ends or stop it at the CD system, then click again",
+    )
+}
+
+fn confirmation_current(question: &Question<'_>) -> Verdict {
+    let stale = question.shown.is_some_and(|shown| *shown != question.plan.pair());
+    block_if(stale, || confirmation_stale(question.plan, question.shown))
+}
+
+/// The words for a confirmation of something else than the plan.
+pub(crate) fn confirmation_stale(plan: &Plan, shown: Option<&Pair>) -> Explanation {
+    let shown = shown
+        .map(|pair| alloc::format!("`{}` to `{}`", pair.from, pair.to))
+        .unwrap_or_else(|| "nothing".to_string());
+    Explanation::new(
+        alloc::format!("what was confirmed ({shown}) is not what would be done"),
+        alloc::format!("nothing was changed; click again to see {} to {}", plan.from(), plan.to()),
+    )
+}
+
+fn freeze(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let freezes = fresh(question, &facts.freezes)?;
+    let Some(freeze) = freezes.iter().find(|freeze| freeze.holds_at(question.now)) else {
+        return Ok(Verdict::Pass);
+    };
+    let until = freeze
+        .until
+        .map(|at| alloc::format!("until {at}"))
+        .unwrap_or_else(|| "until it is lifted".to_string());
+    Ok(Verdict::Block(Explanation::new(
+        alloc::format!("{} is frozen by `{}` {until}", question.plan.key(), freeze.name),
+        "ask whoever set the freeze to lift it",
+    )))
+}
+
+fn cool_down(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let record = fresh(question, &facts.record)?;
+    let cool_down = question.policy.limits.cool_down;
+    let Some(last) = &record.last_rollback else {
+        return Ok(Verdict::Pass);
+    };
+    let ago = question.now.since(last.ended_at);
+    Ok(block_if(ago < cool_down, || {
+        Explanation::new(
+            alloc::format!("rollback `{}` ended only {} ago", last.id, in_words(ago)),
+            alloc::format!(
+                "look at what it did first; after {} another one is possible",
+                in_words(cool_down.saturating_sub(ago))
+            ),
+        )
+    }))
+}

@@ -1,0 +1,174 @@
+//! What one step collects while a state decides.
+
+use crate::access::{Denial, Duty};
+use crate::audit::{Draft, Kind, Template};
+use crate::event::{Audience, Effect, Line, Progress, Receipt};
+use crate::guard::Report;
+use crate::id::{Label, Reason, UserId};
+use crate::journal::{Opening, draft_id};
+use crate::machine::{Declined, Disposition, Ignored, State};
+use crate::model::Actor;
+use crate::observed::{ExpectedDuration, Facts};
+use crate::time::Timestamp;
+use crate::view::Purpose;
+use crate::words;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use serde::Serialize;
+
+/// What views show and no check reads: a state is decided by its proofs alone.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Notes {
+    pub(crate) requested_by: Option<Actor>,
+    pub(crate) rule: Option<Label>,
+    pub(crate) break_glass: bool,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) approved_by: Vec<Actor>,
+    pub(crate) report: Option<Report>,
+    pub(crate) not_undone: Vec<String>,
+    pub(crate) expected: Option<Duration>,
+    pub(crate) receipt: Option<Receipt>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) explanation: String,
+    pub(crate) who_may: Vec<Label>,
+    pub(crate) ordered: bool,
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// What a state made of an event.
+pub(crate) type Next = (State, Disposition);
+
+/// One step under way.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) opening: &'a Opening,
+    pub(crate) notes: &'a mut Notes,
+    pub(crate) deadline: &'a mut Option<Timestamp>,
+    pub(crate) now: Timestamp,
+    pub(crate) step: u64,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) drafts: Vec<Draft>,
+}
+
+/// The event changed nothing and says nothing.
+pub(crate) const fn ignore(state: State, why: Ignored) -> Next {
+    (state, Disposition::Ignored(why))
+}
+
+impl Turn<'_> {
+    /// Moves on to a state that waits at most this long.
+    pub(crate) fn wait(&mut self, state: State, within: Duration) -> Next {
+        *self.deadline = Some(self.now.after(within));
+        (state, Disposition::Applied)
+    }
+
+    /// Moves on to an end.
+    pub(crate) fn end(&mut self, state: State, explanation: String) -> Next {
+        *self.deadline = None;
+        self.notes.explanation = explanation;
+        self.notes.ended_at = Some(self.now);
+        (state, Disposition::Applied)
+    }
+
+    /// Stays in the same state after something worth keeping happened.
+    #[expect(clippy::unused_self, reason = "reads like its siblings at the call")]
+    pub(crate) const fn stay(&self, state: State) -> Next {
+        (state, Disposition::Applied)
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn tell(&mut self, audience: Audience) {
+        self.effects.push(Effect::Tell(audience));
+    }
+
+    pub(crate) fn line(&mut self, line: Line) {
+        self.tell(Audience::Thread(line));
+    }
+
+    pub(crate) fn privately(&mut self, to: &UserId, text: String) {
+        self.tell(Audience::Privately { to: to.clone(), text });
+    }
+
+    /// Brings the approvers' request up to date, where there was one.
+    pub(crate) fn tell_approvers(&mut self) {
+        if self.opening.policy.approvals_min > 0 {
+            self.tell(Audience::Approvers);
+        }
+    }
+
+    /// A draft about what happens in this step; [`Self::audit`] keeps it.
+    pub(crate) fn draft(&self, kind: Kind) -> Draft {
+        let Opening { id, plan, deployer, backend, purpose, .. } = self.opening;
+        let template = Template {
+            operation_id: id,
+            key: plan.key(),
+            from: plan.from(),
+            to: plan.to(),
+            deployer: deployer.as_ref(),
+            backend,
+            drill: *purpose == Purpose::Drill,
+        };
+        let mut draft = template.draft(kind, self.now, draft_id(id, self.step, self.drafts.len()));
+        draft.reason.clone_from(&self.notes.reason);
+        draft.executed(&backend.name, self.notes.receipt.as_ref())
+    }
+
+    pub(crate) fn audit(&mut self, draft: Draft) {
+        self.drafts.push(draft);
+    }
+
+    pub(crate) fn audit_report(&mut self, kind: Kind, explanation: &str) {
+        let mut draft = self.draft(kind);
+        draft.guards = self.notes.report.as_ref().map(Report::views).unwrap_or_default();
+        draft.actor = self.notes.requested_by.as_ref().map(Into::into);
+        draft.explanation = Some(explanation.into());
+        self.audit(draft);
+    }
+
+    /// Turns somebody away: told, recorded, and the rollback stays as it is.
+    pub(crate) fn deny(
+        &mut self,
+        actor: &Actor,
+        duty: Duty,
+        denial: &Denial,
+        rule: &str,
+    ) -> String {
+        let Opening { plan, policy, .. } = self.opening;
+        let text = words::denied(plan.key(), duty, denial, &policy.access);
+        let mut draft = self.draft(Kind::Denied).by(actor);
+        draft.decision = Some(words::decision(rule, Some(denial)));
+        draft.explanation = Some(text.clone());
+        self.audit(draft);
+        self.privately(&actor.id, text.clone());
+        text
+    }
+
+    /// Declines an event: the state stays, and whoever sent it is told why.
+    pub(crate) fn decline(&mut self, state: State, actor: &Actor, why: Declined) -> Next {
+        let text = match &why {
+            Declined::NotEntitled { duty, denial, rule } => {
+                self.deny(actor, *duty, denial, rule.as_str());
+                return (state, Disposition::Declined(why));
+            }
+            Declined::OwnApproval => words::own_approval(),
+            Declined::NotTheRequester => words::not_yours(),
+            Declined::TooLate => words::too_late_to_withdraw(),
+        };
+        let mut draft = self.draft(Kind::Denied).by(actor);
+        draft.explanation = Some(text.clone());
+        self.audit(draft);
+        self.privately(&actor.id, text);
+        (state, Disposition::Declined(why))
+    }
+
+    /// Keeps what the preview of the facts shows and no guard judges.
+    pub(crate) fn note_preview(&mut self, facts: &Facts) {
+        let Some(preflight) = facts.preflight.value() else { return };
+        self.notes.not_undone.clone_from(&preflight.not_undone);
+        self.notes.expected = preflight.expected.map(ExpectedDuration::duration);
+    }
+}

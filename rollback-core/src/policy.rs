@@ -1,0 +1,101 @@
+//! What one rollback is held to, pinned when it opens: an edit of the configuration can neither
+//! rescue nor break a rollback that is under way.
+
+use crate::access::Access;
+use crate::guard::GuardSet;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// The policy of one rollback.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Who may do what.
+    pub access: Access,
+    /// How many other people must approve.
+    pub approvals_min: u8,
+    /// The guards that must all pass. Has every built-in one.
+    pub guards: GuardSet,
+    /// How long a revision must have been live to count as known-good.
+    #[serde(with = "crate::time::millis")]
+    pub soak: Duration,
+    /// The bounds on time.
+    pub limits: Limits,
+}
+
+impl Policy {
+    /// The built-in guards, no approvals, no soak, default limits.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self {
+            access,
+            approvals_min: 0,
+            guards: GuardSet::built_in(),
+            soak: Duration::ZERO,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The bounds on time. Every state that waits has one.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// One request to the CD system.
+    #[serde(with = "crate::time::millis")]
+    pub cd_timeout: Duration,
+    /// An older fact is unknown.
+    #[serde(with = "crate::time::millis")]
+    pub fact_age_max: Duration,
+    /// From a proposal to the first click on it.
+    #[serde(with = "crate::time::millis")]
+    pub click_within: Duration,
+    /// From the click to the confirmation.
+    #[serde(with = "crate::time::millis")]
+    pub confirm_within: Duration,
+    /// From the confirmation to the last approval.
+    #[serde(with = "crate::time::millis")]
+    pub approve_within: Duration,
+    /// For reading the facts, and for acknowledging the record of intent.
+    #[serde(with = "crate::time::millis")]
+    pub check_within: Duration,
+    /// From the order to the CD system's word that it is complete.
+    #[serde(with = "crate::time::millis")]
+    pub run_within: Duration,
+    /// From there until the target is seen live and healthy.
+    #[serde(with = "crate::time::millis")]
+    pub verify_within: Duration,
+    /// Live must equal the target for this long.
+    #[serde(with = "crate::time::millis")]
+    pub settle: Duration,
+    /// No other rollback of the service for this long after one.
+    #[serde(with = "crate::time::millis")]
+    pub cool_down: Duration,
+    /// How long a replica owns a rollback without renewing.
+    #[serde(with = "crate::time::millis")]
+    pub lease: Duration,
+    /// How old the directory's word may be at the click; everything later reads afresh.
+    #[serde(with = "crate::time::millis")]
+    pub directory_age_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            cd_timeout: Duration::from_secs(10),
+            fact_age_max: Duration::from_secs(30),
+            click_within: MINUTE * 60 * 24,
+            confirm_within: MINUTE * 10,
+            approve_within: MINUTE * 30,
+            check_within: MINUTE,
+            run_within: MINUTE * 30,
+            verify_within: MINUTE * 5,
+            settle: Duration::from_secs(5),
+            cool_down: MINUTE * 5,
+            lease: Duration::from_secs(15),
+            directory_age_max: MINUTE,
+        }
+    }
+}

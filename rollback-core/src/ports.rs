@@ -1,0 +1,424 @@
+//! The traits an adapter implements. All are object-safe; nothing here runs.
+//!
+//! An error says first whether anything happened, then whether to try again. For reads that is
+//! easy: nothing ever happened. For [`CdBackend::start`] it is the whole point: see [`StartError`].
+
+use crate::access::Standing;
+use crate::audit;
+use crate::event::{Health, Progress, Receipt};
+use crate::fact::Fact;
+use crate::id::{GroupId, GuardName, Label, UserId};
+use crate::model::{Plan, Revision, RevisionRef, ServiceKey};
+use crate::notice::{Delivered, Delivery};
+use crate::observed::{Live, Preflight, Reading};
+use crate::proof::Order;
+use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use async_trait::async_trait;
+use core::fmt;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+pub use crate::store::{
+    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
+    StoreError,
+};
+
+/// Whether a CD system itself refuses an order when something else is live than the order expects.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a fourth answer changes what doubt means")]
+pub enum CompareAndSet {
+    /// It compares and sets in one step.
+    Yes,
+    /// The job it starts redeems a one-time ticket that we can void.
+    Ticket,
+    /// It does not. A newer deploy can be overwritten in the moment between look and order.
+    No,
+}
+
+impl CompareAndSet {
+    /// As the audit record spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Ticket => "ticket",
+            Self::No => "no",
+        }
+    }
+}
+
+/// Whether older requests in flight can be made to fail.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "yes or no")]
+pub enum Fence {
+    /// They can: doubt always ends in knowledge.
+    Yes,
+    /// They cannot: doubt can end in an unknown outcome.
+    No,
+}
+
+impl Fence {
+    /// As the audit record spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+        }
+    }
+}
+
+/// What a CD system can do. Declared by its adapter, proved by the conformance suite, recorded in
+/// the audit.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Whether it compares the live revision itself.
+    pub compare_and_set: CompareAndSet,
+    /// Whether older requests can be fenced off.
+    pub fence: Fence,
+}
+
+impl Capabilities {
+    /// Declares them.
+    #[must_use]
+    pub const fn new(compare_and_set: CompareAndSet, fence: Fence) -> Self {
+        Self { compare_and_set, fence }
+    }
+}
+
+/// What a caller should do about a failed read, or about a write that certainly did not happen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Trying again may help, after this long if the source said so.
+    Retry(Option<Duration>),
+    /// Trying again will not help.
+    Rejected,
+    /// The adapter or its credentials are set up wrongly.
+    Misconfigured,
+    /// The adapter cannot do this; see its capabilities.
+    Unsupported,
+}
+
+/// An error of an adapter. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{adapter} could not {operation}: {what}")]
+#[non_exhaustive]
+pub struct PortError {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// Which adapter.
+    pub adapter: &'static str,
+    /// During what.
+    pub operation: &'static str,
+    /// What happened and what to do next, fit for a chat: no secret, no address with a token.
+    pub what: String,
+    source: Option<Box<dyn core::error::Error + Send + Sync>>,
+}
+
+impl PortError {
+    /// Describes an error.
+    #[must_use]
+    pub fn new(
+        kind: ErrorKind,
+        adapter: &'static str,
+        operation: &'static str,
+        what: impl Into<String>,
+    ) -> Self {
+        Self { kind, adapter, operation, what: what.into(), source: None }
+    }
+
+    /// Adds what caused it, for logs.
+    #[must_use]
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// Why an order was not accepted. Certainty first.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "a fourth outcome must be decided by the engine")]
+pub enum StartError {
+    /// Proved: nothing happened, and nothing will.
+    #[error("the CD system refused the order: {why}")]
+    Refused {
+        /// Its words, fit for a chat.
+        why: String,
+    },
+    /// Proved: nothing happened, because something else is live than the order expects.
+    #[error("the CD system refused the order because something else is live: {why}")]
+    Conflict {
+        /// What is live, if it said so.
+        live: Option<RevisionRef>,
+        /// Its words, fit for a chat.
+        why: String,
+    },
+    /// It may have happened. The default for every time-out, reset, 5xx and unreadable answer after
+    /// the request was sent. Resolved by reading, never by sending again.
+    #[error("it is not known whether the CD system took the order: {why}")]
+    InDoubt {
+        /// What happened to the request, fit for a chat.
+        why: String,
+    },
+}
+
+/// What became of an attempt to fence off older requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a third answer must be decided by the engine")]
+pub enum Fenced {
+    /// Every older request in flight will fail its precondition.
+    Done,
+    /// The CD system cannot do that.
+    Unsupported,
+}
+
+/// What became of an attempt to cancel an execution.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a third answer must be decided by the engine")]
+pub enum Cancelled {
+    /// The CD system will stop it; [`CdBackend::observe`] tells when.
+    Requested,
+    /// It is too late, or the CD system cannot do that; it runs on.
+    TooLate,
+}
+
+/// A family of CD systems.
+///
+/// Implementations change nothing but in `start`, `fence` and `cancel`. Every method may be
+/// dropped while it is awaited; only for `start` may that leave the order in doubt.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait CdBackend: fmt::Debug + Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The deploy history, newest first, at most `limit` entries.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the CD system cannot be read.
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError>;
+
+    /// What runs now and what is in progress.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the CD system cannot be read.
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError>;
+
+    /// Whether this rollback would be accepted, and what it would mean. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when that cannot be found out. A "no" is not an error.
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError>;
+
+    /// Sends the order: the expected live revision travels with it, and the rollback's id as its
+    /// idempotency key. Never sends twice.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], with certainty first.
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError>;
+
+    /// Whether the CD system ever accepted this order.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the CD system cannot be read.
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError>;
+
+    /// Makes a conditional write that changes nothing but fails every older request in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it is not certain that the fence stands; it may be tried again.
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError>;
+
+    /// How far the execution is: complete from one look, whatever was missed before.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the CD system cannot be read.
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError>;
+
+    /// Asks the CD system to cancel the execution.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it is not known whether it will.
+    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError>;
+
+    /// Completes when it is worth looking again: one hint of a stream of them. A hint may be late,
+    /// lost or false; whoever waits looks now and then without one. The default never completes.
+    async fn changes(&self, key: &ServiceKey) {
+        let _nobody_hints = key;
+        core::future::pending::<()>().await;
+    }
+}
+
+/// Tells people.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Notifier: fmt::Debug + Send + Sync {
+    /// Its name, as the outbox keeps it. Must not change between releases.
+    fn name(&self) -> &'static str;
+
+    /// Delivers a notice. With `previous` it brings that message up to date; the same key never
+    /// makes a second message.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError`], with certainty first.
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError>;
+}
+
+/// Why a notice was not delivered.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "a fourth outcome must be decided by the outbox")]
+pub enum NotifyError {
+    /// Nothing was posted; try again, after this long if the service said so.
+    #[error("nothing was posted: {why}")]
+    Retry {
+        /// How long to wait.
+        after: Option<Duration>,
+        /// What happened.
+        why: String,
+    },
+    /// It may have been posted. The next attempt looks for it first.
+    #[error("it is not known whether it was posted: {why}")]
+    InDoubt {
+        /// What happened.
+        why: String,
+    },
+    /// Nothing was posted, and trying again will not help.
+    #[error("it cannot be posted: {why}")]
+    Rejected {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// Keeps audit records where the service itself cannot change them.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait AuditSink: fmt::Debug + Send + Sync {
+    /// Its name, as the outbox keeps it. Must not change between releases.
+    fn name(&self) -> &'static str;
+
+    /// Keeps one record, durably, before it answers. The same record twice is kept once.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the record is not certainly kept; it is tried again.
+    async fn record(&self, record: &audit::Record) -> Result<(), PortError>;
+}
+
+/// How old the directory's word may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "from memory or afresh")]
+pub enum Freshness {
+    /// From memory, if that is at most this old.
+    AtMost(Duration),
+    /// Asked now.
+    Now,
+}
+
+/// Who is who, and who is in which group.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Directory: fmt::Debug + Send + Sync {
+    /// What is known about somebody, and whether they are in each of these groups. Cannot fail: a
+    /// source that does not answer is an unknown fact.
+    async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing;
+}
+
+/// Answers a guard of the host's own.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait FactSource: fmt::Debug + Send + Sync {
+    /// Looks. Cannot fail: a source that does not answer is an unknown fact.
+    async fn observe(&self, guard: &GuardName, plan: &Plan) -> Fact<Reading>;
+}
+
+/// Says whether a service works.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait HealthSource: fmt::Debug + Send + Sync {
+    /// Looks. Cannot fail: a source that does not answer is an unknown fact.
+    async fn health(&self, key: &ServiceKey) -> Fact<Health>;
+}
+
+/// A value of a metric at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// When.
+    pub at: Timestamp,
+    /// How much; never NaN.
+    pub value: f64,
+}
+
+impl Sample {
+    /// A sample, unless the value is not a number.
+    #[must_use]
+    pub const fn new(at: Timestamp, value: f64) -> Option<Self> {
+        if value.is_nan() { None } else { Some(Self { at, value }) }
+    }
+}
+
+/// Reads metrics.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait MetricSource: fmt::Debug + Send + Sync {
+    /// The samples of a query over a time, oldest first. Cannot fail: a source that does not
+    /// answer is an unknown fact.
+    async fn range(
+        &self,
+        query: &Label,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Fact<Vec<Sample>>;
+}
+
+/// What time it is.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+
+    /// Completes at `at`, or at once when that has passed.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An engine holds adapters as trait objects.
+    #[test]
+    fn every_port_is_dyn_compatible() {
+        const fn held<T: ?Sized>() {}
+        held::<dyn CdBackend>();
+        held::<dyn Notifier>();
+        held::<dyn AuditSink>();
+        held::<dyn Directory>();
+        held::<dyn FactSource>();
+        held::<dyn HealthSource>();
+        held::<dyn MetricSource>();
+        held::<dyn Store>();
+        held::<dyn Clock>();
+    }
+}

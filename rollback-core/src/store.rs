@@ -1,0 +1,499 @@
+//! The store's port: everything that must survive a crash, and the few questions asked of it.
+
+use crate::audit::{Draft, Head, Record};
+use crate::id::{ChannelId, DeployId, Label, RevisionId, RollbackId};
+use crate::journal::{Entry, Opening};
+use crate::model::{Deploy, ServiceKey};
+use crate::notice::{Attempt, MessageRef, Notice};
+use crate::observed::{Freeze, ServiceRecord};
+use crate::time::Timestamp;
+use crate::view::{RollbackView, StateName};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use async_trait::async_trait;
+use core::fmt;
+use core::time::Duration;
+
+/// One running process of the service.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Instance(Label);
+
+impl Instance {
+    /// Names a process; unique for each start.
+    #[must_use]
+    pub fn new(name: impl Into<Label>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The right to perform a rollback's effects, until it expires or somebody takes it over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The rollback.
+    pub rollback: RollbackId,
+    /// Who holds it.
+    pub owner: Instance,
+    /// The fencing number: grows with every change of owner, over all history.
+    pub fence: u64,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+impl Claim {
+    /// A claim as a store grants it.
+    #[must_use]
+    pub const fn new(
+        rollback: RollbackId,
+        owner: Instance,
+        fence: u64,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { rollback, owner, fence, expires_at }
+    }
+}
+
+/// A step to store: all of it or nothing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Commit {
+    /// The rollback.
+    pub rollback: RollbackId,
+    /// How many entries its journal has before this step; with an opening it is a new journal.
+    pub expected: u64,
+    /// The opening, for a new journal.
+    pub opening: Option<Box<Opening>>,
+    /// The event, for a step; none for the opening.
+    pub entry: Option<Entry>,
+    /// The claim the step was made under; none for an event that a person brings.
+    pub claim: Option<Claim>,
+    /// Whether the rollback holds its service after the step.
+    pub holds_service: bool,
+    /// Whether its order was given.
+    pub was_ordered: bool,
+    /// The rollback after the step.
+    pub view: Box<RollbackView>,
+    /// What to record.
+    pub drafts: Vec<Draft>,
+    /// What to tell.
+    pub notices: Vec<Queued>,
+    /// When the step was made.
+    pub at: Timestamp,
+}
+
+impl Commit {
+    /// A commit with nothing to record and nothing to tell.
+    #[must_use]
+    pub fn new(view: RollbackView, expected: u64, at: Timestamp) -> Self {
+        Self {
+            rollback: view.id.clone(),
+            expected,
+            opening: None,
+            entry: None,
+            claim: None,
+            holds_service: false,
+            was_ordered: false,
+            view: Box::new(view),
+            drafts: Vec::new(),
+            notices: Vec::new(),
+            at,
+        }
+    }
+}
+
+/// A step was stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// The audit records of the step, in their place in the chain.
+    pub records: Vec<Record>,
+}
+
+impl Committed {
+    /// What a store answers.
+    #[must_use]
+    pub const fn new(records: Vec<Record>) -> Self {
+        Self { records }
+    }
+}
+
+/// A notice in the outbox, for one notifier. Of the notices with one key only the newest is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Queued {
+    /// The notifier.
+    pub notifier: Label,
+    /// The identity of the message.
+    pub key: Label,
+    /// Its version; set by the store, growing.
+    pub version: u64,
+    /// What to tell.
+    pub notice: Notice,
+    /// Where the deploy message is or belongs.
+    pub channel: ChannelId,
+    /// The key of the message in whose thread it belongs.
+    pub thread_key: Option<Label>,
+    /// The message in whose thread it belongs, once that is posted.
+    pub thread: Option<MessageRef>,
+    /// The message to bring up to date, if it was posted before.
+    pub previous: Option<MessageRef>,
+    /// What an earlier attempt left behind.
+    pub attempt: Attempt,
+    /// How many attempts there were.
+    pub attempts: u32,
+}
+
+impl Queued {
+    /// A notice for the outbox.
+    #[must_use]
+    pub fn new(
+        notifier: impl Into<Label>,
+        key: impl Into<Label>,
+        notice: Notice,
+        channel: ChannelId,
+    ) -> Self {
+        Self {
+            notifier: notifier.into(),
+            key: key.into(),
+            version: 0,
+            notice,
+            channel,
+            thread_key: None,
+            thread: None,
+            previous: None,
+            attempt: Attempt::Clean,
+            attempts: 0,
+        }
+    }
+
+    /// The same, in the thread of another message.
+    #[must_use]
+    pub fn in_thread_of(mut self, key: impl Into<Label>) -> Self {
+        self.thread_key = Some(key.into());
+        self
+    }
+}
+
+/// A whole journal, and what identifies where it ends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Journal {
+    /// How it began.
+    pub opening: Opening,
+    /// What happened.
+    pub entries: Vec<Entry>,
+}
+
+impl Journal {
+    /// A journal as a store reads it.
+    #[must_use]
+    pub const fn new(opening: Opening, entries: Vec<Entry>) -> Self {
+        Self { opening, entries }
+    }
+}
+
+/// A rollback in a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The rollback as it stands.
+    pub view: RollbackView,
+    /// How many entries its journal has.
+    pub entries: u64,
+    /// Whether it holds its service.
+    pub holds_service: bool,
+}
+
+impl Listed {
+    /// A rollback as a store lists it.
+    #[must_use]
+    pub const fn new(view: RollbackView, entries: u64, holds_service: bool) -> Self {
+        Self { view, entries, holds_service }
+    }
+}
+
+/// Which rollbacks, or which audit records, to list.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Query {
+    /// Of this service.
+    pub service: Option<Label>,
+    /// Of this environment.
+    pub environment: Option<Label>,
+    /// In this state; for rollbacks only.
+    pub state: Option<StateName>,
+    /// Of this rollback; for audit records only.
+    pub rollback: Option<RollbackId>,
+    /// After this sequence number; for audit records only.
+    pub after: u64,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl Query {
+    /// Everything, at most `limit`.
+    #[must_use]
+    pub fn all(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
+/// Whether a deploy was new.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "new or known")]
+pub enum SavedDeploy {
+    /// It was, and is kept now.
+    New,
+    /// It was reported before; what was kept then is kept.
+    Known,
+}
+
+/// Why the store did not do it. Unless said otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else appended first. Load the journal and decide again.
+    #[error("rollback `{0}` has moved on; load it again")]
+    MovedOn(RollbackId),
+    /// Another rollback holds the service.
+    #[error("rollback `{0}` holds the service")]
+    ServiceHeld(RollbackId),
+    /// The claim has expired or somebody took it over. Stop working on the rollback.
+    #[error("rollback `{0}` is no longer ours")]
+    ClaimLost(RollbackId),
+    /// The store did not answer, or not in time.
+    #[error("the store did not answer: {0}")]
+    Unavailable(String),
+    /// The store may have taken the step. Load the journal before anything else.
+    #[error("it is not known whether the store took the step: {0}")]
+    InDoubt(String),
+    /// What is stored does not make sense. Nothing is guessed and nothing is skipped.
+    #[error("what is stored about `{what}` cannot be read: {problem}")]
+    Corrupt {
+        /// About what.
+        what: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Keeps journals, the outbox, the audit chain, deploys and what is known of services.
+///
+/// Every method is one transaction, makes no network call of its own kind, and is safe to drop:
+/// what was not answered is either done or not, never half.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Stores a step: journal, outbox, audit records and the service's slot, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::MovedOn`], [`StoreError::ServiceHeld`] and [`StoreError::ClaimLost`] for the
+    /// three conditions; all other kinds as they come.
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Loads a journal.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when an entry cannot be read: none is skipped.
+    async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError>;
+
+    /// Lists rollbacks, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError>;
+
+    /// The rollbacks that have not ended, and those whose outcome is unknown and not settled.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError>;
+
+    /// Claims a rollback, or renews the claim on it. None while somebody else's has not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn claim(
+        &self,
+        id: &RollbackId,
+        owner: &Instance,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError>;
+
+    /// Gives a claim back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes; a claim that was lost is no error.
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError>;
+
+    /// Keeps a deploy, and queues what is to be told about it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn save_deploy(
+        &self,
+        deploy: &Deploy,
+        notices: Vec<Queued>,
+    ) -> Result<SavedDeploy, StoreError>;
+
+    /// One deploy.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn deploy(&self, id: &DeployId) -> Result<Option<Deploy>, StoreError>;
+
+    /// The deploys of a service, newest by the time they went live, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn deploys(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Deploy>, StoreError>;
+
+    /// What is known of a service: who holds it, its last rollback, what is bad.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn record(&self, key: &ServiceKey) -> Result<ServiceRecord, StoreError>;
+
+    /// Marks a revision bad, so that it is no target.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn mark_bad(
+        &self,
+        key: &ServiceKey,
+        revision: &RevisionId,
+        why: &Label,
+    ) -> Result<(), StoreError>;
+
+    /// The freezes of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError>;
+
+    /// Sets a freeze, or lifts the one of that name with `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn set_freeze(
+        &self,
+        key: &ServiceKey,
+        name: &Label,
+        freeze: Option<Freeze>,
+    ) -> Result<(), StoreError>;
+
+    /// Queues notices outside a step: a deploy message that must be brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError>;
+
+    /// The notices that are due, in the order in which they were first queued. What belongs in the
+    /// thread of a message that is not posted yet is not due.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError>;
+
+    /// When the next notice that waits will be due.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// A version of a notice was delivered. A newer version that was queued meanwhile stays due.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn delivered(
+        &self,
+        queued: &Queued,
+        message: Option<MessageRef>,
+    ) -> Result<(), StoreError>;
+
+    /// A version of a notice was not delivered; it is due again at `not_before`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn postpone(
+        &self,
+        queued: &Queued,
+        not_before: Timestamp,
+        attempt: Attempt,
+    ) -> Result<(), StoreError>;
+
+    /// A notice will never be delivered; it is kept as a dead letter with the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError>;
+
+    /// The message a key was posted as.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError>;
+
+    /// Audit records in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when one cannot be read or is not canonical.
+    async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError>;
+
+    /// The end of the audit chain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// The records that an audit sink has not acknowledged, in their order, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn unacknowledged(&self, sink: &str, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// An audit sink has every record up to this one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError>;
+
+    /// Whether the store can be written now: for readiness.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when it cannot.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,293 @@
+//! A rollback as others may see it: one serializable value from which every message, API body and
+//! page is made.
+
+use crate::event::{Progress, Receipt};
+use crate::guard::{Finding, Report};
+use crate::id::{BackendName, DeployId, Label, Reason, RollbackId};
+use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
+use crate::time::Timestamp;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// The states of a rollback, as every contract spells them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new state must be shown somehow by every view")]
+pub enum StateName {
+    /// Somebody or something suggested it; nobody has clicked yet.
+    Proposed,
+    /// Somebody clicked; they are being checked.
+    Authorizing,
+    /// They may, and are looking at what they would do.
+    Confirming,
+    /// Confirmed; other people must approve.
+    Approving,
+    /// Approved; the guards are read afresh.
+    Checking,
+    /// The guards passed; the intent is being recorded.
+    Recording,
+    /// Recorded; the order is on its way to the CD system.
+    Triggering,
+    /// The CD system carries it out.
+    Running,
+    /// The CD system says it is done; the result is being looked at.
+    Verifying,
+    /// The target is live and healthy.
+    Succeeded,
+    /// Ordered, and known not to have worked.
+    Failed,
+    /// Carried out, and not seen to be good.
+    NotVerified,
+    /// A guard said no, or could not say. Nothing was changed.
+    Refused,
+    /// The person may not. Nothing was changed.
+    Denied,
+    /// A person stopped it.
+    Withdrawn,
+    /// Nobody answered in time. Nothing was changed.
+    Expired,
+    /// Ordered, and nobody knows what became of it.
+    OutcomeUnknown,
+}
+
+impl StateName {
+    /// Every state, in the order in which a rollback can pass them.
+    pub const ALL: [Self; 17] = [
+        Self::Proposed,
+        Self::Authorizing,
+        Self::Confirming,
+        Self::Approving,
+        Self::Checking,
+        Self::Recording,
+        Self::Triggering,
+        Self::Running,
+        Self::Verifying,
+        Self::Succeeded,
+        Self::Failed,
+        Self::NotVerified,
+        Self::Refused,
+        Self::Denied,
+        Self::Withdrawn,
+        Self::Expired,
+        Self::OutcomeUnknown,
+    ];
+
+    /// The state as the contracts spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Authorizing => "authorizing",
+            Self::Confirming => "confirming",
+            Self::Approving => "approving",
+            Self::Checking => "checking",
+            Self::Recording => "recording",
+            Self::Triggering => "triggering",
+            Self::Running => "running",
+            Self::Verifying => "verifying",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NotVerified => "not_verified",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+
+    /// Whether nothing more is expected of the engine. An unknown outcome is an end, too: what is
+    /// left to do is a person's.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Succeeded
+            | Self::Failed
+            | Self::NotVerified
+            | Self::Refused
+            | Self::Denied
+            | Self::Withdrawn
+            | Self::Expired
+            | Self::OutcomeUnknown => true,
+            Self::Proposed
+            | Self::Authorizing
+            | Self::Confirming
+            | Self::Approving
+            | Self::Checking
+            | Self::Recording
+            | Self::Triggering
+            | Self::Running
+            | Self::Verifying => false,
+        }
+    }
+
+    /// Whether the rollback is under way: confirmed, and not ended. While it is, the deploy
+    /// message has no button.
+    #[must_use]
+    pub const fn is_in_flight(self) -> bool {
+        match self {
+            Self::Approving
+            | Self::Checking
+            | Self::Recording
+            | Self::Triggering
+            | Self::Running
+            | Self::Verifying => true,
+            Self::Proposed
+            | Self::Authorizing
+            | Self::Confirming
+            | Self::Succeeded
+            | Self::Failed
+            | Self::NotVerified
+            | Self::Refused
+            | Self::Denied
+            | Self::Withdrawn
+            | Self::Expired
+            | Self::OutcomeUnknown => false,
+        }
+    }
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether an order is really sent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a third purpose must be decided at the trigger")]
+pub enum Purpose {
+    /// It is.
+    #[default]
+    Real,
+    /// Everything is real up to the order, which the CD system is asked about and never sent.
+    Drill,
+}
+
+/// Who proposed a rollback: a person, a rule or an agent. Not an actor: proposing needs no right
+/// and gives none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Proposer {
+    /// Their identity.
+    pub id: Label,
+    /// Their name, for people.
+    #[serde(default)]
+    pub name: Option<Label>,
+}
+
+impl Proposer {
+    /// Names a proposer.
+    #[must_use]
+    pub fn new(id: impl Into<Label>, name: Option<Label>) -> Self {
+        Self { id: id.into(), name }
+    }
+}
+
+/// A guard, the verdict on it and the words for it, as the contracts have them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct GuardView {
+    /// The guard.
+    pub name: Label,
+    /// `pass`, `block` or `unknown`.
+    pub verdict: Label,
+    /// The verdict in words.
+    pub explanation: String,
+}
+
+impl From<&Finding> for GuardView {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            name: Label::new(finding.guard.name()),
+            verdict: Label::new(finding.verdict_name()),
+            explanation: finding.explanation(),
+        }
+    }
+}
+
+impl Report {
+    /// The report as the contracts have it.
+    #[must_use]
+    pub fn views(&self) -> Vec<GuardView> {
+        self.findings().iter().map(GuardView::from).collect()
+    }
+}
+
+/// The execution at the CD system.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Execution {
+    /// The configured backend.
+    pub backend: BackendName,
+    /// The CD system's own name for the execution.
+    pub id: Label,
+}
+
+impl Execution {
+    pub(crate) fn new(backend: BackendName, receipt: &Receipt) -> Self {
+        Self { backend, id: receipt.execution.clone() }
+    }
+}
+
+/// A rollback as others may see it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RollbackView {
+    /// Which one.
+    pub id: RollbackId,
+    /// The service and environment.
+    #[serde(flatten)]
+    pub key: ServiceKey,
+    /// Where it stands.
+    pub state: StateName,
+    /// The revision to leave.
+    pub from: RevisionRef,
+    /// The revision to return to.
+    pub to: RevisionRef,
+    /// Who asked for it.
+    pub requested_by: Option<Actor>,
+    /// Who approved it.
+    pub approved_by: Vec<Actor>,
+    /// How many approvals it needs.
+    pub approvals_min: u8,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// What the guards said when they were last evaluated.
+    pub guards: Vec<GuardView>,
+    /// What a person should know will not be undone.
+    pub not_undone: Vec<String>,
+    /// How long it is expected to take, in milliseconds.
+    pub expected_ms: Option<u64>,
+    /// The execution at the CD system.
+    pub execution: Option<Execution>,
+    /// The last phase the CD system told.
+    pub progress: Option<Progress>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When the state it is in will have lasted too long.
+    pub deadline: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Where it stands, in words, with what to do next.
+    pub explanation: String,
+    /// Who may do what is waited for, or what was denied: `user U1`, `group S1`.
+    pub who_may: Vec<Label>,
+    /// The rule that let the requester in, or kept them out.
+    pub rule: Option<Label>,
+    /// Whether the requester came in through the emergency group.
+    pub break_glass: bool,
+    /// Who proposed it, if somebody did.
+    pub proposed_by: Option<Proposer>,
+    /// The deploy whose button it was.
+    pub deploy: Option<DeployId>,
+    /// Who had deployed what is rolled back.
+    pub deployer: Option<Deployer>,
+    /// Whether the order is really sent.
+    pub purpose: Purpose,
+    /// Whether it can still be cancelled.
+    pub cancellable: bool,
+}
