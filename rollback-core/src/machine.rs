@@ -396,6 +396,7 @@ impl Rollback {
             id: opening.id.clone(),
             key: opening.plan.key().clone(),
             state: self.state_name(),
+            steps: self.steps,
             from: opening.plan.from().clone(),
             to: opening.plan.to().clone(),
             requested_by: notes.requested_by.clone(),

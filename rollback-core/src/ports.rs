@@ -7,12 +7,13 @@ use crate::access::Standing;
 use crate::audit;
 use crate::event::{Health, Progress, Receipt};
 use crate::fact::Fact;
-use crate::id::{GroupId, GuardName, Label, UserId};
-use crate::model::{Plan, Revision, RevisionRef, ServiceKey};
+use crate::id::{DeployId, GroupId, GuardName, Label, Reason, RollbackId, UserId};
+use crate::model::{Actor, Pair, Plan, Revision, RevisionRef, ServiceKey};
 use crate::notice::{Delivered, Delivery};
 use crate::observed::{Live, Preflight, Reading};
 use crate::proof::Order;
 use crate::time::Timestamp;
+use crate::view::RollbackView;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -392,6 +393,114 @@ pub trait MetricSource: fmt::Debug + Send + Sync {
     ) -> Fact<Vec<Sample>>;
 }
 
+/// What somebody clicked on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a third kind of button must be decided by the engine")]
+pub enum ClickedOn {
+    /// The button of a deploy message.
+    Deploy(DeployId),
+    /// The button of a proposal.
+    Proposal(RollbackId),
+}
+
+/// Why a command was not taken. Nothing was changed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// There is no such deploy or rollback.
+    #[error("`{0}` is not known here; it may be older than what is kept; nothing was changed")]
+    NotFound(Label),
+    /// There is nothing to go back to.
+    #[error("{0}; nothing was changed")]
+    NoTarget(String),
+    /// The service is not configured.
+    #[error("{0} is not configured here; add it to the configuration; nothing was changed")]
+    NotConfigured(ServiceKey),
+    /// The store did not take it.
+    #[error("it could not be recorded, so nothing was done: {0}; try again in a minute")]
+    NotRecorded(String),
+    /// The service is stopping.
+    #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
+    Stopping,
+}
+
+/// What a surface asks of the engine, for people. Every method answers with the rollback as it
+/// stands afterwards: a denial is a state, not an error.
+///
+/// Who acts is as true as the surface's check of the request that named them.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Commands: fmt::Debug + Send + Sync {
+    /// Somebody clicked the button. Opens a rollback and answers before anything slow is done;
+    /// [`Self::changed`] tells how it goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when nothing was opened.
+    async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError>;
+
+    /// Somebody confirmed, with a reason, what the modal showed.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn confirm(
+        &self,
+        id: &RollbackId,
+        actor: Actor,
+        reason: Reason,
+        shown: Pair,
+    ) -> Result<RollbackView, CommandError>;
+
+    /// Somebody approved.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn approve(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError>;
+
+    /// Somebody rejected.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn reject(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError>;
+
+    /// Somebody closed the modal or pressed cancel.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn withdraw(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError>;
+
+    /// Somebody says what became of a rollback whose outcome is unknown.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn settle(
+        &self,
+        id: &RollbackId,
+        actor: Actor,
+        finding: Reason,
+    ) -> Result<RollbackView, CommandError>;
+
+    /// The rollback as it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it cannot be read.
+    async fn view(&self, id: &RollbackId) -> Result<RollbackView, CommandError>;
+
+    /// Waits until the rollback has taken more events than `steps`, or has ended, and answers with
+    /// how it stands then.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it cannot be read.
+    async fn changed(&self, id: &RollbackId, steps: u64) -> Result<RollbackView, CommandError>;
+}
+
 /// What time it is.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -420,5 +529,6 @@ mod tests {
         held::<dyn MetricSource>();
         held::<dyn Store>();
         held::<dyn Clock>();
+        held::<dyn Commands>();
     }
 }

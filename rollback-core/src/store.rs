@@ -4,7 +4,7 @@ use crate::audit::{Draft, Head, Record};
 use crate::id::{ChannelId, DeployId, Label, RevisionId, RollbackId};
 use crate::journal::{Entry, Opening};
 use crate::model::{Deploy, ServiceKey};
-use crate::notice::{Attempt, MessageRef, Notice};
+use crate::notice::{Attempt, DeployCard, MessageRef, Notice};
 use crate::observed::{Freeze, ServiceRecord};
 use crate::time::Timestamp;
 use crate::view::{RollbackView, StateName};
@@ -340,23 +340,37 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes; a claim that was lost is no error.
     async fn release(&self, claim: &Claim) -> Result<(), StoreError>;
 
-    /// Keeps a deploy, and queues what is to be told about it.
+    /// Keeps a deploy with the target that was chosen for it, and queues what is to be told. Of a
+    /// deploy that was reported before nothing is changed and nothing is queued.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
     async fn save_deploy(
         &self,
-        deploy: &Deploy,
+        card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError>;
 
-    /// One deploy.
+    /// Replaces what is kept of a known deploy, and queues what is to be told. An unknown deploy is
+    /// left alone.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
-    async fn deploy(&self, id: &DeployId) -> Result<Option<Deploy>, StoreError>;
+    async fn update_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<(), StoreError>;
+
+    /// One deploy with the target that was chosen for it. Its `rollback` is none: ask
+    /// [`Self::list`] for that.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError>;
 
     /// The deploys of a service, newest by the time they went live, at most `limit`.
     ///

@@ -244,6 +244,8 @@ pub struct RollbackView {
     pub key: ServiceKey,
     /// Where it stands.
     pub state: StateName,
+    /// How many events it has taken: a later view has more.
+    pub steps: u64,
     /// The revision to leave.
     pub from: RevisionRef,
     /// The revision to return to.
