@@ -222,7 +222,7 @@ impl Settlement {
 /// Something to do. Imperative.
 #[derive(Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "an engine must decide how to perform each")]
 pub enum Effect {
     /// Ask the directory about somebody and send [`Event::StandingObserved`].
     ObserveStanding(UserId),
@@ -251,7 +251,7 @@ pub enum Effect {
 /// Whom to tell, and where.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "nobody who should be told may be forgotten")]
 pub enum Audience {
     /// Everybody who sees the deploy message: bring it up to date.
     Channel,

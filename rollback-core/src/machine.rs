@@ -260,6 +260,11 @@ impl Rollback {
         };
         let (state, disposition) = next(state, event, &mut turn);
         let Turn { effects, drafts, .. } = turn;
+        // What is not stored must leave no trace, or a replay would not end up here.
+        let (now, steps) = match disposition {
+            Disposition::Applied | Disposition::Declined(_) => (now, steps),
+            Disposition::Ignored(_) => (last, steps.saturating_sub(1)),
+        };
         let rollback = Self { opening, state, notes, deadline, now, steps };
         Transition { rollback, effects, drafts, disposition }
     }

@@ -1,1 +1,18 @@
-//! Drives rollbacks: durable steps, leases, resume after a crash, observation, paced notifications.
+//! Drives rollbacks.
+mod catalog;
+mod clock;
+mod commands;
+mod deploys;
+mod driver;
+mod engine;
+mod export;
+mod facts;
+mod operation;
+mod outbox;
+mod telling;
+mod work;
+
+pub use crate::catalog::{Catalog, ServiceConfig};
+pub use crate::clock::SystemClock;
+pub use crate::deploys::{DeployReport, ServiceStatus};
+pub use crate::engine::{Engine, EngineBuilder};

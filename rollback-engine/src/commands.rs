@@ -1,0 +1,217 @@
+//! What surfaces ask of the engine.
+
+use crate::driver;
+use crate::engine::{Engine, not_recorded};
+use crate::operation::Operation;
+use crate::work;
+use async_trait::async_trait;
+use rollback_core::access::Standing;
+use rollback_core::audit::BackendEntry;
+use rollback_core::journal::{Opening, Origin};
+use rollback_core::ports::{ClickedOn, CommandError, Commands, Freshness, StoreError};
+use rollback_core::proof::Confirmation;
+use rollback_core::{
+    Actor, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
+    RollbackView, Said, ServiceKey, Settlement,
+};
+use std::sync::Arc;
+
+#[async_trait]
+impl Commands for Engine {
+    async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
+        match on {
+            ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,
+            ClickedOn::Deploy(id) => {
+                let card = self.inner.store.deploy(id).await.map_err(|e| not_recorded(&e))?;
+                let card = card.ok_or_else(|| CommandError::NotFound(Label::new(id.as_str())))?;
+                let Some(target) = &card.choice.target else {
+                    return Err(CommandError::NoTarget(card.choice.why));
+                };
+                let from = card.deploy.reference().ok_or_else(|| {
+                    CommandError::NoTarget("it is not known which revision this deploy is".into())
+                })?;
+                let plan = Plan::new(card.deploy.key(), from, target.reference())
+                    .map_err(|error| CommandError::NoTarget(error.to_string()))?;
+                let mut opening = self.opening(plan, Origin::Click(actor))?;
+                opening.deploy = Some(id.clone());
+                opening.deployer = card.deploy.deployer.clone();
+                self.open(opening).await
+            }
+        }
+    }
+
+    async fn confirm(
+        &self,
+        id: &RollbackId,
+        actor: Actor,
+        reason: Reason,
+        shown: Pair,
+    ) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        let given = Confirmation::new(actor, standing, reason, shown);
+        self.say(id, Event::ConfirmationGiven(Box::new(given))).await
+    }
+
+    async fn approve(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        self.say(id, Event::ApprovalGiven(Box::new(Said::new(actor, standing)))).await
+    }
+
+    async fn reject(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        self.say(id, Event::RejectionGiven(Box::new(Said::new(actor, standing)))).await
+    }
+
+    async fn withdraw(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        self.say(id, Event::WithdrawalGiven(Box::new(Said::new(actor, standing)))).await
+    }
+
+    async fn settle(
+        &self,
+        id: &RollbackId,
+        actor: Actor,
+        finding: Reason,
+    ) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        let settlement = Settlement::new(actor, standing, finding);
+        self.say(id, Event::Settled(Box::new(settlement))).await
+    }
+
+    async fn view(&self, id: &RollbackId) -> Result<RollbackView, CommandError> {
+        self.known(id).await?.view(&self.inner).await.map_err(|error| not_recorded(&error))
+    }
+
+    async fn changed(&self, id: &RollbackId, steps: u64) -> Result<RollbackView, CommandError> {
+        let operation = self.known(id).await?;
+        let mut views = operation.watch();
+        let now = operation.view(&self.inner).await.map_err(|error| not_recorded(&error))?;
+        if now.steps > steps || now.state.is_end() {
+            return Ok(now);
+        }
+        let newer = |view: &Option<RollbackView>| {
+            view.as_ref().is_some_and(|view| view.steps > steps || view.state.is_end())
+        };
+        tokio::select! {
+            biased;
+            () = self.inner.stopping.cancelled() => Err(CommandError::Stopping),
+            changed = views.wait_for(newer) => match changed {
+                Ok(view) => view.clone().ok_or(CommandError::Stopping),
+                Err(_closed) => Err(CommandError::Stopping),
+            },
+        }
+    }
+}
+
+impl Engine {
+    /// Proposes a rollback: posts the prompt with the reason, and executes nothing. The target is
+    /// the one the policy chooses unless one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when nothing was proposed.
+    pub async fn propose(
+        &self,
+        key: &ServiceKey,
+        target: Option<RevisionRef>,
+        reason: Reason,
+        by: Proposer,
+    ) -> Result<RollbackView, CommandError> {
+        let status = self.status(key).await?;
+        let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
+        let to = match target {
+            Some(named) => named,
+            None => status
+                .target
+                .map(|target| target.reference())
+                .ok_or(CommandError::NoTarget(status.why))?,
+        };
+        let plan = Plan::new(key.clone(), live.clone(), to)
+            .map_err(|error| CommandError::NoTarget(error.to_string()))?;
+        let deploy = self.deploy_of(key, &live).await?;
+        let mut opening = self.opening(plan, Origin::Proposal { by, reason })?;
+        opening.deployer = deploy.deployer;
+        opening.deploy = Some(deploy.id);
+        self.open(opening).await
+    }
+
+    fn opening(&self, plan: Plan, origin: Origin) -> Result<Opening, CommandError> {
+        let inner = &self.inner;
+        if inner.stopping.is_cancelled() {
+            return Err(CommandError::Stopping);
+        }
+        let key = plan.key().clone();
+        let not_configured = || CommandError::NotConfigured(key.clone());
+        let service = inner.catalog.services.get(&key).ok_or_else(not_configured)?;
+        let backend = inner.backends.get(&service.backend).ok_or_else(not_configured)?;
+        let entry = BackendEntry::new(service.backend.clone(), backend.capabilities());
+        let policy = inner.catalog.policy(&key, service);
+        let id = inner.new_rollback_id()?;
+        let mut opening = Opening::new(id, plan, policy, origin, entry, inner.clock.now());
+        opening.purpose = service.purpose;
+        Ok(opening)
+    }
+
+    /// Opens a drill of a service, whatever its configuration says.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when nothing was opened.
+    pub async fn drill(
+        &self,
+        key: &ServiceKey,
+        reason: Reason,
+        by: Proposer,
+    ) -> Result<RollbackView, CommandError> {
+        let status = self.status(key).await?;
+        let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
+        let target = status.target.ok_or(CommandError::NoTarget(status.why))?;
+        let plan = Plan::new(key.clone(), live.clone(), target.reference())
+            .map_err(|error| CommandError::NoTarget(error.to_string()))?;
+        let deploy = self.deploy_of(key, &live).await?;
+        let mut opening = self.opening(plan, Origin::Proposal { by, reason })?;
+        opening.purpose = Purpose::Drill;
+        opening.deployer = deploy.deployer;
+        opening.deploy = Some(deploy.id);
+        self.open(opening).await
+    }
+
+    async fn open(&self, opening: Opening) -> Result<RollbackView, CommandError> {
+        let operation = self.inner.operation(&opening.id);
+        let view =
+            operation.open(&self.inner, opening).await.map_err(|error| not_recorded(&error))?;
+        driver::ensure(&self.inner, &operation);
+        Ok(view)
+    }
+
+    /// Feeds what a person said. It is decided on and stored when this returns.
+    async fn say(&self, id: &RollbackId, event: Event) -> Result<RollbackView, CommandError> {
+        if self.inner.stopping.is_cancelled() {
+            return Err(CommandError::Stopping);
+        }
+        let operation = self.known(id).await?;
+        let applied = operation.apply(&self.inner, event, None).await;
+        let view = applied.map_err(|error| not_recorded(&error))?;
+        driver::ensure(&self.inner, &operation);
+        Ok(view)
+    }
+
+    async fn standing(&self, id: &RollbackId, actor: &Actor) -> Result<Standing, CommandError> {
+        let view = self.view(id).await?;
+        Ok(work::standing(&self.inner, &view, &actor.id, Freshness::Now).await)
+    }
+
+    /// The rollback, if the store has ever heard of it.
+    async fn known(&self, id: &RollbackId) -> Result<Arc<Operation>, CommandError> {
+        let operation = self.inner.operation(id);
+        match operation.view(&self.inner).await {
+            Ok(_) => Ok(operation),
+            Err(StoreError::Corrupt { problem, .. }) if problem == "it has no journal" => {
+                drop(operation);
+                self.inner.forget_unused();
+                Err(CommandError::NotFound(Label::new(id.as_str())))
+            }
+            Err(error) => Err(not_recorded(&error)),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Deploys as they are reported: which way back there is, and the message that says so.
+
+use crate::catalog::ServiceConfig;
+use crate::engine::{Engine, Inner, not_recorded};
+use crate::facts::{self, complete};
+use crate::telling;
+use rollback_core::guard::{Question, evaluate};
+use rollback_core::known_good::{Candidates, Choice};
+use rollback_core::notice::{DeployCard, Notice};
+use rollback_core::ports::{CommandError, Query, SavedDeploy, StoreError};
+use rollback_core::{
+    Deploy, DeployId, Fact, GuardView, Label, Plan, Revision, RevisionRef, RevisionStatus,
+    RollbackId, RollbackView, ServiceKey, Timestamp,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a deploy whose way back could not be found out is looked at again.
+const AGAIN_EVERY: Duration = Duration::from_secs(15);
+
+/// What became of a reported deploy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DeployReport {
+    /// The deploy, and the target that was chosen for it.
+    pub card: DeployCard,
+    /// Whether it was new.
+    pub saved: SavedDeploy,
+}
+
+/// How a service stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// What runs now, if that is known.
+    pub live: Option<RevisionRef>,
+    /// What a rollback would go back to.
+    pub target: Option<Revision>,
+    /// Why that, or why nothing.
+    pub why: String,
+    /// Everything that was passed over, and why.
+    pub skipped: Vec<rollback_core::known_good::Skipped>,
+    /// The guards as they stand now; empty when there is no target to judge.
+    pub guards: Vec<GuardView>,
+    /// The rollback that holds the service.
+    pub rollback: Option<RollbackId>,
+}
+
+impl Engine {
+    /// A deploy went live: keeps it, chooses the way back, and posts its message. The same id again
+    /// changes nothing. A deploy that is reported late never takes the place of a newer one.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not kept. It may be reported again.
+    pub async fn deployed(&self, deploy: Deploy) -> Result<DeployReport, CommandError> {
+        let inner = &self.inner;
+        let key = deploy.key();
+        let service = inner
+            .catalog
+            .services
+            .get(&key)
+            .ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
+        let known = inner.store.deploy(&deploy.id).await.map_err(|e| not_recorded(&e))?;
+        if let Some(card) = known {
+            return Ok(DeployReport { card, saved: SavedDeploy::Known });
+        }
+        let newest = newest(inner, &key).await.map_err(|e| not_recorded(&e))?;
+        let mut card = card(inner, service, deploy).await;
+        card.purpose = service.purpose;
+        if let Some(newer) = newest.as_ref().filter(|n| n.deployed_at > card.deploy.deployed_at) {
+            card.superseded_by = Some(newer.version.clone());
+        }
+        let notices = posted(inner, service, &card);
+        let saved = inner.store.save_deploy(&card, notices).await.map_err(|e| not_recorded(&e))?;
+        inner.outbox_wake.notify_one();
+        if let Some(older) = newest.filter(|_| card.superseded_by.is_none())
+            && let Err(error) = supersede(inner, service, &older.id, &card.deploy).await
+        {
+            tracing::warn!(%error, deploy = %older.id, "the message of the deploy before was not brought up to date");
+        }
+        Ok(DeployReport { card, saved })
+    }
+
+    /// How a service stands: live, target, and the guards as they stand now. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotConfigured`]. A CD system that does not answer is not an error: what is
+    /// not known is said in `why` and in the guards.
+    pub async fn status(&self, key: &ServiceKey) -> Result<ServiceStatus, CommandError> {
+        let inner = &self.inner;
+        let service = inner
+            .catalog
+            .services
+            .get(key)
+            .ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
+        let (live, history, record) = tokio::join!(
+            facts::live(inner, service, key),
+            facts::history(inner, service, key),
+            facts::record(inner, key),
+        );
+        let live = live.map(|live| live.revision);
+        let running = live.value().cloned().flatten();
+        let choice = match (&live, &history, &record) {
+            (
+                Fact::Known { value: Some(live), .. },
+                Fact::Known { value: history, .. },
+                Fact::Known { value: record, .. },
+            ) => {
+                let now = inner.clock.now();
+                Candidates::new(history, &live.revision, record, service.soak, now).choose()
+            }
+            (Fact::Known { value: None, .. }, _, _) => Choice::none("nothing runs now"),
+            (Fact::Unknown { why }, _, _)
+            | (_, Fact::Unknown { why }, _)
+            | (_, _, Fact::Unknown { why }) => Choice::none(why.clone()),
+        };
+        let guards = guards(inner, service, key, running.as_ref(), &choice).await;
+        Ok(ServiceStatus {
+            live: running,
+            guards,
+            rollback: record.value().and_then(|record| record.in_flight.clone()),
+            target: choice.target,
+            why: choice.why,
+            skipped: choice.skipped,
+        })
+    }
+
+    /// Rollbacks, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn rollbacks(&self, query: &Query) -> Result<Vec<RollbackView>, StoreError> {
+        let listed = self.inner.store.list(query).await?;
+        Ok(listed.into_iter().map(|listed| listed.view).collect())
+    }
+
+    /// The deploy that made a revision live; one that nobody reported is kept as it was found.
+    pub(crate) async fn deploy_of(
+        &self,
+        key: &ServiceKey,
+        live: &RevisionRef,
+    ) -> Result<Deploy, CommandError> {
+        let inner = &self.inner;
+        let deploys = inner.store.deploys(key, facts::HISTORY_MAX).await;
+        let deploys = deploys.map_err(|error| not_recorded(&error))?;
+        if let Some(deploy) =
+            deploys.into_iter().find(|d| d.revision.as_ref() == Some(&live.revision))
+        {
+            return Ok(deploy);
+        }
+        let id = format!("found:{}:{}:{}", key.service, key.environment, live.revision);
+        let id = DeployId::parse(id).map_err(|e| CommandError::NotRecorded(e.to_string()))?;
+        let version = live.version.clone().unwrap_or_else(|| Label::new(live.revision.as_str()));
+        let mut deploy = Deploy::new(id, key.clone(), version, inner.clock.now());
+        deploy.revision = Some(live.revision.clone());
+        deploy.commit.clone_from(&live.commit);
+        Ok(self.deployed(deploy).await?.card.deploy)
+    }
+}
+
+async fn guards(
+    inner: &Inner,
+    service: &ServiceConfig,
+    key: &ServiceKey,
+    live: Option<&RevisionRef>,
+    choice: &Choice,
+) -> Vec<GuardView> {
+    let (Some(live), Some(target)) = (live, &choice.target) else { return Vec::new() };
+    let Ok(plan) = Plan::new(key.clone(), live.clone(), target.reference()) else {
+        return Vec::new();
+    };
+    let policy = inner.catalog.policy(key, service);
+    let facts = facts::gather(inner, service, &plan, service.guards.custom()).await;
+    evaluate(&Question::new(&plan, &policy, inner.clock.now()), &facts).views()
+}
+
+async fn newest(inner: &Inner, key: &ServiceKey) -> Result<Option<Deploy>, StoreError> {
+    Ok(inner.store.deploys(key, 1).await?.into_iter().next())
+}
+
+/// The deploy's message, in every notifier's outbox.
+fn posted(
+    inner: &Inner,
+    service: &ServiceConfig,
+    card: &DeployCard,
+) -> Vec<rollback_core::ports::Queued> {
+    let key = telling::deploy_key(&card.deploy.id);
+    let notice = Notice::Deploy(Box::new(card.clone()));
+    telling::address(inner, &key, &notice, &service.channel, None)
+}
+
+/// Asks the CD system what there is to go back to.
+async fn card(inner: &Inner, service: &ServiceConfig, mut deploy: Deploy) -> DeployCard {
+    let key = deploy.key();
+    let (live, history, record) = tokio::join!(
+        facts::live(inner, service, &key),
+        facts::history(inner, service, &key),
+        facts::record(inner, &key),
+    );
+    if deploy.revision.is_none()
+        && let Some(running) = live.value().and_then(|live| live.revision.as_ref())
+    {
+        deploy.revision = Some(running.revision.clone());
+    }
+    let (history, record) = match (history, record) {
+        (Fact::Known { value: history, .. }, Fact::Known { value: record, .. }) => {
+            (complete(history, std::slice::from_ref(&deploy)), record)
+        }
+        (Fact::Unknown { why }, _) | (_, Fact::Unknown { why }) => {
+            return DeployCard::new(deploy, None, not_yet(&why));
+        }
+    };
+    let Some(revision) = deploy.revision.clone() else {
+        let why = match live {
+            Fact::Unknown { why } => why,
+            Fact::Known { .. } => "the CD system says that nothing runs".into(),
+        };
+        return DeployCard::new(deploy, None, not_yet(&why));
+    };
+    let now = inner.clock.now();
+    let choice = Candidates::new(&history, &revision, &record, service.soak, now).choose();
+    let previous = before(&history, &revision, deploy.deployed_at);
+    DeployCard::new(deploy, previous, choice)
+}
+
+/// What ran before a revision: the newest earlier one whose deploy did not fail.
+fn before(
+    history: &[Revision],
+    revision: &rollback_core::RevisionId,
+    deployed_at: Timestamp,
+) -> Option<RevisionRef> {
+    let place = history.iter().position(|entry| entry.id == *revision)?;
+    history
+        .iter()
+        .skip(place.saturating_add(1))
+        .filter(|entry| entry.status != RevisionStatus::Failed)
+        .find(|entry| entry.deployed_at.is_none_or(|at| at <= deployed_at))
+        .map(Revision::reference)
+}
+
+const NOT_YET: &str = "the way back is not known yet: ";
+
+fn not_yet(why: &str) -> Choice {
+    Choice::none(format!("{NOT_YET}{why}; it is looked up again by itself"))
+}
+
+fn is_not_yet(card: &DeployCard) -> bool {
+    card.choice.target.is_none() && card.choice.why.starts_with(NOT_YET)
+}
+
+/// Takes the button from the message of a deploy that is no longer the newest.
+async fn supersede(
+    inner: &Inner,
+    service: &ServiceConfig,
+    older: &DeployId,
+    newer: &Deploy,
+) -> Result<(), StoreError> {
+    let Some(mut card) = inner.store.deploy(older).await? else { return Ok(()) };
+    card.superseded_by = Some(newer.version.clone());
+    update(inner, service, card).await
+}
+
+async fn update(
+    inner: &Inner,
+    service: &ServiceConfig,
+    card: DeployCard,
+) -> Result<(), StoreError> {
+    let shown = telling::prominent(inner, &card.deploy.key(), &card.deploy.id, None).await?;
+    let notices = posted(inner, service, &telling::with_rollback(card.clone(), shown));
+    inner.store.update_deploy(&card, notices).await?;
+    inner.outbox_wake.notify_one();
+    Ok(())
+}
+
+/// Looks again at the newest deploy of every service whose way back could not be found out, until
+/// it can.
+pub(crate) async fn choose_again(inner: Arc<Inner>) {
+    loop {
+        for (key, service) in &inner.catalog.services {
+            if let Err(error) = choose_once_more(&inner, key, service).await {
+                tracing::warn!(%error, %key, "the way back could not be looked up again");
+            }
+        }
+        let next = inner.clock.now().after(AGAIN_EVERY);
+        tokio::select! {
+            () = inner.stopping.cancelled() => return,
+            () = inner.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+async fn choose_once_more(
+    inner: &Inner,
+    key: &ServiceKey,
+    service: &ServiceConfig,
+) -> Result<(), StoreError> {
+    let Some(newest) = newest(inner, key).await? else { return Ok(()) };
+    let Some(kept) = inner.store.deploy(&newest.id).await? else { return Ok(()) };
+    if !is_not_yet(&kept) {
+        return Ok(());
+    }
+    let mut looked = card(inner, service, kept.deploy.clone()).await;
+    looked.superseded_by = kept.superseded_by.clone();
+    looked.purpose = kept.purpose;
+    if is_not_yet(&looked) {
+        return Ok(());
+    }
+    update(inner, service, looked).await
+}

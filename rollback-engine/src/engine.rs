@@ -1,0 +1,308 @@
+//! The engine: what a host builds once, hands to its surfaces, and runs.
+
+use crate::catalog::Catalog;
+use crate::export::Sink;
+use crate::operation::{Operation, Operations};
+use crate::{deploys, driver, export, outbox};
+use rollback_core::ports::{
+    AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier, Store,
+    StoreError,
+};
+use rollback_core::{BackendName, GuardName, RollbackId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a shutdown waits for what is on its way. Longer than one request to a CD system.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// How often the engine looks for rollbacks that nobody drives: those of a process that died.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Everything an engine is made of.
+///
+/// ```
+/// use rollback_core::ports::{Clock, Directory, Store};
+/// use rollback_engine::{Catalog, Engine, EngineBuilder, SystemClock};
+/// use std::sync::Arc;
+///
+/// fn build(store: Arc<dyn Store>, directory: Arc<dyn Directory>, catalog: Catalog) -> Engine {
+///     EngineBuilder::new(store, directory, catalog).build()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct EngineBuilder {
+    catalog: Catalog,
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    clock: Arc<dyn Clock>,
+    backends: BTreeMap<BackendName, Arc<dyn CdBackend>>,
+    notifiers: Vec<Arc<dyn Notifier>>,
+    sinks: Vec<Sink>,
+    fact_sources: BTreeMap<GuardName, Arc<dyn FactSource>>,
+    ids: Ids,
+    instance: Option<Instance>,
+    look_every: Duration,
+    source_timeout: Duration,
+    lease: Duration,
+}
+
+/// Where new identities come from.
+pub(crate) struct Ids(Box<dyn Fn() -> String + Send + Sync>);
+
+impl std::fmt::Debug for Ids {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ids")
+    }
+}
+
+impl EngineBuilder {
+    /// An engine with the machine's clock, and nothing yet to roll back with or to tell through.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, directory: Arc<dyn Directory>, catalog: Catalog) -> Self {
+        Self {
+            catalog,
+            store,
+            directory,
+            clock: Arc::new(crate::clock::SystemClock::new()),
+            backends: BTreeMap::new(),
+            notifiers: Vec::new(),
+            sinks: Vec::new(),
+            fact_sources: BTreeMap::new(),
+            ids: Ids(Box::new(|| uuid::Uuid::now_v7().simple().to_string())),
+            instance: None,
+            look_every: Duration::from_secs(1),
+            source_timeout: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+        }
+    }
+
+    /// Adds a backend under the name by which services are configured for it.
+    #[must_use]
+    pub fn backend(mut self, name: BackendName, backend: Arc<dyn CdBackend>) -> Self {
+        self.backends.insert(name, backend);
+        self
+    }
+
+    /// Adds a notifier.
+    #[must_use]
+    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifiers.push(notifier);
+        self
+    }
+
+    /// Adds an audit sink that must acknowledge the record of intent before any order is given.
+    #[must_use]
+    pub fn required_sink(mut self, sink: Arc<dyn AuditSink>) -> Self {
+        self.sinks.push(Sink::new(sink, true));
+        self
+    }
+
+    /// Adds an audit sink that gets every record sooner or later.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn AuditSink>) -> Self {
+        self.sinks.push(Sink::new(sink, false));
+        self
+    }
+
+    /// Adds the source that answers a guard of the host's own.
+    #[must_use]
+    pub fn fact_source(mut self, guard: GuardName, source: Arc<dyn FactSource>) -> Self {
+        self.fact_sources.insert(guard, source);
+        self
+    }
+
+    /// Takes another clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes identities from elsewhere, for tests. They must be unique for ever.
+    #[must_use]
+    pub fn ids(mut self, ids: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.ids = Ids(Box::new(ids));
+        self
+    }
+
+    /// Names this process; without it a unique name is made.
+    #[must_use]
+    pub fn instance(mut self, instance: Instance) -> Self {
+        self.instance = Some(instance);
+        self
+    }
+
+    /// How often a running rollback is looked at when the CD system gives no hint. Default 1 s.
+    #[must_use]
+    pub const fn look_every(mut self, every: Duration) -> Self {
+        self.look_every = every;
+        self
+    }
+
+    /// How long the directory, a health check or a guard's source may take. Default 5 s.
+    #[must_use]
+    pub const fn source_timeout(mut self, bound: Duration) -> Self {
+        self.source_timeout = bound;
+        self
+    }
+
+    /// How long this process owns a rollback without renewing. Default 15 s.
+    #[must_use]
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Builds it. Nothing happens until [`Engine::run`].
+    #[must_use]
+    pub fn build(self) -> Engine {
+        let instance = self.instance.unwrap_or_else(|| Instance::new((self.ids.0)()));
+        Engine {
+            inner: Arc::new(Inner {
+                catalog: self.catalog,
+                store: self.store,
+                directory: self.directory,
+                clock: self.clock,
+                backends: self.backends,
+                notifiers: self.notifiers,
+                sinks: self.sinks,
+                fact_sources: self.fact_sources,
+                ids: self.ids,
+                instance,
+                look_every: self.look_every,
+                source_timeout: self.source_timeout,
+                lease: self.lease,
+                operations: Operations::default(),
+                outbox_wake: Notify::new(),
+                export_wake: Notify::new(),
+                stopping: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) catalog: Catalog,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) backends: BTreeMap<BackendName, Arc<dyn CdBackend>>,
+    pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) fact_sources: BTreeMap<GuardName, Arc<dyn FactSource>>,
+    ids: Ids,
+    pub(crate) instance: Instance,
+    pub(crate) look_every: Duration,
+    pub(crate) source_timeout: Duration,
+    pub(crate) lease: Duration,
+    operations: Operations,
+    pub(crate) outbox_wake: Notify,
+    pub(crate) export_wake: Notify,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// The engine. Cheap to clone; every clone is the same engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Engine {
+    /// Runs until `shutdown` completes: resumes what a process before this one left, delivers
+    /// notices, exports the audit log. Then lets an order that is being sent be answered, gives
+    /// every rollback back, and returns. Everything else is in the store already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be read at the start. Nothing was changed.
+    ///
+    /// Dropping the future stops the engine as a crash would: nothing is lost.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let _stop_on_drop = inner.stopping.clone().drop_guard();
+        resume(inner).await?;
+        inner.tasks.spawn(outbox::run(Arc::clone(inner)));
+        inner.tasks.spawn(export::run(Arc::clone(inner)));
+        inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));
+        tokio::pin!(shutdown);
+        loop {
+            let next = inner.clock.now().after(SWEEP_EVERY);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                () = inner.clock.sleep_until(next) => {}
+            }
+            if let Err(error) = resume(inner).await {
+                tracing::warn!(%error, "unfinished rollbacks could not be looked up");
+            }
+        }
+        inner.stopping.cancel();
+        inner.tasks.close();
+        if crate::clock::within(inner.clock.as_ref(), DRAIN_MAX, inner.tasks.wait()).await.is_none()
+        {
+            tracing::warn!("not everything came to rest in time; the next start finds it out");
+        }
+        Ok(())
+    }
+}
+
+/// Drives every rollback that has not ended and that nobody drives.
+async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    for id in inner.store.unfinished().await? {
+        driver::ensure(inner, &inner.operation(&id));
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// The rollback in this process; made when it is first asked for.
+    pub(crate) fn operation(&self, id: &RollbackId) -> Arc<Operation> {
+        let mut operations = self.lock();
+        let made = || Arc::new(Operation::new(id.clone()));
+        Arc::clone(operations.entry(id.clone()).or_insert_with(made))
+    }
+
+    /// Forgets a rollback that has ended, unless somebody still looks at it.
+    pub(crate) fn retire(&self, id: &RollbackId) {
+        let mut operations = self.lock();
+        if operations.get(id).is_some_and(|operation| Arc::strong_count(operation) <= 2) {
+            operations.remove(id);
+        }
+    }
+
+    pub(crate) fn forget_unused(&self) {
+        self.lock().retain(|_, operation| Arc::strong_count(operation) > 1);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RollbackId, Arc<Operation>>> {
+        self.operations.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn new_rollback_id(&self) -> Result<RollbackId, CommandError> {
+        RollbackId::parse((self.ids.0)())
+            .map_err(|error| CommandError::NotRecorded(error.to_string()))
+    }
+}
+
+/// The store's refusal in the words of a command.
+pub(crate) fn not_recorded(error: &StoreError) -> CommandError {
+    tracing::warn!(%error, "a command was not recorded");
+    match error {
+        StoreError::Corrupt { what, .. } => {
+            CommandError::NotRecorded(format!("what is stored about `{what}` cannot be read"))
+        }
+        StoreError::MovedOn(_)
+        | StoreError::ServiceHeld(_)
+        | StoreError::ClaimLost(_)
+        | StoreError::Unavailable(_)
+        | StoreError::InDoubt(_)
+        | _ => CommandError::NotRecorded("our own store did not take it".into()),
+    }
+}

@@ -1,0 +1,90 @@
+//! Gives every audit sink every record, in order, each until it is acknowledged.
+
+use crate::engine::Inner;
+use rollback_core::ports::{AuditSink, ErrorKind, PortError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How many records are read at a time.
+const BATCH_MAX: usize = 100;
+
+/// How long a sink that did not take a record is left alone.
+const RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Sink {
+    sink: Arc<dyn AuditSink>,
+    pub(crate) required: bool,
+    /// One export at a time, so that records arrive in their order.
+    turn: Mutex<()>,
+}
+
+impl Sink {
+    pub(crate) fn new(sink: Arc<dyn AuditSink>, required: bool) -> Self {
+        Self { sink, required, turn: Mutex::new(()) }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.sink.name()
+    }
+
+    /// Exports everything that the sink has not acknowledged.
+    pub(crate) async fn catch_up(&self, inner: &Inner) -> Result<(), PortError> {
+        let _turn = self.turn.lock().await;
+        loop {
+            let records = inner.store.unacknowledged(self.name(), BATCH_MAX).await;
+            let records = records.map_err(|error| store_error("read the audit log", &error))?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            for record in records {
+                let bound = inner.source_timeout;
+                let kept =
+                    crate::clock::within(inner.clock.as_ref(), bound, self.sink.record(&record));
+                match kept.await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Err(error),
+                    None => {
+                        let what = crate::facts::silent("the audit sink", bound);
+                        return Err(PortError::new(
+                            ErrorKind::Retry(None),
+                            "audit",
+                            "keep a record",
+                            what,
+                        ));
+                    }
+                }
+                let acknowledged = inner.store.acknowledge(self.name(), record.sequence).await;
+                acknowledged.map_err(|error| store_error("note the acknowledgement", &error))?;
+            }
+        }
+    }
+}
+
+fn store_error(operation: &'static str, error: &rollback_core::ports::StoreError) -> PortError {
+    let what = crate::facts::store_words(error);
+    PortError::new(ErrorKind::Retry(None), "store", operation, what)
+}
+
+pub(crate) async fn run(inner: Arc<Inner>) {
+    loop {
+        let woken = inner.export_wake.notified();
+        tokio::pin!(woken);
+        woken.as_mut().enable();
+        let mut behind = false;
+        for sink in &inner.sinks {
+            if let Err(error) = sink.catch_up(&inner).await {
+                tracing::warn!(sink = sink.name(), %error, "an audit sink is behind");
+                behind = true;
+            }
+        }
+        let wait = if behind { RETRY } else { RETRY.saturating_mul(12) };
+        let next = inner.clock.now().after(wait);
+        tokio::select! {
+            () = inner.stopping.cancelled() => return,
+            () = woken => {}
+            () = inner.clock.sleep_until(next) => {}
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! One rollback in this process: takes events one at a time, stores each step, then lets others
+//! see it.
+
+use crate::engine::Inner;
+use crate::telling;
+use rollback_core::journal::{self, Opening};
+use rollback_core::ports::{Claim, Commit, StoreError};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Disposition, Effect, Event, Rollback, RollbackId, RollbackView, StateName, Transition,
+};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Mutex, Notify, watch};
+
+/// How often a step is decided anew because somebody else appended first. Contention on one
+/// rollback is a few people's clicks; more is a fault.
+const RETRIES_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) id: RollbackId,
+    /// Empty while the store must be asked first: at the start, and after a step whose fate in the
+    /// store is not known.
+    loaded: Mutex<Option<Loaded>>,
+    view: watch::Sender<Option<RollbackView>>,
+    /// The order of a step that this process stored and nobody has sent yet. Never filled by a
+    /// replay: an order found in a journal may have been sent already.
+    order: std::sync::Mutex<Option<Order>>,
+    /// Tells the driver that there may be something to do.
+    pub(crate) wake: Notify,
+    pub(crate) driven: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    rollback: Rollback,
+    entries: u64,
+}
+
+/// What the driver needs to know of a rollback.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) view: RollbackView,
+    pub(crate) pending: Vec<Effect>,
+    pub(crate) deadline: Option<rollback_core::Timestamp>,
+    pub(crate) in_doubt: bool,
+}
+
+impl Operation {
+    pub(crate) fn new(id: RollbackId) -> Self {
+        Self {
+            id,
+            loaded: Mutex::new(None),
+            view: watch::Sender::new(None),
+            order: std::sync::Mutex::new(None),
+            wake: Notify::new(),
+            driven: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens the rollback: stores its opening.
+    pub(crate) async fn open(
+        &self,
+        inner: &Inner,
+        opening: Opening,
+    ) -> Result<RollbackView, StoreError> {
+        let mut loaded = self.loaded.lock().await;
+        let transition = Rollback::open(opening.clone());
+        let mut commit = self.commit(inner, &transition, 0).await?;
+        commit.opening = Some(Box::new(opening));
+        inner.store.commit(commit).await?;
+        let view = self.publish(inner, &transition.rollback);
+        *loaded = Some(Loaded { rollback: transition.rollback, entries: 0 });
+        Ok(view)
+    }
+
+    /// Takes an event: decides, stores, and only then lets anybody see it.
+    pub(crate) async fn apply(
+        &self,
+        inner: &Inner,
+        event: Event,
+        claim: Option<&Claim>,
+    ) -> Result<RollbackView, StoreError> {
+        let mut loaded = self.loaded.lock().await;
+        let mut event = event;
+        for _retry in 0..RETRIES_MAX {
+            let Loaded { rollback, entries } = self.take(inner, &mut loaded).await?;
+            let now = inner.clock.now();
+            let transition = rollback.step(now, event.clone());
+            if let Disposition::Ignored(_) = transition.disposition {
+                let view = transition.rollback.view();
+                *loaded = Some(Loaded { rollback: transition.rollback, entries });
+                return Ok(view);
+            }
+            let mut commit = self.commit(inner, &transition, entries).await?;
+            commit.entry = Some(journal::Entry::new(now, event.clone()));
+            commit.claim = claim.cloned();
+            match inner.store.commit(commit).await {
+                Ok(_records) => return Ok(self.stored(inner, &mut loaded, transition, entries)),
+                // Somebody else was faster; what they did is decided on again.
+                Err(StoreError::MovedOn(_)) => {}
+                Err(StoreError::ServiceHeld(holder)) => event = Event::SlotTaken(holder),
+                // It may be stored: the journal says so, and a repeat is then ignored.
+                Err(StoreError::InDoubt(why)) => {
+                    tracing::warn!(rollback = %self.id, %why, "a step is in doubt; reading it back");
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(StoreError::Unavailable("too many others write to this rollback".into()))
+    }
+
+    fn stored(
+        &self,
+        inner: &Inner,
+        loaded: &mut Option<Loaded>,
+        transition: Transition,
+        entries: u64,
+    ) -> RollbackView {
+        let Transition { rollback, effects, .. } = transition;
+        let view = self.publish(inner, &rollback);
+        let order = effects.into_iter().find_map(|effect| match effect {
+            Effect::Trigger(order) => Some(order),
+            Effect::ObserveStanding(_)
+            | Effect::GatherFacts
+            | Effect::RecordIntent
+            | Effect::Rehearse(_)
+            | Effect::Reconcile(_)
+            | Effect::Observe(..)
+            | Effect::Cancel(..)
+            | Effect::Verify(..)
+            | Effect::WatchForLateEffect(_)
+            | Effect::Tell(_) => None,
+        });
+        if order.is_some() {
+            *self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = order;
+        }
+        *loaded = Some(Loaded { rollback, entries: entries.saturating_add(1) });
+        self.wake.notify_one();
+        view
+    }
+
+    /// The order to send, once.
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
+    /// How the rollback stands, read from the store when this process does not know.
+    pub(crate) async fn view(&self, inner: &Inner) -> Result<RollbackView, StoreError> {
+        Ok(self.standing(inner).await?.view)
+    }
+
+    pub(crate) async fn standing(&self, inner: &Inner) -> Result<Standing, StoreError> {
+        let mut loaded = self.loaded.lock().await;
+        let current = self.take(inner, &mut loaded).await?;
+        let rollback = &current.rollback;
+        let standing = Standing {
+            view: rollback.view(),
+            pending: rollback.pending(),
+            deadline: rollback.deadline(),
+            in_doubt: matches!(
+                rollback.state(),
+                rollback_core::State::Triggering(_, rollback_core::Sending::InDoubt(_))
+            ),
+        };
+        *loaded = Some(current);
+        Ok(standing)
+    }
+
+    /// Everything that is shown of the rollback from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<RollbackView>> {
+        self.view.subscribe()
+    }
+
+    /// Forgets what this process knows, so that the store is asked again.
+    pub(crate) async fn forget(&self) {
+        *self.loaded.lock().await = None;
+    }
+
+    async fn take(&self, inner: &Inner, loaded: &mut Option<Loaded>) -> Result<Loaded, StoreError> {
+        if let Some(current) = loaded.take() {
+            return Ok(current);
+        }
+        let Some(journal) = inner.store.load(&self.id).await? else {
+            return Err(StoreError::Corrupt {
+                what: self.id.to_string(),
+                problem: "it has no journal".into(),
+            });
+        };
+        let entries = u64::try_from(journal.entries.len()).unwrap_or(u64::MAX);
+        let rollback = journal::replay(journal.opening, journal.entries);
+        self.publish(inner, &rollback);
+        Ok(Loaded { rollback, entries })
+    }
+
+    async fn commit(
+        &self,
+        inner: &Inner,
+        transition: &Transition,
+        entries: u64,
+    ) -> Result<Commit, StoreError> {
+        let rollback = &transition.rollback;
+        let mut commit = Commit::new(rollback.view(), entries, inner.clock.now());
+        commit.holds_service = rollback.holds_service();
+        commit.was_ordered = rollback.was_ordered();
+        commit.drafts = transition.drafts.clone();
+        commit.notices = telling::notices(inner, rollback, &transition.effects).await?;
+        Ok(commit)
+    }
+
+    fn publish(&self, inner: &Inner, rollback: &Rollback) -> RollbackView {
+        let view = rollback.view();
+        self.view.send_replace(Some(view.clone()));
+        inner.outbox_wake.notify_one();
+        inner.export_wake.notify_waiters();
+        view
+    }
+}
+
+/// Whether the engine has nothing left to do for it.
+pub(crate) fn is_done(standing: &Standing) -> bool {
+    standing.view.state.is_end()
+        && (standing.view.state != StateName::OutcomeUnknown || standing.pending.is_empty())
+}
+
+/// The operations this process knows.
+pub(crate) type Operations =
+    std::sync::Mutex<std::collections::BTreeMap<RollbackId, Arc<Operation>>>;

@@ -1,0 +1,129 @@
+//! Delivers notices: each at least once, the latest of each message, in order within a channel.
+
+use crate::clock::within;
+use crate::engine::Inner;
+use futures_util::future::join_all;
+use rollback_core::notice::{Attempt, Delivered, Delivery};
+use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many notices are taken at a time.
+const BATCH_MAX: usize = 100;
+
+/// How long one delivery may take.
+const DELIVERY_MAX: Duration = Duration::from_secs(10);
+
+/// The pause after the first failure; it doubles with each.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+
+/// The longest pause, so that people are told within a minute after an outage.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// When a notice is given up: after more than a day of failures at the longest pause.
+const ATTEMPTS_MAX: u32 = 5_000;
+
+/// How long the outbox waits when the store does not answer.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(inner: Arc<Inner>) {
+    loop {
+        let busy = match deliver_due(&inner).await {
+            Ok(delivered) => delivered > 0,
+            Err(error) => {
+                tracing::warn!(%error, "the outbox could not be read");
+                false
+            }
+        };
+        if inner.stopping.is_cancelled() {
+            return;
+        }
+        if busy {
+            continue;
+        }
+        let next = match inner.store.next_due().await {
+            Ok(Some(at)) => at.max(inner.clock.now().after(Duration::from_millis(1))),
+            Ok(None) => inner.clock.now().after(RETRY_MAX),
+            Err(_) => inner.clock.now().after(STORE_RETRY),
+        };
+        tokio::select! {
+            () = inner.stopping.cancelled() => {}
+            () = inner.outbox_wake.notified() => {}
+            () = inner.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// Delivers everything that is due: channels side by side, in order within each.
+async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
+    let due = inner.store.due(inner.clock.now(), BATCH_MAX).await?;
+    let mut lanes: BTreeMap<(String, String), Vec<Queued>> = BTreeMap::new();
+    let count = due.len();
+    for queued in due {
+        let lane = (queued.notifier.to_string(), queued.channel.to_string());
+        lanes.entry(lane).or_default().push(queued);
+    }
+    let delivered = join_all(lanes.into_values().map(|lane| async move {
+        for queued in lane {
+            deliver(inner, &queued).await?;
+        }
+        Ok::<(), StoreError>(())
+    }))
+    .await;
+    delivered.into_iter().collect::<Result<(), StoreError>>()?;
+    Ok(count)
+}
+
+async fn deliver(inner: &Inner, queued: &Queued) -> Result<(), StoreError> {
+    let Some(notifier) = inner.notifiers.iter().find(|n| queued.notifier.as_str() == n.name())
+    else {
+        return inner.store.abandon(queued, "no notifier of this name is configured").await;
+    };
+    match attempt(inner, notifier.as_ref(), queued).await {
+        Ok(Delivered::Posted(message)) => inner.store.delivered(queued, Some(message)).await,
+        Ok(Delivered::Sent | Delivered::NotMine) => inner.store.delivered(queued, None).await,
+        Err(NotifyError::Rejected { why }) => {
+            tracing::error!(key = %queued.key, %why, "a notice can never be delivered");
+            inner.store.abandon(queued, &why).await
+        }
+        Err(error) if queued.attempts >= ATTEMPTS_MAX => {
+            tracing::error!(key = %queued.key, %error, "a notice is given up");
+            inner.store.abandon(queued, &error.to_string()).await
+        }
+        Err(error) => {
+            tracing::warn!(key = %queued.key, %error, attempts = queued.attempts, "a notice was not delivered");
+            let (after, attempt) = match error {
+                NotifyError::Retry { after, .. } => (after, queued.attempt),
+                NotifyError::InDoubt { .. } => (None, Attempt::InDoubt),
+                NotifyError::Rejected { .. } => (None, queued.attempt),
+            };
+            let wait = after.unwrap_or_else(|| pause_after(queued.attempts));
+            inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await
+        }
+    }
+}
+
+async fn attempt(
+    inner: &Inner,
+    notifier: &dyn Notifier,
+    queued: &Queued,
+) -> Result<Delivered, NotifyError> {
+    let mut delivery = Delivery::new(
+        queued.key.clone(),
+        queued.version,
+        queued.notice.clone(),
+        queued.channel.clone(),
+    );
+    delivery.thread.clone_from(&queued.thread);
+    delivery.previous.clone_from(&queued.previous);
+    delivery.attempt = queued.attempt;
+    let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
+    done.unwrap_or_else(|| {
+        Err(NotifyError::InDoubt { why: crate::facts::silent(notifier.name(), DELIVERY_MAX) })
+    })
+}
+
+fn pause_after(attempts: u32) -> Duration {
+    RETRY_MIN.saturating_mul(2_u32.saturating_pow(attempts.min(10))).min(RETRY_MAX)
+}

@@ -1,0 +1,364 @@
+//! The effects, performed. Each asks one question of the world and answers with one event.
+
+use crate::clock::within;
+use crate::engine::Inner;
+use crate::facts::{self, silent};
+use rollback_core::access::Standing;
+use rollback_core::observed::{Acceptance, Facts};
+use rollback_core::ports::{Cancelled, CdBackend, Claim, ErrorKind, Fenced, Freshness, StartError};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Conflict, Effect, Event, Fact, Health, Observation, Phase, Progress, Receipt, RollbackView,
+    Sighting, StateName, UserId,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest pause between two attempts to read a CD system that does not answer.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Performs an effect. None when it has nothing to say: look again.
+pub(crate) async fn perform(inner: &Inner, effect: Effect, view: &RollbackView) -> Option<Event> {
+    match effect {
+        Effect::ObserveStanding(user) => {
+            let freshness = Freshness::AtMost(limits(inner, view).directory_age_max);
+            let standing = standing(inner, view, &user, freshness).await;
+            Some(Event::StandingObserved(Box::new(standing)))
+        }
+        Effect::GatherFacts => Some(observe_facts(inner, view).await),
+        Effect::RecordIntent => Some(record_intent(inner).await),
+        Effect::Rehearse(order) => Some(rehearse(inner, view, &order).await),
+        Effect::Reconcile(order) => reconcile(inner, view, &order).await,
+        Effect::Observe(order, receipt) => Some(observe(inner, view, &order, &receipt).await),
+        Effect::Cancel(order, receipt) => cancel(inner, view, &order, &receipt).await,
+        Effect::Verify(order, receipt) => Some(verify(inner, view, &order, &receipt).await),
+        Effect::WatchForLateEffect(order) => watch(inner, view, &order).await,
+        // The driver sends orders itself, and the outbox tells people.
+        Effect::Trigger(_) | Effect::Tell(_) => None,
+    }
+}
+
+fn limits(inner: &Inner, view: &RollbackView) -> rollback_core::Limits {
+    inner.catalog.services.get(&view.key).map(|service| service.limits).unwrap_or_default()
+}
+
+/// What the directory says about somebody, with the groups that the service's rules name.
+pub(crate) async fn standing(
+    inner: &Inner,
+    view: &RollbackView,
+    user: &UserId,
+    freshness: Freshness,
+) -> Standing {
+    let access = inner.catalog.access.for_service(&view.key);
+    let groups: Vec<_> = access.groups().into_iter().cloned().collect();
+    let bound = inner.source_timeout;
+    let asked = inner.directory.standing(user, &groups, freshness);
+    let standing = within(inner.clock.as_ref(), bound, asked).await;
+    standing.unwrap_or_else(|| Standing::unknown(silent("the directory", bound)))
+}
+
+async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {
+    let Some(service) = inner.catalog.services.get(&view.key) else {
+        let facts = Facts::unknown("the service is not configured here any more");
+        let unknown = Standing::unknown("the service is not configured here any more");
+        return Event::FactsObserved(Box::new(Observation::new(facts, unknown)));
+    };
+    let plan = match rollback_core::Plan::new(view.key.clone(), view.from.clone(), view.to.clone())
+    {
+        Ok(plan) => plan,
+        Err(error) => {
+            let facts = Facts::unknown(&error.to_string());
+            let unknown = Standing::unknown(error.to_string());
+            return Event::FactsObserved(Box::new(Observation::new(facts, unknown)));
+        }
+    };
+    let deciding = view.state == StateName::Checking;
+    let requester = async {
+        match &view.requested_by {
+            Some(actor) if deciding => standing(inner, view, &actor.id, Freshness::Now).await,
+            Some(_) | None => Standing::unknown("not asked before the confirmation"),
+        }
+    };
+    let gathered = facts::gather(inner, service, &plan, service.guards.custom());
+    let (facts, requester) = tokio::join!(gathered, requester);
+    Event::FactsObserved(Box::new(Observation::new(facts, requester)))
+}
+
+/// Every required sink has every record up to the intent before the order is given.
+async fn record_intent(inner: &Inner) -> Event {
+    for sink in inner.sinks.iter().filter(|sink| sink.required) {
+        let mut wait = inner.look_every;
+        while let Err(error) = sink.catch_up(inner).await {
+            match error.kind {
+                ErrorKind::Rejected | ErrorKind::Misconfigured | ErrorKind::Unsupported => {
+                    return Event::IntentNotRecorded(error.what);
+                }
+                ErrorKind::Retry(_) | _ => {
+                    tracing::warn!(sink = sink.name(), %error, "the record of intent is not acknowledged");
+                    pause(inner, wait).await;
+                    wait = wait.saturating_mul(2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+    Event::IntentRecorded
+}
+
+/// Sends the order, once, if there is certainly time to hear the answer.
+pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: Option<Claim>) -> Event {
+    let now = inner.clock.now();
+    if now > order.valid_until() {
+        return Event::TriggerRefused(
+            "it was not sent: what the guards saw is too old by now".into(),
+        );
+    }
+    let key = order.plan().key();
+    let Some(service) = inner.catalog.services.get(key) else {
+        return Event::TriggerRefused("it was not sent: the service is not configured here".into());
+    };
+    let Some(backend) = inner.backends.get(&service.backend).map(Arc::clone) else {
+        return Event::TriggerRefused("it was not sent: the backend is not configured here".into());
+    };
+    let bound = service.limits.cd_timeout;
+    if let Err(why) = renewed(inner, claim, bound).await {
+        return Event::TriggerRefused(why);
+    }
+    // Sent from a task of its own: dropping whoever waits for the answer must not cut the request.
+    let clock = Arc::clone(&inner.clock);
+    let sent =
+        tokio::spawn(async move { within(clock.as_ref(), bound, backend.start(&order)).await });
+    match sent.await {
+        Ok(Some(Ok(receipt))) => Event::TriggerAccepted(receipt),
+        Ok(Some(Err(StartError::Refused { why }))) => Event::TriggerRefused(why),
+        Ok(Some(Err(StartError::Conflict { live, why }))) => {
+            Event::TriggerConflicted(Box::new(Conflict::new(live, why)))
+        }
+        Ok(Some(Err(StartError::InDoubt { why }))) => Event::TriggerInDoubt(why),
+        Ok(None) => Event::TriggerInDoubt(silent("the CD system", bound)),
+        Err(_panic) => {
+            Event::TriggerInDoubt("the adapter failed while it was sending the order".into())
+        }
+    }
+}
+
+/// A claim that outlasts the request: nobody takes the rollback over while it is on its way.
+async fn renewed(inner: &Inner, claim: Option<Claim>, bound: Duration) -> Result<(), String> {
+    let Some(claim) = claim else {
+        return Err("it was not sent: this process does not own the rollback".into());
+    };
+    let lease = inner.lease.max(bound.saturating_mul(2));
+    let renewed =
+        inner.store.claim(&claim.rollback, &inner.instance, inner.clock.now(), lease).await;
+    match renewed {
+        Ok(Some(now)) if now.fence == claim.fence => Ok(()),
+        Ok(_) => Err("it was not sent: another process has taken the rollback over".into()),
+        Err(error) => Err(format!("it was not sent: {}", facts::store_words(&error))),
+    }
+}
+
+async fn rehearse(inner: &Inner, view: &RollbackView, order: &Order) -> Event {
+    let Some((backend, bound)) = backend(inner, view) else {
+        return Event::Rehearsed(Fact::unknown("the backend is not configured here"));
+    };
+    let asked_at = inner.clock.now();
+    let asked = within(inner.clock.as_ref(), bound, backend.preflight(order.plan())).await;
+    Event::Rehearsed(match asked {
+        Some(Ok(preflight)) => {
+            let acceptance = match (preflight.acceptance, preflight.undone_by) {
+                (Acceptance::Accepted, Some(by)) => {
+                    Acceptance::Rejected(format!("{by} would undo it"))
+                }
+                (acceptance, _) => acceptance,
+            };
+            Fact::known(acceptance, asked_at)
+        }
+        Some(Err(error)) => Fact::unknown(error.what),
+        None => Fact::unknown(silent("the CD system", bound)),
+    })
+}
+
+fn backend<'a>(inner: &'a Inner, view: &RollbackView) -> Option<(&'a dyn CdBackend, Duration)> {
+    let service = inner.catalog.services.get(&view.key)?;
+    let backend = inner.backends.get(&service.backend)?;
+    Some((backend.as_ref(), service.limits.cd_timeout))
+}
+
+/// Finds out by reading what became of an order: find; not found, fence and find once more. Still
+/// not found is proof that it was not and will not be carried out.
+async fn reconcile(inner: &Inner, view: &RollbackView, order: &Order) -> Option<Event> {
+    let Some((backend, bound)) = backend(inner, view) else {
+        return Some(Event::DoubtRemained("the backend is not configured here any more".into()));
+    };
+    if let Some(receipt) = find(inner, backend, bound, order).await {
+        return Some(Event::OrderFound(receipt));
+    }
+    let mut wait = inner.look_every;
+    loop {
+        match within(inner.clock.as_ref(), bound, backend.fence(order)).await {
+            Some(Ok(Fenced::Done)) => break,
+            Some(Ok(Fenced::Unsupported)) => {
+                return Some(Event::DoubtRemained(
+                    "the order was not found, and this CD system cannot prove that it will not come yet".into(),
+                ));
+            }
+            Some(Err(error)) => {
+                tracing::warn!(rollback = %view.id, %error, "the fence does not stand yet");
+            }
+            None => tracing::warn!(rollback = %view.id, "the CD system did not answer the fence"),
+        }
+        pause(inner, wait).await;
+        wait = wait.saturating_mul(2).min(RETRY_MAX);
+    }
+    match find(inner, backend, bound, order).await {
+        Some(receipt) => Some(Event::OrderFound(receipt)),
+        None => Some(Event::OrderAbsent),
+    }
+}
+
+/// Reads until there is an answer; the state's deadline bounds it.
+async fn find(
+    inner: &Inner,
+    backend: &dyn CdBackend,
+    bound: Duration,
+    order: &Order,
+) -> Option<Receipt> {
+    let mut wait = inner.look_every;
+    loop {
+        match within(inner.clock.as_ref(), bound, backend.find(order)).await {
+            Some(Ok(found)) => return found,
+            Some(Err(error)) => {
+                tracing::warn!(rollback = %order.rollback(), %error, "the order could not be looked for");
+            }
+            None => tracing::warn!(rollback = %order.rollback(), "the CD system did not answer"),
+        }
+        pause(inner, wait).await;
+        wait = wait.saturating_mul(2).min(RETRY_MAX);
+    }
+}
+
+/// Looks until something is different from what is known.
+async fn observe(inner: &Inner, view: &RollbackView, order: &Order, receipt: &Receipt) -> Event {
+    loop {
+        if let Some(progress) = look(inner, view, order, receipt).await
+            && view.progress.as_ref() != Some(&progress)
+        {
+            return Event::ProgressObserved(Box::new(progress));
+        }
+        hint_or_pause(inner, view, inner.look_every).await;
+    }
+}
+
+async fn look(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &Order,
+    receipt: &Receipt,
+) -> Option<Progress> {
+    let (backend, bound) = backend(inner, view)?;
+    match within(inner.clock.as_ref(), bound, backend.observe(order, receipt)).await {
+        Some(Ok(progress)) => Some(progress),
+        Some(Err(error)) => {
+            tracing::warn!(rollback = %view.id, %error, "the execution could not be looked at");
+            None
+        }
+        None => {
+            tracing::warn!(rollback = %view.id, "the CD system did not answer");
+            None
+        }
+    }
+}
+
+/// Waits for the next look: until the CD system hints, or for a while.
+async fn hint_or_pause(inner: &Inner, view: &RollbackView, wait: Duration) {
+    let hint = async {
+        match backend(inner, view) {
+            Some((backend, _)) => backend.changes(&view.key).await,
+            None => std::future::pending().await,
+        }
+    };
+    // Even a CD system that hints all the time is not asked more than ten times as often.
+    pause(inner, wait / 10).await;
+    tokio::select! {
+        () = hint => {}
+        () = pause(inner, wait) => {}
+    }
+}
+
+async fn cancel(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &Order,
+    receipt: &Receipt,
+) -> Option<Event> {
+    let (backend, bound) = backend(inner, view)?;
+    let mut wait = inner.look_every;
+    loop {
+        match within(inner.clock.as_ref(), bound, backend.cancel(order, receipt)).await {
+            Some(Ok(Cancelled::Requested | Cancelled::TooLate)) => return None,
+            Some(Err(error)) => {
+                tracing::warn!(rollback = %view.id, %error, "the execution could not be cancelled");
+            }
+            None => tracing::warn!(rollback = %view.id, "the CD system did not answer"),
+        }
+        pause(inner, wait).await;
+        wait = wait.saturating_mul(2).min(RETRY_MAX);
+    }
+}
+
+/// One look at the live revision and its health; the next one follows after a pause.
+async fn verify(inner: &Inner, view: &RollbackView, order: &Order, receipt: &Receipt) -> Event {
+    let wait = inner.look_every.min(limits(inner, view).settle).max(Duration::from_millis(20));
+    pause(inner, wait).await;
+    let Some(service) = inner.catalog.services.get(&view.key) else {
+        let why = "the service is not configured here any more";
+        return Event::OutcomeObserved(Box::new(Sighting::new(
+            Fact::unknown(why),
+            Fact::unknown(why),
+        )));
+    };
+    let health = async {
+        if let Some(source) = &service.health {
+            let bound = inner.source_timeout;
+            let fact = within(inner.clock.as_ref(), bound, source.health(&view.key)).await;
+            return fact.unwrap_or_else(|| Fact::unknown(silent("the health check", bound)));
+        }
+        let asked_at = inner.clock.now();
+        match look(inner, view, order, receipt).await {
+            Some(progress) => Fact::known(own_word(&progress), asked_at),
+            None => Fact::unknown("the CD system did not say whether it is healthy"),
+        }
+    };
+    let (live, health) = tokio::join!(facts::live(inner, service, &view.key), health);
+    Event::OutcomeObserved(Box::new(Sighting::new(live, health)))
+}
+
+/// Without a health check of its own, a service is as healthy as its CD system says.
+fn own_word(progress: &Progress) -> Health {
+    match progress.phase {
+        Phase::Complete => Health::Healthy,
+        Phase::Started | Phase::HealthChecking => Health::Unhealthy("it is not complete".into()),
+        Phase::Failed | Phase::Cancelled => {
+            Health::Unhealthy(progress.message.as_ref().map_or_else(
+                || "the CD system says it failed".into(),
+                |message| message.as_str().into(),
+            ))
+        }
+    }
+}
+
+/// Keeps an eye on an order that was given up.
+async fn watch(inner: &Inner, view: &RollbackView, order: &Order) -> Option<Event> {
+    let (backend, bound) = backend(inner, view)?;
+    let mut wait = inner.look_every;
+    loop {
+        if let Some(receipt) = find(inner, backend, bound, order).await {
+            return Some(Event::OrderFound(receipt));
+        }
+        pause(inner, wait).await;
+        wait = wait.saturating_mul(2).min(Duration::from_secs(60));
+    }
+}
+
+async fn pause(inner: &Inner, wait: Duration) {
+    inner.clock.sleep_until(inner.clock.now().after(wait)).await;
+}
