@@ -1,5 +1,6 @@
 //! Slack for the rollback engine: Block Kit views, Web API client, signed interactivity, user-group directory.
 
+mod client;
 mod counters;
 pub mod form;
 mod intake;
@@ -11,6 +12,11 @@ mod router;
 mod signature;
 mod time;
 
+pub use self::client::{
+    CallError, Certainty, Ephemeral, Found, Identity, Lookup, MessageRef, Metadata, Method,
+    OpenView, Post, Retry, SetupError, Standing, Timer, Update, User, UserGroup, WebApi,
+    WebApiOptions, Why,
+};
 pub use self::counters::{Counters, CountersSnapshot};
 pub use self::intake::{
     Accepted, ClickAck, ClosingAck, FieldErrors, Intake, Interactions, SubmissionAck,
