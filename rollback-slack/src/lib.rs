@@ -2,6 +2,7 @@
 
 mod client;
 mod counters;
+pub mod escape;
 pub mod form;
 mod intake;
 mod interactivity;

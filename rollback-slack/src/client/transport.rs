@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -290,6 +290,8 @@ impl Inner {
             .post(url)
             .bearer_auth(self.token.expose_secret())
             .header(CONTENT_TYPE, call.content_type)
+            // Said even when there is no body: some proxies refuse a POST of unknown length.
+            .header(CONTENT_LENGTH, call.body.len())
             .body(call.body.clone())
             .send()
             .await

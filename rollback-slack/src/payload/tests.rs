@@ -50,10 +50,9 @@ fn without(mut payload: Value, parent: &str, field: &str) -> Value {
 }
 
 fn as_click(payload: &Value) -> Click {
-    match parse(&payload.to_string()).unwrap() {
-        Interaction::Click(click) => click,
-        other => panic!("{other:?}"),
-    }
+    let interaction = parse(&payload.to_string()).unwrap();
+    let Interaction::Click(click) = interaction else { panic!("{interaction:?}") };
+    click
 }
 
 #[test]
@@ -229,8 +228,8 @@ fn an_error_carries_nothing_of_the_payload() {
 #[test]
 fn a_thousand_levels_of_nesting_are_an_answer_and_not_a_crash() {
     for open in ["[", "{\"a\":"] {
-        let _ = parse(&format!("{{\"message\":{}", open.repeat(100_000)));
-        let _ = parse(&format!("{{\"x\":{}", open.repeat(100_000)));
+        drop(parse(&format!("{{\"message\":{}", open.repeat(100_000))));
+        drop(parse(&format!("{{\"x\":{}", open.repeat(100_000))));
     }
 }
 
@@ -244,8 +243,7 @@ fn arbitrary_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            proptest::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
-                .prop_map(|fields| Value::from_iter(fields)),
+            proptest::collection::btree_map("[a-z_]{1,8}", inner, 0..4).prop_map(Value::from_iter),
         ]
     })
 }
@@ -272,7 +270,7 @@ proptest! {
         let mut all = Vec::new();
         pointers(&payload, "", &mut all);
         let changed = with(payload, &all[which.index(all.len())], value);
-        let _ = parse(&changed.to_string());
+        drop(parse(&changed.to_string()));
     }
 
     #[test]
