@@ -3,7 +3,6 @@
 //! 64 variants of one click take turns, so that a branch predictor cannot learn a single body. The
 //! payload carries a message of ten blocks, as Slack sends it back: about 4.8 kB of JSON and
 //! 7.3 kB as a form.
-#![expect(missing_docs, reason = "criterion's macros write public functions without them")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up ends")]
 
 use std::hint::black_box;

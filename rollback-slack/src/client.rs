@@ -22,6 +22,7 @@ pub use self::error::{CallError, Certainty, Retry, Why};
 pub use self::message::{Ephemeral, Lookup, MessageRef, Metadata, Post, Update};
 pub use self::method::Method;
 pub use self::timer::Timer;
+pub(crate) use self::transport::is_private;
 use self::transport::{Answer, Call, Transport};
 pub use self::transport::{SetupError, WebApiOptions};
 use crate::Json;

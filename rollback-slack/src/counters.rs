@@ -70,4 +70,8 @@ counters! {
     bad_payloads,
     /// Signed, but for another app or workspace. Answered 403.
     foreign,
+    /// Socket Mode connections that were opened.
+    sockets_opened,
+    /// Socket Mode connections that were lost without Slack's announcement, or not opened.
+    sockets_lost,
 }

@@ -228,7 +228,7 @@ fn written(text: &str, units_max: usize, escape: impl Fn(char) -> Option<&'stati
     let mut cut_at = 0;
     for char in text.chars() {
         let escaped = escape(char);
-        let more = escaped.map_or(char.len_utf16(), |it| it.encode_utf16().count());
+        let more = escaped.map_or_else(|| char.len_utf16(), |it| it.encode_utf16().count());
         units = units.saturating_add(more);
         if units > units_max {
             out.truncate(cut_at);
@@ -324,7 +324,7 @@ mod tests {
 
         #[test]
         fn what_fits_is_only_escaped(text in "[a-zA-Z0-9&<][a-zA-Z0-9&<>äß€😀.,:;-]{0,40}") {
-            prop_assert_eq!(unescaped(&mrkdwn_line(&text, 1_000)), text.clone());
+            prop_assert_eq!(&unescaped(&mrkdwn_line(&text, 1_000)), &text);
             prop_assert_eq!(plain_line(&text, 1_000), text);
         }
 
@@ -353,7 +353,7 @@ mod tests {
                 prop_assert!(link.matches(char).count() <= times, "{link}");
             }
             prop_assert!(!link.contains(['`', '"', '\n']) || label.contains('"'), "{link}");
-            prop_assert_eq!(SafeUrl::parse(url.as_str()), Ok(url.clone()), "encoding it twice");
+            prop_assert_eq!(SafeUrl::parse(url.as_str()), Ok(url), "encoding it twice");
         }
 
         #[test]

@@ -11,6 +11,7 @@ pub mod payload;
 mod replay;
 mod router;
 mod signature;
+mod socket;
 mod time;
 
 pub use self::client::{
@@ -30,4 +31,5 @@ pub use self::signature::{
     EmptySecret, Genuine, SIGNATURE_HEADER, SKEW_MAX_SECONDS, SignatureError, SigningSecrets,
     TIMESTAMP_HEADER,
 };
+pub use self::socket::{SocketEnd, SocketMode, SocketOptions};
 pub use self::time::UnixSeconds;

@@ -1,5 +1,5 @@
 //! A request from its bytes to its acknowledgement, and everything that must not get that far.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
 

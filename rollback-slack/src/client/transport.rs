@@ -322,20 +322,23 @@ impl Inner {
 
 fn base_of(text: &str) -> Result<Url, SetupError> {
     let mut base = Url::parse(text).map_err(|_no_detail| SetupError::BaseUrlMalformed)?;
-    let is_this_machine = base.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    });
-    match base.scheme() {
-        "https" => {}
-        "http" if is_this_machine => {}
-        _ => return Err(SetupError::BaseUrlNotSecure),
+    if !is_private(&base, "https", "http") {
+        return Err(SetupError::BaseUrlNotSecure);
     }
     if !base.path().ends_with('/') {
         let path = format!("{}/", base.path());
         base.set_path(&path);
     }
     Ok(base)
+}
+
+/// Whether what is sent to `url` cannot be read on the way: encrypted, or not leaving the machine.
+pub(crate) fn is_private(url: &Url, encrypted: &str, plain: &str) -> bool {
+    let is_this_machine = url.host_str().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    });
+    url.scheme() == encrypted || (url.scheme() == plain && is_this_machine)
 }
 
 /// What a broken attempt proves. Only a failure to connect proves that nothing was sent.
