@@ -41,6 +41,11 @@ impl ApiError {
         Self { retry_after: Some(seconds), ..Self::new("ratelimited") }
     }
 
+    #[cfg(test)]
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.messages
+    }
+
     pub(crate) fn code(&self) -> &'static str {
         self.code
     }

@@ -152,8 +152,8 @@ impl LocalSlack {
             let view = top_view(world, &user.id, view_id)?;
             let (block_id, element) = find_element(view.blocks(), action_id)
                 .ok_or_else(|| DriveError::NoAction(action_id.to_owned()))?;
-            let action = payload::action(element, block_id, world.next_ts(), chosen);
-            Ok(payload::click(world, &user, action, Place::View(&view)))
+            let action = payload::action(element, block_id, &world.next_ts(), chosen);
+            Ok(payload::click(world, &user, &action, Place::View(&view)))
         })?;
         Ok(clicked(deliver(self.shared(), &payload).await))
     }
@@ -230,12 +230,12 @@ fn click_payload(
 ) -> Result<Value, DriveError> {
     let (block_id, element) = find_element(&message.blocks, action_id)
         .ok_or_else(|| DriveError::NoAction(action_id.to_owned()))?;
-    let action = payload::action(element, block_id, world.next_ts(), chosen);
+    let action = payload::action(element, block_id, &world.next_ts(), chosen);
     let shown = world.message_json(message, false);
     let (channel, ts) = (message.channel.as_str(), message.ts.as_str());
     let thread_ts = message.thread_ts.as_deref();
     let place = Place::Message { channel, ts, thread_ts, shown };
-    Ok(payload::click(world, user, action, place))
+    Ok(payload::click(world, user, &action, place))
 }
 
 fn ephemeral_payload(
@@ -248,10 +248,10 @@ fn ephemeral_payload(
     let seen = world.ephemerals.iter().find(|known| known.ts == ts && known.user == user.id)?;
     let seen = seen.clone();
     let (block_id, element) = find_element(&seen.blocks, action_id)?;
-    let action = payload::action(element, block_id, world.next_ts(), chosen);
+    let action = payload::action(element, block_id, &world.next_ts(), chosen);
     let thread_ts = seen.thread_ts.as_deref();
     let place = Place::Ephemeral { channel: &seen.channel, ts, thread_ts };
-    Some(payload::click(world, user, action, place))
+    Some(payload::click(world, user, &action, place))
 }
 
 /// A click takes any 200; a body, if there is one, is ignored.
@@ -287,7 +287,7 @@ pub(crate) async fn submit(
                 Ok(state) => state,
                 Err(incomplete) => return Ok(Err(incomplete)),
             };
-            let payload = payload::submission(world, &user, &view, state);
+            let payload = payload::submission(world, &user, &view, &state);
             Ok(Ok((view, payload)))
         })?;
         match prepared {
@@ -469,8 +469,10 @@ pub(crate) async fn close(
         Ok(notify.then(|| payload::closed(world, &user, &told, all)))
     })?;
     let Some(payload) = payload else { return Ok(Outcome::Closed) };
-    Ok(match clicked(deliver(shared, &payload).await) {
-        trouble @ Outcome::Trouble(_) => trouble,
-        _acknowledged => Outcome::Closed,
+    // The view is closed whether or not the app hears of it.
+    Ok(match deliver(shared, &payload).await {
+        Ok(ack) if ack.status == 200 => Outcome::Closed,
+        Ok(ack) => Outcome::Trouble(format!("the app answered {}", ack.status)),
+        Err(trouble) => Outcome::Trouble(trouble),
     })
 }

@@ -138,6 +138,7 @@ impl LocalSlack {
     }
 
     /// Deletes a message behind the app's back; says whether it was there.
+    #[must_use]
     pub fn delete_message(&self, channel: &str, ts: &str) -> bool {
         self.shared().change(|world| {
             world.messages.get_mut(channel).and_then(|all| all.remove(ts)).is_some()
@@ -145,11 +146,13 @@ impl LocalSlack {
     }
 
     /// Replaces the members of a user group; says whether it exists.
+    #[must_use]
     pub fn set_group_users(&self, group: &str, users: &[&str]) -> bool {
         self.shared().change(|world| set_group_users(world, group, users))
     }
 
     /// Deactivates a person; says whether they exist.
+    #[must_use]
     pub fn deactivate(&self, user: &str) -> bool {
         self.shared().change(|world| deactivate(world, user))
     }

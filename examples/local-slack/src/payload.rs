@@ -37,7 +37,7 @@ pub(crate) enum Place<'a> {
 }
 
 /// `block_actions`.
-pub(crate) fn click(world: &mut World, user: &User, action: Value, place: Place<'_>) -> Value {
+pub(crate) fn click(world: &mut World, user: &User, action: &Value, place: Place<'_>) -> Value {
     let mut payload = common(world, "block_actions", user);
     payload.insert("trigger_id".to_owned(), world.issue_trigger(&user.id).into());
     payload.insert("actions".to_owned(), json!([action]));
@@ -53,7 +53,7 @@ pub(crate) fn click(world: &mut World, user: &User, action: Value, place: Place<
         Place::View(view) => {
             let container = json!({"type": "view", "view_id": view.id});
             payload.insert("container".to_owned(), container);
-            payload.insert("view".to_owned(), world.view_json(view, json!({})));
+            payload.insert("view".to_owned(), world.view_json(view, &json!({})));
         }
     }
     Value::Object(payload)
@@ -90,7 +90,7 @@ fn in_channel(
 pub(crate) fn action(
     element: &Value,
     block_id: &str,
-    action_ts: String,
+    action_ts: &str,
     chosen: Option<&str>,
 ) -> Value {
     let mut action = object(json!({"block_id": block_id, "action_ts": action_ts}));
@@ -125,7 +125,7 @@ pub(crate) fn option(element: &Value, value: &str) -> Value {
 }
 
 /// `view_submission`.
-pub(crate) fn submission(world: &mut World, user: &User, view: &View, values: Value) -> Value {
+pub(crate) fn submission(world: &mut World, user: &User, view: &View, values: &Value) -> Value {
     let mut payload = common(world, "view_submission", user);
     payload.insert("trigger_id".to_owned(), world.issue_trigger(&user.id).into());
     payload.insert("view".to_owned(), world.view_json(view, values));
@@ -136,7 +136,7 @@ pub(crate) fn submission(world: &mut World, user: &User, view: &View, values: Va
 /// `view_closed`.
 pub(crate) fn closed(world: &mut World, user: &User, view: &View, is_cleared: bool) -> Value {
     let mut payload = common(world, "view_closed", user);
-    payload.insert("view".to_owned(), world.view_json(view, json!({})));
+    payload.insert("view".to_owned(), world.view_json(view, &json!({})));
     payload.insert("is_cleared".to_owned(), is_cleared.into());
     Value::Object(payload)
 }

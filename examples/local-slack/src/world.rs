@@ -331,7 +331,7 @@ impl World {
     }
 
     /// The view as the Web API and the callbacks show it.
-    pub(crate) fn view_json(&self, view: &View, values: Value) -> Value {
+    pub(crate) fn view_json(&self, view: &View, values: &Value) -> Value {
         let mut shown = view.view.clone();
         for (name, value) in [
             ("id", json!(view.id)),

@@ -56,7 +56,7 @@ pub(crate) fn push_view(world: &mut World, user: &str, view: Map<String, Value>)
     let previous_id = stack.last().map(|view| view.id.clone());
     let view = View { id, hash, user: user.to_owned(), root_id, previous_id, view };
     stack.push(view.clone());
-    Ok(object(json!({"view": world.view_json(&view, json!({}))})))
+    Ok(object(json!({"view": world.view_json(&view, &json!({}))})))
 }
 
 /// Replaces the content of an open view.
@@ -67,7 +67,7 @@ pub(crate) fn replace_view(world: &mut World, id: &str, view: Map<String, Value>
     open.view = view;
     open.hash = hash;
     let open = open.clone();
-    Ok(object(json!({"view": world.view_json(&open, json!({}))})))
+    Ok(object(json!({"view": world.view_json(&open, &json!({}))})))
 }
 
 fn checked(
