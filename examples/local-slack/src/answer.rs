@@ -46,6 +46,19 @@ impl ApiError {
         &self.messages
     }
 
+    /// The body of the answer.
+    pub(crate) fn body(&self) -> Value {
+        let mut body = object(json!({"ok": false, "error": self.code}));
+        if let Some((needed, provided)) = &self.scopes {
+            body.insert("needed".to_owned(), json!(needed));
+            body.insert("provided".to_owned(), json!(provided));
+        }
+        if !self.messages.is_empty() {
+            body.insert("response_metadata".to_owned(), json!({"messages": self.messages}));
+        }
+        Value::Object(body)
+    }
+
     pub(crate) fn code(&self) -> &'static str {
         self.code
     }
@@ -53,16 +66,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({"ok": false, "error": self.code});
-        if let Some(map) = body.as_object_mut() {
-            if let Some((needed, provided)) = self.scopes {
-                map.insert("needed".to_owned(), needed.into());
-                map.insert("provided".to_owned(), provided.into());
-            }
-            if !self.messages.is_empty() {
-                map.insert("response_metadata".to_owned(), json!({"messages": self.messages}));
-            }
-        }
+        let body = self.body();
         let Some(seconds) = self.retry_after else { return Json(body).into_response() };
         let mut response = (StatusCode::TOO_MANY_REQUESTS, Json(body)).into_response();
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

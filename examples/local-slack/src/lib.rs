@@ -37,10 +37,39 @@
 //! # The page
 //!
 //! [`Options::with_page`] serves it at `/`; [`LocalSlack::page_router`] hands it to a host that
-//! wants it elsewhere. A host that has something to show beside the chat uses
-//! [`Options::with_panel`]: the page then loads `/_panel.css` and the module `/_panel.js`, whose
-//! default export, if it is a function, is called with the empty `<aside id="panel">` and with
-//! `{person(), act(body), control(body), onChange(callback)}`.
+//! wants it elsewhere. `/?as=U02ANA` starts as that person, `/#/C0DEPLOYS/<ts>` shows a message.
+//!
+//! A host that has something to show beside the chat uses [`Options::with_panel`]. The page then
+//! loads `/_panel.css` and the module `/_panel.js`, whose default export is called with the empty
+//! `<aside id="panel">` and an object:
+//!
+//! | member | what |
+//! |---|---|
+//! | `person()`, `selectPerson(id)` | whose screen is shown |
+//! | `show(channel, ts)` | turns to a channel, and to a message or its thread |
+//! | `state()` | what `/_state` said last |
+//! | `onChange(callback)` | calls back with the state after every change |
+//! | `act(body)`, `control(body)` | post to `/_act` and `/_control`, and give the answer |
+//!
+//! An exported `title` names the panel where it is a tab of its own, on a narrow screen.
+//!
+//! What browser tests may rely on: `[data-person]` (switcher), `[data-channel]`, `[data-ts]`
+//! (message), `[data-block-id]`, `[data-action-id]`, `[data-thread]` (opens a thread),
+//! `[data-ephemeral]`, `#thread`, `#modal` with `[data-view-id]`, `#modal-submit`,
+//! `#modal-close`, `#modal-dismiss`, `#confirm` with `#confirm-yes` and `#confirm-no`,
+//! `#toasts`, `#live`.
+//!
+//! # Driving it from another process
+//!
+//! `POST /_act` takes `{"do":"click","user","channel","ts","action_id"}`,
+//! `{"do":"click_in_view","user","view_id","action_id"}`,
+//! `{"do":"submit","user","view_id","values":{"<block_id>":["…"]}}` or
+//! `{"do":"close","user","view_id","all":false}`. `POST /_control` takes
+//! `{"do":"fail","fault":"rate_limited","retry_after":3,"times":2,"method":"chat.update"}` (or
+//! `server_error`, `hang`, `reset`, `done_but_server_error`, `done_but_reset`, `slow` with
+//! `milliseconds`), `{"do":"outage","on":true}`, `{"do":"clear"}`,
+//! `{"do":"delete_message","channel","ts"}`, `{"do":"set_group_users","group","users":[…]}` or
+//! `{"do":"deactivate","user"}`. `GET /_state?as=U02ANA` is that person's screen.
 
 mod answer;
 mod args;
@@ -56,6 +85,7 @@ mod page;
 mod payload;
 mod server;
 mod sign;
+mod submit;
 mod world;
 
 pub use deliver::{Ack, Delivery};
@@ -72,6 +102,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use answer::ApiError;
+use args::Args;
 use world::World;
 
 /// A running local Slack.
@@ -160,7 +192,7 @@ impl LocalSlack {
     /// A request is answered only when it names a loopback host, and comes from the page itself:
     /// another site that a person has open cannot click here.
     pub fn page_router(&self) -> axum::Router {
-        page::router(Arc::clone(&self.running.shared))
+        page::router(Arc::clone(&self.running.shared), true)
     }
 
     /// Sends callbacks to `url` from now on.
@@ -183,6 +215,36 @@ impl LocalSlack {
     pub fn clear_faults(&self) {
         self.shared().change(|world| world.faults.clear());
         self.shared().lifted.notify_waiters();
+    }
+
+    /// Calls a method as the app, from inside: no token, no fault, nothing in the call log.
+    ///
+    /// For setting a scene. Returns what the Web API would answer.
+    ///
+    /// ```
+    /// # use local_slack::{Channel, LocalSlack, Options};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let slack = LocalSlack::start(Options::default().channel(Channel::new("C1", "a"))).await?;
+    /// let posted = slack.call("chat.postMessage", r#"{"channel":"C1","text":"hello"}"#);
+    /// assert!(posted.contains(r#""ok":true"#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn call(&self, method: &str, json: &str) -> String {
+        let kind = Some("application/json");
+        let answer = self.shared().change(|world| {
+            let method = methods::find(method).ok_or_else(|| ApiError::new("unknown_method"))?;
+            methods::call(world, method, &Args::parse(kind, None, json.as_bytes(), true)?)
+        });
+        match answer {
+            Ok(mut body) => {
+                body.insert("ok".to_owned(), serde_json::Value::Bool(true));
+                serde_json::Value::Object(body).to_string()
+            }
+            Err(refused) => refused.body().to_string(),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

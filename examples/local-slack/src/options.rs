@@ -67,7 +67,8 @@ pub struct Options {
     /// Where callbacks go; can be set later with
     /// [`set_interactivity_url`](crate::LocalSlack::set_interactivity_url).
     pub interactivity_url: Option<String>,
-    /// Serves the page at `/`.
+    /// Serves the page at `/`. What it talks to (`/_state`, `/_events`, `/_act`, `/_control`)
+    /// is served in any case.
     pub page: bool,
     /// The host serves `/_panel.js` and `/_panel.css`, and the page loads them into its panel.
     pub panel: bool,

@@ -52,14 +52,13 @@ pub(crate) async fn start(mut options: Options) -> Result<LocalSlack, StartError
     let routes = std::mem::take(&mut options.routes);
     let with_page = options.page;
     let shared = Shared::new(World::new(options, format!("http://{address}/")));
-    let mut router = axum::Router::new()
+    let page = page::router(Arc::clone(&shared), with_page);
+    let router = axum::Router::new()
         .route("/api/{method}", any(api))
         .route("/response/{id}", post(response_url))
         .with_state(Arc::clone(&shared))
-        .merge(routes);
-    if with_page {
-        router = router.merge(page::router(Arc::clone(&shared)));
-    }
+        .merge(routes)
+        .merge(page);
     let service = router.into_make_service_with_connect_info::<Kill>();
     let server = tokio::spawn(async move {
         // It ends only with the task.
