@@ -19,13 +19,13 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
-const HUES = [174, 262, 24, 205, 338, 92, 230, 45];
+const HUES = [24, 205, 262, 92, 338, 230, 45, 300];
+const seen = new Map();
 
-/** A colour that is the same for a person wherever they show up. */
+/** A colour that is the same for a person wherever they show up; neighbours differ. */
 export function hue(id) {
-  let sum = 0;
-  for (const character of id) sum = (sum * 31 + character.codePointAt(0)) % 9973;
-  return HUES[sum % HUES.length];
+  if (!seen.has(id)) seen.set(id, HUES[seen.size % HUES.length]);
+  return seen.get(id);
 }
 
 /** A square with initials. */
@@ -34,7 +34,7 @@ export function avatar(id, name, isApp) {
     ? "↺"
     : name.split(/\s+/).map((word) => [...word][0] ?? "").slice(0, 2).join("").toUpperCase();
   const node = el("span", { class: isApp ? "avatar app" : "avatar", "aria-hidden": "true" }, initials);
-  node.style.setProperty("--hue", hue(id));
+  if (!isApp) node.style.setProperty("--hue", hue(id));
   return node;
 }
 

@@ -11,7 +11,7 @@ export class Modal {
     this.dialog = dialog;
     this.context = context;
     this.shown = null; // id and hash of the view that is rendered
-    this.values = new Map();
+    this.kept = new Map(); // what was typed, by view
     this.errors = {};
     this.trouble = "";
     dialog.addEventListener("cancel", (event) => {
@@ -25,18 +25,21 @@ export class Modal {
     const view = views.at(-1) ?? null;
     const shown = view && `${this.context.person()}/${view.id}/${view.hash}`;
     if (shown === this.shown) return;
-    if (view?.id !== this.view?.id) {
-      this.values = new Map();
+    for (const id of this.kept.keys()) {
+      if (!views.some((open) => open.id === id)) this.kept.delete(id);
     }
     this.errors = {};
     this.trouble = "";
     this.shown = shown;
     this.view = view;
-    this.depth = views.length;
     if (!view) {
       this.dialog.close();
+      // Whatever opened it may be gone by now; the keyboard must land somewhere.
+      if (document.activeElement === document.body) document.getElementById("messages").focus();
       return;
     }
+    if (!this.kept.has(view.id)) this.kept.set(view.id, new Map());
+    this.values = this.kept.get(view.id);
     this.render();
     if (!this.dialog.open) this.dialog.showModal();
     this.focusFirst();

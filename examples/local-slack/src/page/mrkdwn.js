@@ -56,6 +56,7 @@ export function mrkdwn(text, names, verbatim) {
     quote = null;
     nodes.push(el("pre", {}, decode(match[1].replace(/^\n|\n$/g, ""))));
     from = match.index + match[0].length;
+    if (text[from] === "\n") from += 1;
   }
   lines(text.slice(from));
   return nodes;
@@ -64,7 +65,7 @@ export function mrkdwn(text, names, verbatim) {
 const PAIRS = [["*", "strong"], ["_", "em"], ["~", "s"]];
 // A mark opens after a boundary and before something, and closes the other way round.
 const PAIR = (mark) =>
-  `(?<=^|[\\s\\p{P}\\p{S}])\\${mark}(?=\\S)([^\\${mark}]+?)(?<=\\S)\\${mark}(?=$|[\\s\\p{P}\\p{S}])`;
+  `(?<=^|[\\s\\p{P}\\p{S}])[${mark}](?=\\S)([^${mark}]+?)(?<=\\S)[${mark}](?=$|[\\s\\p{P}\\p{S}])`;
 const INLINE = new RegExp(
   [
     "`([^`]+)`", // 1 code
