@@ -1,1 +1,28 @@
 //! Conformance suites for every port, property strategies and fault-injecting fakes.
+//!
+//! An adapter proves itself by running the suite of its port; a service proves its wiring on the
+//! fakes, which keep the ground truth and can lie about it on demand; a policy proves itself on
+//! the strategies.
+//!
+//! ```
+//! use rollback_testkit::{fixtures, order_for};
+//! let order = order_for(fixtures::plan());
+//! assert_eq!(order.plan(), &fixtures::plan());
+//! ```
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test kit fails by panicking, with the name of what failed"
+)]
+
+pub mod backend;
+mod clock;
+mod drive;
+pub mod fakes;
+pub mod fixtures;
+mod suite;
+
+pub use crate::clock::ManualClock;
+pub use crate::drive::{order_at, order_for};
+pub use crate::suite::{Simulated, Summary};

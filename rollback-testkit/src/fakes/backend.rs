@@ -1,0 +1,505 @@
+//! A CD system in memory.
+
+use crate::fixtures;
+use async_trait::async_trait;
+use rollback_core::observed::{InProgress, Live, OperationKind, Preflight};
+use rollback_core::ports::{
+    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
+    StartError,
+};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Label, Phase, Plan, Progress, Receipt, Restorable, Revision, RevisionId, RevisionStatus,
+    RollbackId, ServiceKey,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A method of the port, as [`FakeBackend::calls`] lists it and a fault is aimed at it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the methods of the port")]
+pub enum Method {
+    /// [`CdBackend::history`].
+    History,
+    /// [`CdBackend::live`].
+    Live,
+    /// [`CdBackend::preflight`].
+    Preflight,
+    /// [`CdBackend::start`].
+    Start,
+    /// [`CdBackend::find`].
+    Find,
+    /// [`CdBackend::fence`].
+    Fence,
+    /// [`CdBackend::observe`].
+    Observe,
+    /// [`CdBackend::cancel`].
+    Cancel,
+}
+
+/// What goes wrong at one call. Of a method that changes nothing, the first four are errors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The CD system refuses, and nothing happens.
+    Refuse,
+    /// The CD system says that something else is live, and nothing happens.
+    Conflict,
+    /// The request is lost; the caller cannot know.
+    LoseRequest,
+    /// The request is carried out and the answer is lost; the caller cannot know.
+    LoseAnswer,
+    /// The request is held up on its way until [`FakeBackend::release`]; the caller cannot know.
+    HoldUp,
+    /// The request is never answered, and never arrives.
+    Hang,
+}
+
+/// A CD system in memory for one service, with its ground truth.
+///
+/// An accepted order takes effect at once; its phases then advance by one at each look.
+///
+/// ```
+/// use rollback_core::ports::{Capabilities, CdBackend, CompareAndSet, Fence};
+/// use rollback_testkit::fakes::{FakeBackend, Fault, Method};
+/// use rollback_testkit::{fixtures, order_for};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let cd = FakeBackend::new(Capabilities::new(CompareAndSet::Yes, Fence::Yes));
+/// cd.fail(Method::Start, Fault::LoseAnswer);
+/// let order = order_for(fixtures::plan());
+/// assert!(cd.start(&order).await.is_err());
+/// assert!(cd.find(&order).await?.is_some());
+/// assert_eq!(cd.effects(), 1);
+/// # Ok::<(), rollback_core::ports::PortError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FakeBackend {
+    key: ServiceKey,
+    capabilities: Capabilities,
+    declared: Capabilities,
+    world: Mutex<World>,
+    woken: tokio::sync::Notify,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    revisions: Vec<Revision>,
+    live: Option<RevisionId>,
+    deploying: bool,
+    preflight: Option<Preflight>,
+    executions: BTreeMap<RollbackId, Execution>,
+    held: Vec<Sent>,
+    /// Raised by a fence; an order that was sent under a lower one is refused.
+    generation: u64,
+    faults: BTreeMap<Method, VecDeque<Fault>>,
+    unreachable: bool,
+    calls: Vec<Method>,
+    sends: usize,
+    effects: usize,
+    script: Vec<Phase>,
+}
+
+/// An execution that the CD system accepted.
+#[derive(Debug)]
+struct Execution {
+    receipt: Receipt,
+    from: RevisionId,
+    to: RevisionId,
+    phases: VecDeque<Phase>,
+}
+
+impl Execution {
+    fn phase(&self) -> Phase {
+        self.phases.front().copied().unwrap_or(Phase::Complete)
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.phase(), Phase::Started | Phase::HealthChecking)
+    }
+}
+
+/// An order on its way.
+#[derive(Debug)]
+struct Sent {
+    rollback: RollbackId,
+    from: RevisionId,
+    to: RevisionId,
+    generation: u64,
+}
+
+impl FakeBackend {
+    /// A CD system for [`fixtures::key`] with [`fixtures::history`], the newest revision live.
+    #[must_use]
+    pub fn new(capabilities: Capabilities) -> Self {
+        Self::with_history(fixtures::key(), capabilities, fixtures::history())
+    }
+
+    /// A CD system for a service with this history, the newest revision live.
+    #[must_use]
+    pub fn with_history(
+        key: ServiceKey,
+        capabilities: Capabilities,
+        history: Vec<Revision>,
+    ) -> Self {
+        let world = World {
+            live: history.first().map(|revision| revision.id.clone()),
+            revisions: history,
+            script: vec![Phase::Started, Phase::HealthChecking, Phase::Complete],
+            ..World::default()
+        };
+        let (declared, woken) = (capabilities, tokio::sync::Notify::new());
+        Self { key, capabilities, declared, world: Mutex::new(world), woken }
+    }
+
+    /// The same, declaring capabilities that it may not have.
+    #[must_use]
+    pub const fn declaring(mut self, declared: Capabilities) -> Self {
+        self.declared = declared;
+        self
+    }
+
+    /// The next call of `method` goes wrong like this; several calls queue.
+    pub fn fail(&self, method: Method, fault: Fault) {
+        self.world().faults.entry(method).or_default().push_back(fault);
+    }
+
+    /// Nothing that is sent from now on arrives; every read fails.
+    pub fn cut(&self) {
+        self.world().unreachable = true;
+    }
+
+    /// The CD system answers again.
+    pub fn heal(&self) {
+        self.world().unreachable = false;
+    }
+
+    /// The orders that were held up arrive now.
+    pub fn release(&self) {
+        let mut world = self.world();
+        for sent in core::mem::take(&mut world.held) {
+            // Nobody waits for the answer any more.
+            drop(world.receive(&sent, self.capabilities));
+        }
+        drop(world);
+        self.woken.notify_waiters();
+    }
+
+    /// Somebody deploys a good revision, past us.
+    pub fn deploy(&self, revision: Revision) {
+        let mut world = self.world();
+        world.live = Some(revision.id.clone());
+        world.revisions.insert(0, revision);
+        drop(world);
+        self.woken.notify_waiters();
+    }
+
+    /// A deploy is in progress from now on, or no longer.
+    pub fn deploying(&self, in_progress: InDeploy) {
+        self.world().deploying = in_progress == InDeploy::Yes;
+    }
+
+    /// What restores `revision` is gone.
+    pub fn prune(&self, revision: &RevisionId) {
+        if let Some(found) = self.world().revisions.iter_mut().find(|r| r.id == *revision) {
+            found.restorable = Restorable::No;
+        }
+    }
+
+    /// Marks how the deploy of a revision ended.
+    pub fn set_status(&self, revision: &RevisionId, status: RevisionStatus) {
+        if let Some(found) = self.world().revisions.iter_mut().find(|r| r.id == *revision) {
+            found.status = status;
+        }
+    }
+
+    /// Replaces the history, and says what is live.
+    pub fn set_history(&self, history: Vec<Revision>, live: Option<RevisionId>) {
+        let mut world = self.world();
+        world.revisions = history;
+        world.live = live;
+    }
+
+    /// What every preflight answers from now on.
+    pub fn set_preflight(&self, preflight: Preflight) {
+        self.world().preflight = Some(preflight);
+    }
+
+    /// The phases of the executions from now on, one at each look; the last one stays.
+    pub fn set_phases(&self, phases: impl IntoIterator<Item = Phase>) {
+        self.world().script = phases.into_iter().collect();
+    }
+
+    /// What is live, in truth.
+    #[must_use]
+    pub fn truth(&self) -> Option<RevisionId> {
+        self.world().live.clone()
+    }
+
+    /// How many orders were sent, whether or not they arrived.
+    #[must_use]
+    pub fn sends(&self) -> usize {
+        self.world().sends
+    }
+
+    /// How many orders changed what is live.
+    #[must_use]
+    pub fn effects(&self) -> usize {
+        self.world().effects
+    }
+
+    /// Every call so far, in order.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Method> {
+        self.world().calls.clone()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call and takes the fault that waits for it.
+    fn called(&self, method: Method) -> Option<Fault> {
+        let mut world = self.world();
+        world.calls.push(method);
+        let fault = world.faults.get_mut(&method).and_then(VecDeque::pop_front);
+        if world.unreachable { fault.or(Some(Fault::LoseRequest)) } else { fault }
+    }
+
+    /// A call that changes nothing: any fault is an error.
+    async fn read(&self, method: Method, what: &'static str) -> Result<(), PortError> {
+        match self.called(method) {
+            None => Ok(()),
+            Some(Fault::Hang) => core::future::pending().await,
+            Some(
+                fault @ (Fault::Refuse
+                | Fault::Conflict
+                | Fault::LoseRequest
+                | Fault::LoseAnswer
+                | Fault::HoldUp),
+            ) => {
+                let why = format!("the fake was told to fail ({fault:?})");
+                Err(PortError::new(ErrorKind::Retry(None), "fake", what, why))
+            }
+        }
+    }
+
+    fn known(&self, key: &ServiceKey, what: &'static str) -> Result<(), PortError> {
+        if *key == self.key {
+            return Ok(());
+        }
+        Err(PortError::new(ErrorKind::Rejected, "fake", what, format!("{key} is not known")))
+    }
+
+    fn sent(&self, order: &Order) -> Sent {
+        Sent {
+            rollback: order.rollback().clone(),
+            from: order.plan().from().revision.clone(),
+            to: order.plan().to().revision.clone(),
+            generation: self.world().generation,
+        }
+    }
+}
+
+/// Whether a deploy is in progress.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "yes or no")]
+pub enum InDeploy {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl World {
+    /// An order arrives at the CD system.
+    fn receive(&mut self, sent: &Sent, capabilities: Capabilities) -> Result<Receipt, StartError> {
+        if let Some(known) = self.executions.get(&sent.rollback) {
+            return Ok(known.receipt.clone());
+        }
+        if sent.generation < self.generation {
+            return Err(StartError::Refused { why: "a newer order fenced it off".into() });
+        }
+        let compares = match capabilities.compare_and_set {
+            CompareAndSet::Yes | CompareAndSet::Ticket => true,
+            CompareAndSet::No => false,
+        };
+        if compares && self.live.as_ref() != Some(&sent.from) {
+            let live = self.revisions.iter().find(|r| Some(&r.id) == self.live.as_ref());
+            let live = live.map(Revision::reference);
+            return Err(StartError::Conflict { live, why: "live has moved".into() });
+        }
+        if self.executions.values().any(Execution::runs) {
+            return Err(StartError::Refused { why: "another rollback is running".into() });
+        }
+        let target = self.revisions.iter().find(|revision| revision.id == sent.to);
+        if target.is_none_or(|target| target.restorable != Restorable::Yes) {
+            return Err(StartError::Refused { why: format!("`{}` cannot be restored", sent.to) });
+        }
+        self.live = Some(sent.to.clone());
+        self.effects += 1;
+        let receipt = Receipt::new(Label::new(format!("execution-{}", self.effects)));
+        let execution = Execution {
+            receipt: receipt.clone(),
+            from: sent.from.clone(),
+            to: sent.to.clone(),
+            phases: self.script.iter().copied().collect(),
+        };
+        self.executions.insert(sent.rollback.clone(), execution);
+        Ok(receipt)
+    }
+
+    fn reference(&self, id: &RevisionId) -> Option<rollback_core::RevisionRef> {
+        self.revisions.iter().find(|revision| revision.id == *id).map(Revision::reference)
+    }
+}
+
+#[async_trait]
+impl CdBackend for FakeBackend {
+    #[expect(clippy::misnamed_getters, reason = "what it can do is not what it says it can")]
+    fn capabilities(&self) -> Capabilities {
+        self.declared
+    }
+
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+        self.read(Method::History, "read the history").await?;
+        self.known(key, "read the history")?;
+        Ok(self.world().revisions.iter().take(limit).cloned().collect())
+    }
+
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+        self.read(Method::Live, "read what is live").await?;
+        self.known(key, "read what is live")?;
+        let world = self.world();
+        let mut live = Live::default();
+        live.revision = world.live.as_ref().and_then(|id| world.reference(id));
+        let running = world.executions.iter().find(|(_, execution)| execution.runs());
+        live.in_progress = match running {
+            Some((id, _)) => {
+                let mut operation = InProgress::new(OperationKind::Rollback);
+                operation.operation_id = Some(id.clone());
+                Some(operation)
+            }
+            None => world.deploying.then(|| InProgress::new(OperationKind::Deploy)),
+        };
+        Ok(live)
+    }
+
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
+        self.read(Method::Preflight, "ask about a rollback").await?;
+        self.known(plan.key(), "ask about a rollback")?;
+        let world = self.world();
+        if let Some(preflight) = &world.preflight {
+            return Ok(preflight.clone());
+        }
+        let target = world.revisions.iter().find(|r| r.id == plan.to().revision);
+        Ok(match target {
+            Some(target) if target.restorable == Restorable::Yes => Preflight::accepted(),
+            Some(_) | None => Preflight::rejected(format!("{} cannot be restored", plan.to())),
+        })
+    }
+
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        let fault = self.called(Method::Start);
+        let sent = self.sent(order);
+        self.world().sends += 1;
+        let doubt = |why: &str| StartError::InDoubt { why: why.into() };
+        let answer = match fault {
+            None if *order.plan().key() != self.key => {
+                let why = format!("{} is not known", order.plan().key());
+                Err(StartError::Refused { why })
+            }
+            // An adapter of a CD system that does not compare looks for itself; the order can still
+            // be late.
+            None if self.world().live.as_ref() != Some(&sent.from)
+                && !self.world().executions.contains_key(&sent.rollback) =>
+            {
+                Err(StartError::Conflict { live: None, why: "live has moved".into() })
+            }
+            None => self.world().receive(&sent, self.capabilities),
+            Some(Fault::Refuse) => {
+                Err(StartError::Refused { why: "the fake was told to refuse".into() })
+            }
+            Some(Fault::Conflict) => Err(StartError::Conflict {
+                live: None,
+                why: "the fake was told that live has moved".into(),
+            }),
+            Some(Fault::LoseRequest) => Err(doubt("the connection was reset")),
+            Some(Fault::LoseAnswer) => {
+                let lost = self.world().receive(&sent, self.capabilities);
+                Err(doubt(if lost.is_ok() { "the answer was lost" } else { "no answer came" }))
+            }
+            Some(Fault::HoldUp) => {
+                self.world().held.push(sent);
+                Err(doubt("no answer came in time"))
+            }
+            Some(Fault::Hang) => core::future::pending().await,
+        };
+        self.woken.notify_waiters();
+        answer
+    }
+
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+        self.read(Method::Find, "look for an order").await?;
+        let world = self.world();
+        Ok(world.executions.get(order.rollback()).map(|execution| execution.receipt.clone()))
+    }
+
+    async fn fence(&self, _order: &Order) -> Result<Fenced, PortError> {
+        self.read(Method::Fence, "fence off older orders").await?;
+        match self.capabilities.fence {
+            Fence::Yes => {
+                self.world().generation += 1;
+                Ok(Fenced::Done)
+            }
+            Fence::No => Ok(Fenced::Unsupported),
+        }
+    }
+
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        self.read(Method::Observe, "look at an execution").await?;
+        let mut world = self.world();
+        let live = world.live.as_ref().and_then(|id| world.reference(id));
+        let execution = world
+            .executions
+            .get_mut(order.rollback())
+            .filter(|execution| execution.receipt == *receipt);
+        let Some(execution) = execution else {
+            let why = format!("there is no execution `{}`", receipt.execution);
+            return Err(PortError::new(ErrorKind::Rejected, "fake", "look at an execution", why));
+        };
+        let mut progress = Progress::new(execution.phase());
+        progress.live = live;
+        if execution.phases.len() > 1 {
+            execution.phases.pop_front();
+        }
+        Ok(progress)
+    }
+
+    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+        self.read(Method::Cancel, "cancel an execution").await?;
+        let mut guard = self.world();
+        let world = &mut *guard;
+        let execution = world
+            .executions
+            .get_mut(order.rollback())
+            .filter(|execution| execution.receipt == *receipt && execution.runs());
+        let Some(execution) = execution else {
+            return Ok(Cancelled::TooLate);
+        };
+        execution.phases = VecDeque::from([Phase::Cancelled]);
+        if world.live.as_ref() == Some(&execution.to) {
+            world.live = Some(execution.from.clone());
+        }
+        Ok(Cancelled::Requested)
+    }
+
+    async fn changes(&self, key: &ServiceKey) {
+        if *key == self.key {
+            self.woken.notified().await;
+        } else {
+            core::future::pending::<()>().await;
+        }
+    }
+}
