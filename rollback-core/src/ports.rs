@@ -9,7 +9,7 @@ use crate::event::{Health, Progress, Receipt};
 use crate::fact::Fact;
 use crate::id::{DeployId, GroupId, GuardName, Label, Reason, RollbackId, UserId};
 use crate::model::{Actor, Pair, Plan, Revision, RevisionRef, ServiceKey};
-use crate::notice::{Delivered, Delivery};
+use crate::notice::{Delivered, Delivery, DeployCard};
 use crate::observed::{Live, Preflight, Reading};
 use crate::proof::Order;
 use crate::time::Timestamp;
@@ -484,6 +484,13 @@ pub trait Commands: fmt::Debug + Send + Sync {
         actor: Actor,
         finding: Reason,
     ) -> Result<RollbackView, CommandError>;
+
+    /// The deploy message as it stands, without its rollback.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it cannot be read, or the deploy is not known.
+    async fn card(&self, id: &DeployId) -> Result<DeployCard, CommandError>;
 
     /// The rollback as it stands.
     ///

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
+use rollback_core::notice::DeployCard;
 use rollback_core::ports::{ClickedOn, CommandError, Commands, Freshness, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Actor, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
+    Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
     RollbackView, Said, ServiceKey, Settlement,
 };
 use std::sync::Arc;
@@ -22,8 +23,7 @@ impl Commands for Engine {
         match on {
             ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,
             ClickedOn::Deploy(id) => {
-                let card = self.inner.store.deploy(id).await.map_err(|e| not_recorded(&e))?;
-                let card = card.ok_or_else(|| CommandError::NotFound(Label::new(id.as_str())))?;
+                let card = self.card(id).await?;
                 let Some(target) = &card.choice.target else {
                     return Err(CommandError::NoTarget(card.choice.why));
                 };
@@ -76,6 +76,11 @@ impl Commands for Engine {
         let standing = self.standing(id, &actor).await?;
         let settlement = Settlement::new(actor, standing, finding);
         self.say(id, Event::Settled(Box::new(settlement))).await
+    }
+
+    async fn card(&self, id: &DeployId) -> Result<DeployCard, CommandError> {
+        let card = self.inner.store.deploy(id).await.map_err(|error| not_recorded(&error))?;
+        card.ok_or_else(|| CommandError::NotFound(Label::new(id.as_str())))
     }
 
     async fn view(&self, id: &RollbackId) -> Result<RollbackView, CommandError> {
