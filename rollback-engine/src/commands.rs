@@ -9,11 +9,11 @@ use rollback_core::access::Standing;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::notice::DeployCard;
-use rollback_core::ports::{ClickedOn, CommandError, Commands, Freshness, StoreError};
+use rollback_core::ports::{ClickedOn, CommandError, Commands, Freshness, Query, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
-    RollbackView, Said, ServiceKey, Settlement,
+    RollbackView, Said, ServiceKey, Settlement, StateName,
 };
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ impl Commands for Engine {
             ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,
             ClickedOn::Deploy(id) => {
                 let card = self.card(id).await?;
+                if let Some(proposal) = self.open_proposal(&card).await? {
+                    return self.say(&proposal, Event::Clicked(actor)).await;
+                }
                 let Some(target) = &card.choice.target else {
                     return Err(CommandError::NoTarget(card.choice.why));
                 };
@@ -138,6 +141,17 @@ impl Engine {
         opening.deployer = deploy.deployer;
         opening.deploy = Some(deploy.id);
         self.open(opening).await
+    }
+
+    /// The proposal that the button of a deploy message stands for, while there is one.
+    async fn open_proposal(&self, card: &DeployCard) -> Result<Option<RollbackId>, CommandError> {
+        let mut query = Query::all(1);
+        query.service = Some(card.deploy.service.as_str().into());
+        query.environment = Some(card.deploy.environment.as_str().into());
+        query.state = Some(StateName::Proposed);
+        let open = self.rollbacks(&query).await.map_err(|error| not_recorded(&error))?;
+        let ours = open.into_iter().find(|view| view.deploy.as_ref() == Some(&card.deploy.id));
+        Ok(ours.map(|view| view.id))
     }
 
     fn opening(&self, plan: Plan, origin: Origin) -> Result<Opening, CommandError> {
