@@ -13,6 +13,7 @@ mod router;
 mod signature;
 mod socket;
 mod time;
+pub mod views;
 
 pub use self::client::{
     CallError, Certainty, Ephemeral, Found, Identity, Lookup, MessageRef, Metadata, Method,

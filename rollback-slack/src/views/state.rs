@@ -1,0 +1,98 @@
+//! How a rollback stands, in a few words: the same ones wherever it is shown.
+
+use rollback_core::{Phase, Purpose, RollbackView, StateName};
+
+/// A sign and a headline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Headline {
+    /// The name of an emoji.
+    pub(super) emoji: &'static str,
+    pub(super) words: &'static str,
+}
+
+const fn headline(emoji: &'static str, words: &'static str) -> Headline {
+    Headline { emoji, words }
+}
+
+/// The headline for a rollback that stands like this.
+pub(super) const fn of(view: &RollbackView) -> Headline {
+    match (view.purpose, view.state) {
+        (Purpose::Real, StateName::Succeeded) => headline("white_check_mark", "Rolled back"),
+        (Purpose::Drill, StateName::Succeeded) => headline("white_check_mark", "Drill passed"),
+        (Purpose::Real, StateName::Failed) => headline("x", "Rollback failed"),
+        (Purpose::Drill, StateName::Failed) => headline("x", "Drill failed"),
+        (_, StateName::NotVerified) => headline("warning", "Rolled back, not seen to be good"),
+        (_, StateName::OutcomeUnknown) => {
+            headline("rotating_light", "Nobody knows what became of the rollback")
+        }
+        (Purpose::Real, StateName::Refused) => headline("no_entry", "Rollback refused"),
+        (Purpose::Drill, StateName::Refused) => headline("no_entry", "Drill refused"),
+        (_, StateName::Denied) => headline("no_entry", "Rollback denied"),
+        (_, StateName::Withdrawn) => headline("octagonal_sign", "Rollback stopped"),
+        (_, StateName::Expired) => headline("alarm_clock", "Rollback expired"),
+        (_, StateName::Proposed) => headline("bulb", "Rollback proposed"),
+        (Purpose::Real, StateName::Approving) => {
+            headline("raised_hand", "Rollback waits for approval")
+        }
+        (Purpose::Drill, StateName::Approving) => {
+            headline("raised_hand", "Drill waits for approval")
+        }
+        (
+            Purpose::Real,
+            StateName::Authorizing
+            | StateName::Confirming
+            | StateName::Checking
+            | StateName::Recording
+            | StateName::Triggering
+            | StateName::Running
+            | StateName::Verifying,
+        ) => headline("hourglass_flowing_sand", "Rolling back"),
+        (
+            Purpose::Drill,
+            StateName::Authorizing
+            | StateName::Confirming
+            | StateName::Checking
+            | StateName::Recording
+            | StateName::Triggering
+            | StateName::Running
+            | StateName::Verifying,
+        ) => headline("hourglass_flowing_sand", "Drill under way"),
+    }
+}
+
+/// What is being done right now.
+pub(super) const fn doing(view: &RollbackView) -> &'static str {
+    match view.state {
+        StateName::Proposed => "waiting for somebody who may to click",
+        StateName::Authorizing => "checking who may",
+        StateName::Confirming => "waiting for the confirmation",
+        StateName::Approving => "waiting for approval",
+        StateName::Checking => "reading the guards once more",
+        StateName::Recording => "recording the intent",
+        StateName::Triggering => "the order is on its way",
+        StateName::Running => match &view.progress {
+            Some(progress) => phase(progress.phase),
+            None => "the CD system carries it out",
+        },
+        StateName::Verifying => "the CD system says it is done, looking at the result",
+        StateName::Succeeded
+        | StateName::Failed
+        | StateName::NotVerified
+        | StateName::Refused
+        | StateName::Denied
+        | StateName::Withdrawn
+        | StateName::Expired
+        | StateName::OutcomeUnknown => "ended",
+    }
+}
+
+/// What the CD system says.
+pub(super) const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Started => "the CD system has started",
+        Phase::HealthChecking => "the CD system checks the target's health",
+        Phase::Complete => "the CD system says it is complete",
+        Phase::Failed => "the CD system says it failed",
+        Phase::Cancelled => "the CD system cancelled it",
+    }
+}
