@@ -28,7 +28,7 @@ impl Args {
         let kind = content_type.unwrap_or_default();
         if kind.starts_with("application/x-www-form-urlencoded") {
             form(body);
-        } else if kind.starts_with("application/json") && json_allowed {
+        } else if kind.starts_with("application/json") && json_allowed && !body.is_empty() {
             match serde_json::from_slice(body) {
                 Ok(Value::Object(object)) => args.extend(object),
                 Ok(_other) => return Err(ApiError::new("json_not_object")),
@@ -144,6 +144,13 @@ mod tests {
         let args =
             Args::parse(Some("application/json"), Some("a=1"), br#"{"b":"2"}"#, false).unwrap();
         assert_eq!((args.text("a"), args.text("b")), (Some("1"), None));
+    }
+
+    #[test]
+    fn an_empty_body_is_no_argument_whatever_its_type() {
+        for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
+            assert!(Args::parse(Some(kind), None, b"", true).unwrap().0.is_empty(), "{kind}");
+        }
     }
 
     #[test]

@@ -68,8 +68,8 @@
 //! `{"do":"fail","fault":"rate_limited","retry_after":3,"times":2,"method":"chat.update"}` (or
 //! `server_error`, `hang`, `reset`, `done_but_server_error`, `done_but_reset`, `slow` with
 //! `milliseconds`), `{"do":"outage","on":true}`, `{"do":"clear"}`,
-//! `{"do":"delete_message","channel","ts"}`, `{"do":"set_group_users","group","users":[…]}` or
-//! `{"do":"deactivate","user"}`. `GET /_state?as=U02ANA` is that person's screen.
+//! `{"do":"delete_message","channel","ts"}`, `{"do":"set_group_users","group","users":[…]}`,
+//! `{"do":"deactivate","user"}` or `{"do":"interactivity_url","url"}`. `GET /_state?as=U02ANA` is that person's screen.
 
 mod answer;
 mod args;

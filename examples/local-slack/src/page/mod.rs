@@ -177,6 +177,7 @@ enum Control {
     DeleteMessage { channel: String, ts: String },
     SetGroupUsers { group: String, users: Vec<String> },
     Deactivate { user: String },
+    InteractivityUrl { url: String },
 }
 
 async fn control(State(shared): State<Arc<Shared>>, Json(control): Json<Control>) -> Response {
@@ -202,6 +203,10 @@ async fn control(State(shared): State<Arc<Shared>>, Json(control): Json<Control>
             set_group_users(world, &group, &users)
         }
         Control::Deactivate { user } => deactivate(world, &user),
+        Control::InteractivityUrl { url } => {
+            world.options.interactivity_url = Some(url);
+            true
+        }
     });
     if found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }.into_response()
 }
