@@ -12,6 +12,7 @@ mod replay;
 mod router;
 mod signature;
 mod socket;
+mod surface;
 mod time;
 pub mod views;
 
@@ -33,4 +34,5 @@ pub use self::signature::{
     TIMESTAMP_HEADER,
 };
 pub use self::socket::{SocketEnd, SocketMode, SocketOptions};
+pub use self::surface::Surface;
 pub use self::time::UnixSeconds;

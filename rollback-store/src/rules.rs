@@ -1,9 +1,9 @@
 //! What both stores hold to, decided in one place and without any storage.
 
-use rollback_core::{ServiceKey, StateName};
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
+use rollback_core::{ServiceKey, StateName};
 
 /// Most rows that one question is answered with. Whoever wants more asks again after the last.
 pub const PAGE_MAX: usize = 10_000;

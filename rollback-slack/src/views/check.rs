@@ -206,10 +206,7 @@ fn named(action_id: &'static str, actions: &mut Vec<&'static str>) -> Result<(),
     Ok(())
 }
 
-fn sum<T>(
-    parts: &[T],
-    mut each: impl FnMut(&T) -> Result<usize, Breach>,
-) -> Result<usize, Breach> {
+fn sum<T>(parts: &[T], mut each: impl FnMut(&T) -> Result<usize, Breach>) -> Result<usize, Breach> {
     parts.iter().try_fold(0_usize, |total, part| Ok(total.saturating_add(each(part)?)))
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rollback_core::notice::DeployCard;
 use rollback_core::{
-    Migrations, Pair, Purpose, Reversible, RevisionRef, RollbackId, RollbackView,
-    ServiceKey, StateName, Timestamp, in_words,
+    Migrations, Pair, Purpose, Reversible, RevisionRef, RollbackId, RollbackView, ServiceKey,
+    StateName, Timestamp, in_words,
 };
 
 use super::approval::{guards, more, not_undone, sign};
@@ -133,8 +133,8 @@ pub fn checking_modal(view: &RollbackView) -> Result<Json, Breach> {
         | StateName::Expired
         | StateName::OutcomeUnknown => words.say("\n").say(state::doing(view)),
     };
-    let words = words
-        .say(". Follow it in the thread of the deploy message; you can close this window.");
+    let words =
+        words.say(". Follow it in the thread of the deploy message; you can close this window.");
     let mut blocks = vec![say("checking", words)];
     if let Some(given) = &view.reason {
         blocks.push(rich("given", vec![reason(given.as_str())]));
@@ -370,8 +370,7 @@ fn blocked(view: &RollbackView) -> Result<Json, Breach> {
 }
 
 fn denied(view: &RollbackView) -> Result<Json, Breach> {
-    let words =
-        Spans::new().words_naming(&view.explanation, PARAGRAPH_UNITS_MAX, &view.who_may);
+    let words = Spans::new().words_naming(&view.explanation, PARAGRAPH_UNITS_MAX, &view.who_may);
     let mut blocks = vec![
         say("what", Words::new().say("*You may not roll back* ").service(&view.key)),
         rich("why", vec![words.section()]),

@@ -174,20 +174,16 @@ fn shown_rollback(card: &DeployCard) -> Option<&RollbackView> {
 
 fn way_back<'a>(card: &'a DeployCard, way: Way<'a>) -> Vec<Rich<'a>> {
     let words = match way {
-        Way::Open(_) => {
-            Spans::new().bold("Way back: ").words(&card.choice.why, SENTENCE_UNITS_MAX)
+        Way::Open(_) => Spans::new().bold("Way back: ").words(&card.choice.why, SENTENCE_UNITS_MAX),
+        Way::Taken => {
+            Spans::new().bold("Way back: ").say("not from here, the rollback below comes first")
         }
-        Way::Taken => Spans::new()
-            .bold("Way back: ")
-            .say("not from here, the rollback below comes first"),
         Way::Superseded(newer) => Spans::new()
             .bold("Way back: ")
             .say("not from here, ")
             .code(newer.as_str())
             .say(" was deployed after it; use the button of that deploy"),
-        Way::None => {
-            Spans::new().bold("No way back: ").words(&card.choice.why, SENTENCE_UNITS_MAX)
-        }
+        Way::None => Spans::new().bold("No way back: ").words(&card.choice.why, SENTENCE_UNITS_MAX),
     };
     let mut parts = vec![words.section()];
     match way {
@@ -206,10 +202,11 @@ fn skipped(skipped: &[Skipped]) -> Option<Rich<'static>> {
         .take(SKIPPED_MAX)
         .map(|skipped| {
             let why = skipped.skip.to_string();
-            let name = skipped.revision.version.as_ref().map_or_else(
-                || skipped.revision.id.as_str(),
-                Label::as_str,
-            );
+            let name = skipped
+                .revision
+                .version
+                .as_ref()
+                .map_or_else(|| skipped.revision.id.as_str(), Label::as_str);
             Spans::new().code(name).say(" passed over: ").words(&why, SENTENCE_UNITS_MAX).section()
         })
         .collect();

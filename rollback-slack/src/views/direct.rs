@@ -14,8 +14,7 @@ use super::{Breach, Message, state};
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn private_message(text: &str, view: &RollbackView) -> Result<Message, Breach> {
     let words = Spans::new().words_naming(text, PARAGRAPH_UNITS_MAX, &view.who_may).section();
-    let blocks =
-        [Block::RichText { block_id: BlockId::fixed("private"), elements: vec![words] }];
+    let blocks = [Block::RichText { block_id: BlockId::fixed("private"), elements: vec![words] }];
     let fallback = Words::new().line(text, SENTENCE_UNITS_MAX);
     Message::of(fallback.text(), &blocks)
 }

@@ -45,11 +45,7 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
                 Some(actor) => words.say(" by ").actor(actor),
                 None => words,
             };
-            if view.break_glass {
-                words.say(" through the emergency group")
-            } else {
-                words
-            }
+            if view.break_glass { words.say(" through the emergency group") } else { words }
         }
         Line::Approved(actor) => words
             .say(":white_check_mark: Approved by ")
@@ -69,9 +65,9 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
                 .code(execution.id.as_str()),
             None => words.say(":rocket: The order is on its way to the CD system"),
         },
-        Line::Phase(progress) => words
-            .say(":arrows_counterclockwise: ")
-            .say(state::phase(progress.phase)),
+        Line::Phase(progress) => {
+            words.say(":arrows_counterclockwise: ").say(state::phase(progress.phase))
+        }
         Line::Cancelling(actor) => {
             words.actor(actor).say(" asked the CD system to cancel the rollback")
         }
@@ -89,17 +85,14 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
 }
 
 fn details<'a>(view: &'a RollbackView, line: &'a Line) -> Vec<Rich<'a>> {
-    let explanation =
-        || vec![Spans::new().words(&view.explanation, PARAGRAPH_UNITS_MAX).section()];
+    let explanation = || vec![Spans::new().words(&view.explanation, PARAGRAPH_UNITS_MAX).section()];
     match line {
         Line::Proposed | Line::Confirmed => {
             view.reason.iter().map(|given| reason(given.as_str())).collect()
         }
-        Line::Refused
-        | Line::Rejected(_)
-        | Line::Ended
-        | Line::LateEffect
-        | Line::Settled(_) => explanation(),
+        Line::Refused | Line::Rejected(_) | Line::Ended | Line::LateEffect | Line::Settled(_) => {
+            explanation()
+        }
         Line::Phase(progress) => progress
             .message
             .iter()

@@ -9,12 +9,10 @@ use rusqlite::{Connection, Row, params};
 
 /// The end of the chain.
 pub(super) fn head(db: &Connection) -> Answer<Head> {
-    let row: Option<(String, i64, String)> = first(
-        db,
-        "SELECT chain, sequence, hash FROM head",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
+    let row: Option<(String, i64, String)> =
+        first(db, "SELECT chain, sequence, hash FROM head", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     let what = || "the end of the audit chain".to_string();
     let (chain, sequence, hash) = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
     let mut head = Head::genesis(chain);
@@ -36,8 +34,7 @@ pub(super) fn append(db: &Connection, drafts: Vec<Draft>) -> Answer<Vec<Record>>
             records.push(record);
             continue;
         }
-        let record =
-            head.append(draft).map_err(|error| unwritable("the audit record", error))?;
+        let record = head.append(draft).map_err(|error| unwritable("the audit record", error))?;
         insert(db, &record)?;
         head = Head::after(&record);
         records.push(record);
@@ -68,12 +65,8 @@ fn insert(db: &Connection, record: &Record) -> Answer<()> {
 }
 
 fn known(db: &Connection, id: &Label) -> Answer<Option<Record>> {
-    let row = first(
-        db,
-        "SELECT sequence, record FROM audit WHERE id = ?1",
-        [id.as_str()],
-        columns,
-    )?;
+    let row =
+        first(db, "SELECT sequence, record FROM audit WHERE id = ?1", [id.as_str()], columns)?;
     row.map(|row| read(&row)).transpose()
 }
 

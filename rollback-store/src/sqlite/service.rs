@@ -1,10 +1,10 @@
 //! What is known of services: rollbacks in lists, deploys, freezes, what is bad.
 
+use super::outbox;
 use super::value::{
     Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
     uint,
 };
-use super::outbox;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
