@@ -1,4 +1,54 @@
-//! Slack for the rollback engine: Block Kit views, Web API client, signed interactivity, user-group directory.
+//! Slack for the rollback engine: Block Kit views, Web API client, signed interactivity,
+//! user-group directory.
+//!
+//! ```text
+//!            HTTP: signature over the raw bytes ─┐
+//!  Slack ──▶                                     ├─▶ Intake ──▶ your Interactions ──▶ Ack
+//!            Socket Mode: the app's token ───────┘   app and workspace, repeats     (at once)
+//!
+//!  you ──▶ WebApi: pace, bounds, retries that cannot do it twice ──▶ Slack
+//! ```
+//!
+//! A click is acknowledged from memory, within Slack's three seconds whatever else is slow:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rollback_slack::{
+//!     router, Accepted, Click, ClickAck, Closing, ClosingAck, FieldErrors, Intake, Interactions,
+//!     Interactivity, SigningSecrets, Submission, SubmissionAck,
+//! };
+//!
+//! struct Host;
+//!
+//! impl Interactions for Host {
+//!     fn clicked(&self, click: Click) -> ClickAck {
+//!         match click.action.action_id.as_str() {
+//!             "rollback_open" => ClickAck::Taken, // after spawning what opens the modal
+//!             _ => ClickAck::NotOurs,
+//!         }
+//!     }
+//!
+//!     fn submitted(&self, submission: Submission) -> SubmissionAck {
+//!         match submission.view.inputs.text("reason", "reason") {
+//!             Some(reason) if reason.trim().len() >= 5 => SubmissionAck::Close,
+//!             _ => SubmissionAck::Errors(FieldErrors::at("reason", "say why, in a few words")),
+//!         }
+//!     }
+//!
+//!     fn closed(&self, _: Closing) -> ClosingAck {
+//!         ClosingAck::Taken
+//!     }
+//! }
+//!
+//! let secrets = SigningSecrets::new(&"from the environment".into())?;
+//! let intake = Arc::new(Intake::new(Accepted::app("A0ROLLBACK").team("T0ACME"), Host));
+//! let routes = router(Arc::new(Interactivity::new(secrets, intake)));
+//! # let _routes: axum::Router = routes;
+//! # Ok::<(), rollback_slack::EmptySecret>(())
+//! ```
+//!
+//! Text from outside goes through [`escape`] before it is shown. Nothing here decides who may roll
+//! back: a signature says who clicked, and not what they may.
 
 mod client;
 mod counters;
