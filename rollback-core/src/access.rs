@@ -291,19 +291,36 @@ pub struct Standing {
     /// Whether they are in each group that was asked about.
     #[serde(default)]
     pub groups: BTreeMap<GroupId, Fact<bool>>,
+    /// Whom it is about, so that a late answer about somebody is never taken for somebody else's;
+    /// none where the caller vouches for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
 }
 
 impl Standing {
     /// Collects what the directory said.
     #[must_use]
     pub const fn new(profile: Fact<Profile>, groups: BTreeMap<GroupId, Fact<bool>>) -> Self {
-        Self { profile, groups }
+        Self { profile, groups, user: None }
+    }
+
+    /// The same, bound to the account it is about.
+    #[must_use]
+    pub fn about(mut self, user: UserId) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Whether it can be used to decide about this account.
+    #[must_use]
+    pub fn is_about(&self, user: &UserId) -> bool {
+        self.user.as_ref().is_none_or(|about| about == user)
     }
 
     /// Nothing is known, and why.
     #[must_use]
     pub fn unknown(why: impl Into<String>) -> Self {
-        Self { profile: Fact::unknown(why), groups: BTreeMap::new() }
+        Self { profile: Fact::unknown(why), groups: BTreeMap::new(), user: None }
     }
 
     /// The one identity of the human behind the account, if the directory has it.
@@ -459,6 +476,9 @@ impl Access {
         let ours = |id: &WorkspaceId| self.workspaces.contains(id);
         if !actor.workspace.as_ref().is_some_and(ours) {
             return Err(Denial::ForeignWorkspace);
+        }
+        if !standing.is_about(&actor.id) {
+            return Err(Denial::Unknown(Missing::NotObserved));
         }
         let profile =
             standing.profile.within(moment.now, moment.age_max).map_err(Denial::Unknown)?;

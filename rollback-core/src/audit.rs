@@ -387,6 +387,9 @@ impl Record {
     pub fn parse(line: &str, sequence: u64) -> Result<Self, ChainError> {
         let refused = |problem: String| ChainError::NotCanonical { sequence, problem };
         let record: Self = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
+        if record.schema.as_str() != SCHEMA {
+            return Err(refused(format!("its schema is not `{SCHEMA}`")));
+        }
         if record.canonical()? == line {
             Ok(record)
         } else {

@@ -164,9 +164,28 @@ impl Authorized {
         &self.rule
     }
 
-    /// Checks the actor once more against what the directory says now.
-    fn still(&self, access: &Access, standing: &Standing, moment: Moment) -> Result<(), Denial> {
-        access.decide(Duty::Request, &self.actor, standing, moment).verdict.map(|_route| ())
+    /// Checks the actor once more against what the directory says now. The rule and the way in are
+    /// those of this decision: an owner who is none any more may still come in through the
+    /// emergency group, and that pages.
+    fn again(
+        &mut self,
+        access: &Access,
+        standing: &Standing,
+        moment: Moment,
+    ) -> Result<(), (Denial, Label)> {
+        let decision = access.decide(Duty::Request, &self.actor, standing, moment);
+        let rule = Label::new(decision.rule);
+        match decision.verdict {
+            Ok(route) => {
+                self.route = route;
+                self.rule = rule;
+                if let Some(person) = standing.person() {
+                    self.person = Some(person.clone());
+                }
+                Ok(())
+            }
+            Err(denial) => Err((denial, rule)),
+        }
     }
 }
 
@@ -175,7 +194,7 @@ impl Confirmed {
     /// saw this plan.
     pub(crate) fn check(
         policy: &Policy,
-        authorized: Authorized,
+        mut authorized: Authorized,
         given: Confirmation,
         now: Timestamp,
     ) -> Result<Self, NotConfirmed> {
@@ -183,8 +202,8 @@ impl Confirmed {
             return Err(NotConfirmed::Somebody(authorized));
         }
         let moment = Moment::new(now, policy.limits.fact_age_max);
-        if let Err(denial) = authorized.still(&policy.access, &given.standing, moment) {
-            return Err(NotConfirmed::Denied(denial, authorized.rule));
+        if let Err((denial, rule)) = authorized.again(&policy.access, &given.standing, moment) {
+            return Err(NotConfirmed::Denied(denial, rule));
         }
         if given.shown != authorized.plan.pair() {
             let explanation = confirmation_stale(&authorized.plan, Some(&given.shown));
@@ -204,6 +223,11 @@ impl Confirmed {
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         &self.reason
+    }
+
+    /// Why they still may, and by which rule.
+    pub(crate) const fn by(&self) -> (Route, &Label) {
+        (self.authorized.route, &self.authorized.rule)
     }
 
     fn is_same_human(&self, actor: &Actor, standing: &Standing) -> bool {
@@ -298,16 +322,16 @@ impl GuardsPassed {
     /// Checks that the requester still may and that every guard passes now.
     pub(crate) fn check(
         policy: &Policy,
-        approved: Approved,
+        mut approved: Approved,
         facts: &Facts,
         requester: &Standing,
         now: Timestamp,
     ) -> Result<Self, NotPassed> {
-        let Confirmed { authorized, shown, .. } = &approved.confirmed;
+        let Confirmed { authorized, shown, .. } = &mut approved.confirmed;
         let fact_age_max = policy.limits.fact_age_max;
         let moment = Moment::new(now, fact_age_max);
-        if let Err(denial) = authorized.still(&policy.access, requester, moment) {
-            return Err(NotPassed::Denied(denial, authorized.rule.clone()));
+        if let Err((denial, rule)) = authorized.again(&policy.access, requester, moment) {
+            return Err(NotPassed::Denied(denial, rule));
         }
         let question = Question {
             shown: Some(shown),
@@ -317,10 +341,17 @@ impl GuardsPassed {
         let report = guard::evaluate(&question, facts);
         match facts.oldest() {
             Some(oldest) if report.passes() => {
-                Ok(Self { approved, report, valid_until: oldest.after(fact_age_max) })
+                // A source whose clock is ahead makes nothing good for longer than now.
+                let profile = requester.profile.observed_at().unwrap_or(now);
+                let valid_until = oldest.min(profile).min(now).after(fact_age_max);
+                Ok(Self { approved, report, valid_until })
             }
             Some(_) | None => Err(NotPassed::Guards(report)),
         }
+    }
+
+    pub(crate) const fn confirmed(&self) -> &Confirmed {
+        &self.approved.confirmed
     }
 
     /// What every guard said.

@@ -65,13 +65,16 @@ pub(super) fn proposed(event: Event, turn: &mut Turn<'_>) -> Next {
 
 pub(super) fn authorizing(actor: Actor, event: Event, turn: &mut Turn<'_>) -> Next {
     match event {
-        Event::StandingObserved(standing) => authorize(actor, &standing, turn),
+        Event::StandingObserved(standing) if standing.is_about(&actor.id) => {
+            authorize(actor, &standing, turn)
+        }
         Event::DeadlineReached => {
             let standing = Standing::unknown("the directory did not answer in time");
             authorize(actor, &standing, turn)
         }
         Event::WithdrawalGiven(said) if said.actor.is(&actor) => step_back(&actor, turn),
-        Event::WithdrawalGiven(_)
+        Event::StandingObserved(_)
+        | Event::WithdrawalGiven(_)
         | Event::Clicked(_)
         | Event::FactsObserved(_)
         | Event::ConfirmationGiven(_)
@@ -115,7 +118,7 @@ fn authorize(actor: Actor, standing: &Standing, turn: &mut Turn<'_>) -> Next {
     }
 }
 
-/// A denied click ends its own rollback; a proposal waits on for somebody who may.
+/// A denied click, or confirmation, ends its own rollback; a proposal waits on for somebody who may.
 fn turn_away(actor: &Actor, denial: &Denial, rule: Label, turn: &mut Turn<'_>) -> Next {
     let text = turn.deny(actor, Duty::Request, denial, rule.as_str());
     match turn.opening.origin {
@@ -206,6 +209,9 @@ fn confirm(authorized: Authorized, given: Confirmation, turn: &mut Turn<'_>) -> 
     match Confirmed::check(&turn.opening.policy, authorized, given, turn.now) {
         Ok(confirmed) => {
             turn.notes.reason = Some(confirmed.reason().clone());
+            let (route, rule) = confirmed.by();
+            turn.notes.break_glass = route == Route::BreakGlass;
+            turn.notes.rule = Some(rule.clone());
             let mut draft = turn.draft(Kind::Confirmed).by(&actor);
             draft.decision = turn.notes.rule.as_ref().map(|r| words::decision(r.as_str(), None));
             draft.guards = turn.notes.report.as_ref().map(Report::views).unwrap_or_default();
@@ -220,10 +226,7 @@ fn confirm(authorized: Authorized, given: Confirmation, turn: &mut Turn<'_>) -> 
             let state = State::Confirming(authorized, Preview::Shown);
             turn.decline(state, &actor, Declined::NotTheRequester)
         }
-        Err(NotConfirmed::Denied(denial, rule)) => {
-            let text = turn.deny(&actor, Duty::Request, &denial, rule.as_str());
-            turn.end(State::Denied, text)
-        }
+        Err(NotConfirmed::Denied(denial, rule)) => turn_away(&actor, &denial, rule, turn),
         Err(NotConfirmed::Stale(report)) => refuse(report, &actor, turn),
     }
 }

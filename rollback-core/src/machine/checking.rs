@@ -3,7 +3,7 @@
 use super::asking::{not_in_time, withdraw_confirmed};
 use super::turn::{Next, Turn, ignore};
 use super::{Ignored, Sending, State};
-use crate::access::Duty;
+use crate::access::{Duty, Route};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Observation};
 use crate::guard::Report;
@@ -54,6 +54,12 @@ fn check(approved: Approved, observation: &Observation, turn: &mut Turn<'_>) -> 
     match GuardsPassed::check(&turn.opening.policy, approved, facts, requester, turn.now) {
         Ok(passed) => {
             turn.notes.report = Some(passed.report().clone());
+            let (route, rule) = passed.confirmed().by();
+            turn.notes.rule = Some(rule.clone());
+            if route == Route::BreakGlass && !turn.notes.break_glass {
+                turn.notes.break_glass = true;
+                turn.tell(Audience::OnCall);
+            }
             turn.notes.explanation = "the intent is being recorded".into();
             turn.audit_report(Kind::Triggered, "every guard passed; the order is about to be sent");
             turn.effect(Effect::RecordIntent);

@@ -209,6 +209,10 @@ fn progressed(
     if turn.notes.progress.as_ref() == Some(progress) {
         return ignore(State::Running(recorded, running), Ignored::Again);
     }
+    if turn.notes.progress.as_ref().is_some_and(|last| progress.phase < last.phase) {
+        // A look that was overtaken by a later one.
+        return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
+    }
     let same_phase = turn.notes.progress.as_ref().is_some_and(|last| last.phase == progress.phase);
     turn.notes.progress = Some(progress.clone());
     if !same_phase {
@@ -346,12 +350,17 @@ fn look(
     };
     match seen {
         Ok(()) => {
-            let since = *verifying.good_since.get_or_insert(turn.now);
-            if turn.now.since(since) >= limits.settle {
+            // By when it was seen, not by when that was told: one look told twice is one look.
+            let seen_at = sighting.live.observed_at().min(sighting.health.observed_at());
+            let seen_at = seen_at.unwrap_or(turn.now).min(turn.now);
+            let again = verifying.good_since.is_some();
+            let since = *verifying.good_since.get_or_insert(seen_at);
+            if seen_at.since(since) >= limits.settle {
                 return end(State::Succeeded, Kind::Succeeded, words::succeeded(plan), turn);
             }
             verifying.seen = "it was good, for too short a time".into();
-            turn.stay(State::Verifying(recorded, verifying))
+            let state = State::Verifying(recorded, verifying);
+            if again { ignore(state, Ignored::Again) } else { turn.stay(state) }
         }
         Err(seen) => {
             let again = verifying.good_since.is_none() && verifying.seen == seen;
