@@ -211,11 +211,8 @@ impl SlackNotifier {
         to: &UserId,
         message: Message,
     ) -> Result<Delivered, NotifyError> {
-        // Nobody can look an ephemeral message up, and the modal said the same: rather once than
-        // twice.
-        if delivery.attempt == Attempt::InDoubt {
-            return Ok(Delivered::Sent);
-        }
+        // Nobody can look an ephemeral message up. A person who reads a refusal twice is better
+        // off than one who never does.
         let Message { text, blocks } = message.clone();
         let ephemeral = Ephemeral::new(delivery.channel.as_str(), to.as_str(), text).blocks(blocks);
         match self.api.post_ephemeral(&ephemeral).await {
