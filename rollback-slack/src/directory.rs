@@ -102,12 +102,7 @@ impl SlackDirectory {
         Ok(profile)
     }
 
-    async fn membership(
-        &self,
-        user: &UserId,
-        group: &GroupId,
-        freshness: Freshness,
-    ) -> Fact<bool> {
+    async fn membership(&self, user: &UserId, group: &GroupId, freshness: Freshness) -> Fact<bool> {
         let ask = async || self.members(group).await.map(Arc::new);
         let members = self.groups.fact(group, freshness, self.clock.as_ref(), ask).await;
         members.map(|members| members.contains(user.as_str()))
@@ -143,18 +138,15 @@ impl Directory for SlackDirectory {
         groups: &[GroupId],
         freshness: Freshness,
     ) -> CoreStanding {
-        let asked = groups.iter().map(async |group| {
-            (group.clone(), self.membership(user, group, freshness).await)
-        });
-        let (profile, groups) =
-            join(self.profile(user, freshness), join_all(asked)).await;
+        let asked = groups
+            .iter()
+            .map(async |group| (group.clone(), self.membership(user, group, freshness).await));
+        let (profile, groups) = join(self.profile(user, freshness), join_all(asked)).await;
         CoreStanding::new(profile, groups.into_iter().collect())
     }
 }
 
-async fn in_time<T>(
-    call: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, String> {
+async fn in_time<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, String> {
     match tokio::time::timeout(ANSWER_WITHIN, call).await {
         Ok(answer) => answer.map_err(|error| unanswered(&error)),
         Err(_elapsed) => Err(late()),

@@ -24,10 +24,10 @@ pub use self::client::{
     WebApiOptions, Why,
 };
 pub use self::counters::{Counters, CountersSnapshot};
+pub use self::directory::SlackDirectory;
 pub use self::intake::{
     Accepted, ClickAck, ClosingAck, FieldErrors, Intake, Interactions, SubmissionAck,
 };
-pub use self::directory::SlackDirectory;
 pub use self::interactivity::{BODY_BYTES_MAX, Interactivity, Reply};
 pub use self::json::{Json, NotJson};
 pub use self::notifier::{EVENT_TYPE, SCOPES_NEEDED, SlackNotifier};

@@ -100,9 +100,7 @@ impl SlackNotifier {
             };
             return match self.update(at, &metadata, &message).await {
                 // Somebody deleted it; what it tells is still true.
-                Err(error) if error.is_message_gone() => {
-                    self.post(place, metadata, message).await
-                }
+                Err(error) if error.is_message_gone() => self.post(place, metadata, message).await,
                 Err(error) => Err(not_delivered(&error)),
                 Ok(()) => Ok(Delivered::Posted(previous.clone())),
             };
@@ -190,9 +188,10 @@ impl SlackNotifier {
             Ok(Found::At(at)) => Ok(Some(at)),
             Ok(Found::Absent) => Ok(None),
             Ok(Found::Unsure) => Err(NotifyError::InDoubt {
-                why: "the channel has more messages since then than are read; look for the message \
+                why:
+                    "the channel has more messages since then than are read; look for the message \
                       there"
-                    .into(),
+                        .into(),
             }),
             Err(error) => Err(not_found_out(&error)),
         }
@@ -218,8 +217,7 @@ impl SlackNotifier {
             return Ok(Delivered::Sent);
         }
         let Message { text, blocks } = message.clone();
-        let ephemeral =
-            Ephemeral::new(delivery.channel.as_str(), to.as_str(), text).blocks(blocks);
+        let ephemeral = Ephemeral::new(delivery.channel.as_str(), to.as_str(), text).blocks(blocks);
         match self.api.post_ephemeral(&ephemeral).await {
             Ok(()) => Ok(Delivered::Sent),
             // Somebody who clicked and left, or a click from elsewhere: tell them directly.

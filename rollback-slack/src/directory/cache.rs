@@ -154,8 +154,7 @@ mod tests {
     async fn a_failure_is_unknown_and_is_not_remembered_and_forgets_what_was_known() {
         let (cache, clock) = (Cache::new(8), clock());
         assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
-        let failed =
-            cache.fact(&1, Freshness::Now, &clock, async || Err("no answer".into())).await;
+        let failed = cache.fact(&1, Freshness::Now, &clock, async || Err("no answer".into())).await;
         assert_eq!(failed, Fact::unknown("no answer"));
         assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }

@@ -107,21 +107,34 @@ fn deploys() -> Vec<(&'static str, Value)> {
     };
     vec![
         shown("with_button", &json!({})),
-        shown("with_button_past_skipped", &json!({"choice": {"skipped": [
-            {"revision": {"id": "40", "version": "2.13.3"}, "skip": {"not_succeeded": "failed"}},
-            {"revision": {"id": "39"}, "skip": "rolled_back_from"},
-            {"revision": {"id": "38"}, "skip": {"marked_bad": "leaks `memory`"}},
-            {"revision": {"id": "37"}, "skip": "soak_unknown"},
-        ]}})),
-        shown("without_target", &json!({"previous": null, "deploy": {"deployer": null, "commit": null, "revision": null},
-            "choice": {"target": null, "why": "this is the first revision of the history; there is nothing to go back to"}})),
-        shown("behind_irreversible_migration", &json!({"choice": {"target": null,
+        shown(
+            "with_button_past_skipped",
+            &json!({"choice": {"skipped": [
+                {"revision": {"id": "40", "version": "2.13.3"}, "skip": {"not_succeeded": "failed"}},
+                {"revision": {"id": "39"}, "skip": "rolled_back_from"},
+                {"revision": {"id": "38"}, "skip": {"marked_bad": "leaks `memory`"}},
+                {"revision": {"id": "37"}, "skip": "soak_unknown"},
+            ]}}),
+        ),
+        shown(
+            "without_target",
+            &json!({"previous": null, "deploy": {"deployer": null, "commit": null, "revision": null},
+            "choice": {"target": null, "why": "this is the first revision of the history; there is nothing to go back to"}}),
+        ),
+        shown(
+            "behind_irreversible_migration",
+            &json!({"choice": {"target": null,
             "why": "no earlier revision is known to be good: `41` is not, because migration `20261121_drop_col` of `42` cannot be reversed",
             "skipped": [{"revision": {"id": "41", "version": "2.13.4"},
-                "skip": {"migration_irreversible": {"revision": "42", "migration": "20261121_drop_col"}}}]}})),
+                "skip": {"migration_irreversible": {"revision": "42", "migration": "20261121_drop_col"}}}]}}),
+        ),
         shown("superseded", &json!({"superseded_by": "2.15.0"})),
         shown("drill", &json!({"purpose": "drill"})),
-        in_state("proposed", "proposed", &json!({"requested_by": null, "proposed_by": {"id": "rule:high-error-rate", "name": "high-error-rate"}})),
+        in_state(
+            "proposed",
+            "proposed",
+            &json!({"requested_by": null, "proposed_by": {"id": "rule:high-error-rate", "name": "high-error-rate"}}),
+        ),
         in_state("somebody_looks", "confirming", &json!({"reason": null})),
         in_state("approving", "approving", &json!({"approvals_min": 1, "cancellable": true})),
         in_state("checking", "checking", &json!({"cancellable": true})),
@@ -129,14 +142,47 @@ fn deploys() -> Vec<(&'static str, Value)> {
         in_state("running", "running", &running),
         in_state("running_drill", "triggering", &json!({"purpose": "drill"})),
         in_state("verifying", "verifying", &json!({"break_glass": true})),
-        with("succeeded", ended("succeeded", "checkout in production runs `41` (2.13.4) again and is healthy")),
-        with("failed", ended("failed", "the CD system says the rollback of checkout in production failed: no node left; look at the service now, it may be half-way")),
-        with("not_verified", ended("not_verified", "the CD system says checkout in production was rolled back to `41` (2.13.4), and within 5 min it was not seen live and healthy: `42` (2.14.0) is still live; look at the service now")),
+        with(
+            "succeeded",
+            ended("succeeded", "checkout in production runs `41` (2.13.4) again and is healthy"),
+        ),
+        with(
+            "failed",
+            ended(
+                "failed",
+                "the CD system says the rollback of checkout in production failed: no node left; look at the service now, it may be half-way",
+            ),
+        ),
+        with(
+            "not_verified",
+            ended(
+                "not_verified",
+                "the CD system says checkout in production was rolled back to `41` (2.13.4), and within 5 min it was not seen live and healthy: `42` (2.14.0) is still live; look at the service now",
+            ),
+        ),
         with("refused", ended("refused", REFUSED)),
-        with("denied", ended("denied", "you may not roll back checkout in production: no rule names you")),
-        with("withdrawn", ended("withdrawn", "it was stopped before anything was ordered; nothing was changed")),
-        with("expired", ended("expired", "nobody approved within 30 min; nothing was changed; click the button again")),
-        with("outcome_unknown", ended("outcome_unknown", "nobody knows whether checkout in production was rolled back: the connection broke; look at the CD system, then settle this rollback; until then no other one of this service can start")),
+        with(
+            "denied",
+            ended("denied", "you may not roll back checkout in production: no rule names you"),
+        ),
+        with(
+            "withdrawn",
+            ended("withdrawn", "it was stopped before anything was ordered; nothing was changed"),
+        ),
+        with(
+            "expired",
+            ended(
+                "expired",
+                "nobody approved within 30 min; nothing was changed; click the button again",
+            ),
+        ),
+        with(
+            "outcome_unknown",
+            ended(
+                "outcome_unknown",
+                "nobody knows whether checkout in production was rolled back: the connection broke; look at the CD system, then settle this rollback; until then no other one of this service can start",
+            ),
+        ),
     ]
 }
 
@@ -155,21 +201,49 @@ fn modals() -> Vec<(&'static str, Value)> {
         shown("loading_from_view", "authorizing", &json!({"reason": null, "guards": []}), bare),
         shown("ready", "confirming", &confirming, with_card),
         shown("ready_without_card", "confirming", &confirming, bare),
-        shown("ready_break_glass", "confirming", &json!({"reason": null, "break_glass": true,
-            "rule": "break-glass", "approvals_min": 2, "expected_ms": null}), with_card),
+        shown(
+            "ready_break_glass",
+            "confirming",
+            &json!({"reason": null, "break_glass": true,
+            "rule": "break-glass", "approvals_min": 2, "expected_ms": null}),
+            with_card,
+        ),
         shown("ready_drill", "confirming", &json!({"reason": null, "purpose": "drill"}), with_card),
-        shown("blocked", "refused", &json!({"explanation": REFUSED, "guards": [
+        shown(
+            "blocked",
+            "refused",
+            &json!({"explanation": REFUSED, "guards": [
             {"name": "newer_deploy", "verdict": "pass", "explanation": "nothing newer has gone live"},
             {"name": "migrations", "verdict": "block", "explanation": "migration `20261121_drop_col` of `42` cannot be reversed; roll forward with a fix"},
-            {"name": "freeze", "verdict": "unknown", "explanation": "the freeze calendar did not answer within 10 s; try again in a minute"}]}), with_card),
-        shown("blocked_without_guard", "refused", &json!({"guards": [],
-            "explanation": "checkout in production was not rolled back: the audit sink did not acknowledge; nothing was changed; mend that, then click again"}), bare),
-        shown("denied", "denied", &json!({"reason": null,
-            "explanation": "you may not roll back checkout in production: no rule names you; nothing was changed; ask user U02ANA, group S0PAYMENTS"}), bare),
-        ("checking_at_submit", modal(&checking_modal(&view("confirming", &json!({"reason": null}))).unwrap())),
+            {"name": "freeze", "verdict": "unknown", "explanation": "the freeze calendar did not answer within 10 s; try again in a minute"}]}),
+            with_card,
+        ),
+        shown(
+            "blocked_without_guard",
+            "refused",
+            &json!({"guards": [],
+            "explanation": "checkout in production was not rolled back: the audit sink did not acknowledge; nothing was changed; mend that, then click again"}),
+            bare,
+        ),
+        shown(
+            "denied",
+            "denied",
+            &json!({"reason": null,
+            "explanation": "you may not roll back checkout in production: no rule names you; nothing was changed; ask user U02ANA, group S0PAYMENTS"}),
+            bare,
+        ),
+        (
+            "checking_at_submit",
+            modal(&checking_modal(&view("confirming", &json!({"reason": null}))).unwrap()),
+        ),
         shown("approving", "approving", &json!({"approvals_min": 1}), bare),
         shown("running", "running", &json!({}), bare),
-        shown("done", "succeeded", &json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}), bare),
+        shown(
+            "done",
+            "succeeded",
+            &json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+            bare,
+        ),
     ]
 }
 
@@ -179,10 +253,26 @@ fn approvals() -> Vec<(&'static str, Value)> {
     };
     let bob = json!([{"id": "U03BOB"}]);
     vec![
-        shown("waiting", "approving", &json!({"approvals_min": 2, "approved_by": bob, "deadline": "2026-11-22T10:10:00Z"})),
-        shown("approved", "checking", &json!({"approvals_min": 1, "approved_by": bob, "explanation": "the guards are read once more"})),
-        shown("rejected", "withdrawn", &json!({"approvals_min": 1, "ended_at": "2026-11-22T09:44:00Z", "explanation": "`U03BOB` rejected it; nothing was changed"})),
-        shown("expired", "expired", &json!({"approvals_min": 1, "ended_at": "2026-11-22T10:10:00Z", "explanation": "nobody approved within 30 min; nothing was changed; click the button again"})),
+        shown(
+            "waiting",
+            "approving",
+            &json!({"approvals_min": 2, "approved_by": bob, "deadline": "2026-11-22T10:10:00Z"}),
+        ),
+        shown(
+            "approved",
+            "checking",
+            &json!({"approvals_min": 1, "approved_by": bob, "explanation": "the guards are read once more"}),
+        ),
+        shown(
+            "rejected",
+            "withdrawn",
+            &json!({"approvals_min": 1, "ended_at": "2026-11-22T09:44:00Z", "explanation": "`U03BOB` rejected it; nothing was changed"}),
+        ),
+        shown(
+            "expired",
+            "expired",
+            &json!({"approvals_min": 1, "ended_at": "2026-11-22T10:10:00Z", "explanation": "nobody approved within 30 min; nothing was changed; click the button again"}),
+        ),
     ]
 }
 
@@ -192,25 +282,66 @@ pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
     vec![
         ("proposed", "proposed", json!("proposed"), json!({"proposed_by": {"id": "agent-7"}})),
         ("confirmed", "checking", json!("confirmed"), json!({"break_glass": true})),
-        ("approved", "checking", json!({"approved": bob}), json!({"approvals_min": 1, "approved_by": [bob]})),
-        ("rejected", "withdrawn", json!({"rejected": bob}), json!({"explanation": "it was stopped before anything was ordered; nothing was changed"})),
+        (
+            "approved",
+            "checking",
+            json!({"approved": bob}),
+            json!({"approvals_min": 1, "approved_by": [bob]}),
+        ),
+        (
+            "rejected",
+            "withdrawn",
+            json!({"rejected": bob}),
+            json!({"explanation": "it was stopped before anything was ordered; nothing was changed"}),
+        ),
         ("refused", "refused", json!("refused"), json!({"explanation": REFUSED})),
-        ("triggered", "running", json!("triggered"), json!({"execution": {"backend": "prod", "id": "job-77"}})),
-        ("phase", "running", json!({"phase": {"phase": "started", "message": "draining `web-1`"}}), json!({})),
+        (
+            "triggered",
+            "running",
+            json!("triggered"),
+            json!({"execution": {"backend": "prod", "id": "job-77"}}),
+        ),
+        (
+            "phase",
+            "running",
+            json!({"phase": {"phase": "started", "message": "draining `web-1`"}}),
+            json!({}),
+        ),
         ("cancelling", "running", json!({"cancelling": bob}), json!({})),
-        ("ended", "succeeded", json!("ended"), json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"})),
-        ("late_effect", "outcome_unknown", json!("late_effect"), json!({"explanation": "the order to bring checkout in production to `41` (2.13.4) had an effect after all; look at the service, then settle this rollback"})),
-        ("settled", "outcome_unknown", json!({"settled": bob}), json!({"explanation": "settled: the order never arrived"})),
+        (
+            "ended",
+            "succeeded",
+            json!("ended"),
+            json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+        ),
+        (
+            "late_effect",
+            "outcome_unknown",
+            json!("late_effect"),
+            json!({"explanation": "the order to bring checkout in production to `41` (2.13.4) had an effect after all; look at the service, then settle this rollback"}),
+        ),
+        (
+            "settled",
+            "outcome_unknown",
+            json!({"settled": bob}),
+            json!({"explanation": "settled: the order never arrived"}),
+        ),
     ]
 }
 
 fn directs() -> Vec<(&'static str, Value)> {
     let denied = view("denied", &json!({}));
     let text = "you may not roll back checkout in production: no rule names you; nothing was changed; ask user U02ANA, group S0PAYMENTS";
-    let ended = view("succeeded", &json!({"ended_at": "2026-11-22T09:44:00Z",
-        "explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}));
-    let unknown = view("outcome_unknown", &json!({"ended_at": "2026-11-22T09:44:00Z", "break_glass": true,
-        "explanation": "nobody knows whether checkout in production was rolled back"}));
+    let ended = view(
+        "succeeded",
+        &json!({"ended_at": "2026-11-22T09:44:00Z",
+        "explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+    );
+    let unknown = view(
+        "outcome_unknown",
+        &json!({"ended_at": "2026-11-22T09:44:00Z", "break_glass": true,
+        "explanation": "nobody knows whether checkout in production was rolled back"}),
+    );
     vec![
         ("private_denial", posted(&private_message(text, &denied).unwrap())),
         ("private_refusal", posted(&private_message(REFUSED, &denied).unwrap())),
@@ -223,9 +354,12 @@ fn directs() -> Vec<(&'static str, Value)> {
 /// Everything, by name.
 pub(crate) fn all() -> Vec<(String, Value)> {
     let mut all = Vec::new();
-    for (kind, views) in
-        [("deploy", deploys()), ("modal", modals()), ("approval", approvals()), ("direct", directs())]
-    {
+    for (kind, views) in [
+        ("deploy", deploys()),
+        ("modal", modals()),
+        ("approval", approvals()),
+        ("direct", directs()),
+    ] {
         all.extend(views.into_iter().map(|(name, view)| (format!("{kind}_{name}"), view)));
     }
     for (name, state, line, fields) in lines() {
