@@ -261,6 +261,8 @@ impl<'a> Spans<'a> {
 fn first_of<'w>(text: &str, who: &'w [Label]) -> Option<(usize, &'w str)> {
     who.iter()
         .map(Label::as_str)
+        // What is no principal is no name for anybody; an empty one would be found for ever.
+        .filter(|label| Principal::parse(label).is_some())
         .filter_map(|label| {
             let at = text.find(label)?;
             let next = text.get(at.checked_add(label.len())?..)?.chars().next();
@@ -313,13 +315,13 @@ mod tests {
 
     #[test]
     fn only_a_principal_that_is_named_whole_becomes_a_mention() {
-        let who = ["user U1", "group S9", "user <!here>"];
+        let who = ["", "user U1", "group S9", "user <!here>"];
         for (text, shown) in [
             ("ask user U1, group S9", "[ask ]@U1[, ]^S9"),
             ("ask user U12", "[ask user U12]"),
             ("ask user U2", "[ask user U2]"),
             ("`user U1`", "`user U1`"),
-            ("ask user <!here>", "[ask ][user <!here>]"),
+            ("ask user <!here>", "[ask user <!here>]"),
         ] {
             assert_eq!(leaves(text, &who), shown, "{text}");
         }

@@ -1,0 +1,371 @@
+//! Every view in every state, by name.
+
+use rollback_core::notice::DeployCard;
+use rollback_core::{Line, Purpose, RollbackView, ServiceKey, Timestamp};
+use rollback_slack::views::{
+    Backdrop, Message, approval_message, checking_modal, confirm_modal, deploy_message,
+    deployer_message, loading_modal, on_call_message, private_message, thread_message,
+};
+use serde_json::{Value, json};
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::parse("2026-11-22T09:45:00Z").unwrap()
+}
+
+/// A rollback in a state, with these fields in place of the usual ones.
+pub(crate) fn view(state: &str, fields: &Value) -> RollbackView {
+    let mut view = json!({
+        "id": "rb-1", "service": "checkout", "environment": "production", "state": state, "steps": 1,
+        "from": {"revision": "42", "version": "2.14.0", "commit": "9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4"},
+        "to": {"revision": "41", "version": "2.13.4", "commit": "1a2b3c4"},
+        "requested_by": {"id": "U02ANA", "name": "Ana", "workspace": "T1", "channel": "C0DEPLOYS"},
+        "approved_by": [], "approvals_min": 0, "reason": "errors up 4x since 09:32",
+        "guards": guards(), "not_undone": ["config map `limits` keeps its present value"],
+        "expected_ms": 150_000, "execution": null, "progress": null,
+        "opened_at": "2026-11-22T09:40:00Z", "deadline": null, "ended_at": null,
+        "explanation": "", "who_may": ["user U02ANA", "group S0PAYMENTS"],
+        "rule": "checkout owners", "break_glass": false, "proposed_by": null,
+        "deploy": "ci-4711", "deployer": {"name": "Bob", "slack_user_id": "U03BOB"},
+        "purpose": "real", "cancellable": false,
+    });
+    merge(&mut view, fields);
+    serde_json::from_value(view).unwrap()
+}
+
+pub(crate) fn guards() -> Value {
+    json!([
+        {"name": "newer_deploy", "verdict": "pass", "explanation": "nothing newer has gone live"},
+        {"name": "migrations", "verdict": "pass", "explanation": "no migration stands in the way"},
+        {"name": "freeze", "verdict": "pass", "explanation": "no freeze or lock holds"},
+    ])
+}
+
+/// A deploy message's state, with these fields in place of the usual ones.
+pub(crate) fn card(fields: &Value) -> DeployCard {
+    let mut card = json!({
+        "deploy": {
+            "id": "ci-4711", "service": "checkout", "environment": "production",
+            "version": "2.14.0", "commit": "9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4",
+            "revision": "42", "deployer": {"name": "Bob", "slack_user_id": "U03BOB"},
+            "changelog_url": "https://git.example.com/shop/compare/2.13.4...2.14.0",
+            "deployed_at": "2026-11-22T09:30:00Z",
+            "migrations": [{"id": "20261121_add_index", "reversible": "yes"}],
+        },
+        "previous": {"revision": "41", "version": "2.13.4"},
+        "choice": {
+            "target": {"id": "41", "version": "2.13.4", "commit": "1a2b3c4",
+                "deployed_at": "2026-11-20T14:00:00Z", "status": "superseded", "restorable": true,
+                "migrations": []},
+            "why": "`41` (2.13.4) is the newest earlier revision that is known to be good",
+            "skipped": [],
+        },
+        "rollback": null, "superseded_by": null, "purpose": "real",
+    });
+    merge(&mut card, fields);
+    serde_json::from_value(card).unwrap()
+}
+
+fn merge(into: &mut Value, fields: &Value) {
+    match (into, fields) {
+        (Value::Object(into), Value::Object(fields)) => {
+            for (name, value) in fields {
+                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, value) => *into = value.clone(),
+    }
+}
+
+/// A message as it is posted.
+pub(crate) fn posted(message: &Message) -> Value {
+    let blocks: Value = serde_json::from_str(message.blocks.as_str()).unwrap();
+    json!({"channel": "C0DEPLOYS", "text": message.text, "blocks": blocks})
+}
+
+fn modal(json: &rollback_slack::Json) -> Value {
+    serde_json::from_str(json.as_str()).unwrap()
+}
+
+fn ended(state: &str, explanation: &str) -> Value {
+    serde_json::to_value(view(
+        state,
+        &json!({"ended_at": "2026-11-22T09:44:00Z", "explanation": explanation}),
+    ))
+    .unwrap()
+}
+
+const REFUSED: &str = "checkout in production was not rolled back; nothing was changed\n\
+     migration `20261121_drop_col` of `42` cannot be reversed; roll forward with a fix";
+
+fn deploys() -> Vec<(&'static str, Value)> {
+    let running = json!({"cancellable": true,
+        "progress": {"phase": "health_checking", "message": "2 of 5 pods are ready"}});
+    let shown = |name, fields: &Value| (name, posted(&deploy_message(&card(fields), 3).unwrap()));
+    let with = |name, rollback: Value| shown(name, &json!({"rollback": rollback}));
+    let in_state = |name, state: &str, fields: &Value| {
+        with(name, serde_json::to_value(view(state, fields)).unwrap())
+    };
+    vec![
+        shown("with_button", &json!({})),
+        shown(
+            "with_button_past_skipped",
+            &json!({"choice": {"skipped": [
+                {"revision": {"id": "40", "version": "2.13.3"}, "skip": {"not_succeeded": "failed"}},
+                {"revision": {"id": "39"}, "skip": "rolled_back_from"},
+                {"revision": {"id": "38"}, "skip": {"marked_bad": "leaks `memory`"}},
+                {"revision": {"id": "37"}, "skip": "soak_unknown"},
+            ]}}),
+        ),
+        shown(
+            "without_target",
+            &json!({"previous": null, "deploy": {"deployer": null, "commit": null, "revision": null},
+            "choice": {"target": null, "why": "this is the first revision of the history; there is nothing to go back to"}}),
+        ),
+        shown(
+            "behind_irreversible_migration",
+            &json!({"choice": {"target": null,
+            "why": "no earlier revision is known to be good: `41` is not, because migration `20261121_drop_col` of `42` cannot be reversed",
+            "skipped": [{"revision": {"id": "41", "version": "2.13.4"},
+                "skip": {"migration_irreversible": {"revision": "42", "migration": "20261121_drop_col"}}}]}}),
+        ),
+        shown("superseded", &json!({"superseded_by": "2.15.0"})),
+        shown("drill", &json!({"purpose": "drill"})),
+        in_state(
+            "proposed",
+            "proposed",
+            &json!({"requested_by": null, "proposed_by": {"id": "rule:high-error-rate", "name": "high-error-rate"}}),
+        ),
+        in_state("somebody_looks", "confirming", &json!({"reason": null})),
+        in_state("approving", "approving", &json!({"approvals_min": 1, "cancellable": true})),
+        in_state("checking", "checking", &json!({"cancellable": true})),
+        in_state("triggering", "triggering", &json!({})),
+        in_state("running", "running", &running),
+        in_state("running_drill", "triggering", &json!({"purpose": "drill"})),
+        in_state("verifying", "verifying", &json!({"break_glass": true})),
+        with(
+            "succeeded",
+            ended("succeeded", "checkout in production runs `41` (2.13.4) again and is healthy"),
+        ),
+        with(
+            "failed",
+            ended(
+                "failed",
+                "the CD system says the rollback of checkout in production failed: no node left; look at the service now, it may be half-way",
+            ),
+        ),
+        with(
+            "not_verified",
+            ended(
+                "not_verified",
+                "the CD system says checkout in production was rolled back to `41` (2.13.4), and within 5 min it was not seen live and healthy: `42` (2.14.0) is still live; look at the service now",
+            ),
+        ),
+        with("refused", ended("refused", REFUSED)),
+        with(
+            "denied",
+            ended("denied", "you may not roll back checkout in production: no rule names you"),
+        ),
+        with(
+            "withdrawn",
+            ended("withdrawn", "it was stopped before anything was ordered; nothing was changed"),
+        ),
+        with(
+            "expired",
+            ended(
+                "expired",
+                "nobody approved within 30 min; nothing was changed; click the button again",
+            ),
+        ),
+        with(
+            "outcome_unknown",
+            ended(
+                "outcome_unknown",
+                "nobody knows whether checkout in production was rolled back: the connection broke; look at the CD system, then settle this rollback; until then no other one of this service can start",
+            ),
+        ),
+    ]
+}
+
+fn modals() -> Vec<(&'static str, Value)> {
+    let card = card(&json!({}));
+    let with_card = Backdrop::new(Some(&card), now());
+    let bare = Backdrop::new(None, now());
+    let shown = |name, state: &str, fields: &Value, backdrop| {
+        (name, modal(&confirm_modal(&view(state, fields), backdrop).unwrap()))
+    };
+    let key = ServiceKey::new("checkout".parse().unwrap(), "production".parse().unwrap());
+    let id = "rb-1".parse().unwrap();
+    let confirming = json!({"reason": null, "deadline": "2026-11-22T09:55:00Z"});
+    vec![
+        ("loading", modal(&loading_modal(&key, &id, Purpose::Real).unwrap())),
+        shown("loading_from_view", "authorizing", &json!({"reason": null, "guards": []}), bare),
+        shown("ready", "confirming", &confirming, with_card),
+        shown("ready_without_card", "confirming", &confirming, bare),
+        shown(
+            "ready_break_glass",
+            "confirming",
+            &json!({"reason": null, "break_glass": true,
+            "rule": "break-glass", "approvals_min": 2, "expected_ms": null}),
+            with_card,
+        ),
+        shown("ready_drill", "confirming", &json!({"reason": null, "purpose": "drill"}), with_card),
+        shown(
+            "blocked",
+            "refused",
+            &json!({"explanation": REFUSED, "guards": [
+            {"name": "newer_deploy", "verdict": "pass", "explanation": "nothing newer has gone live"},
+            {"name": "migrations", "verdict": "block", "explanation": "migration `20261121_drop_col` of `42` cannot be reversed; roll forward with a fix"},
+            {"name": "freeze", "verdict": "unknown", "explanation": "the freeze calendar did not answer within 10 s; try again in a minute"}]}),
+            with_card,
+        ),
+        shown(
+            "blocked_without_guard",
+            "refused",
+            &json!({"guards": [],
+            "explanation": "checkout in production was not rolled back: the audit sink did not acknowledge; nothing was changed; mend that, then click again"}),
+            bare,
+        ),
+        shown(
+            "denied",
+            "denied",
+            &json!({"reason": null,
+            "explanation": "you may not roll back checkout in production: no rule names you; nothing was changed; ask user U02ANA, group S0PAYMENTS"}),
+            bare,
+        ),
+        (
+            "checking_at_submit",
+            modal(&checking_modal(&view("confirming", &json!({"reason": null}))).unwrap()),
+        ),
+        shown("approving", "approving", &json!({"approvals_min": 1}), bare),
+        shown("running", "running", &json!({}), bare),
+        shown(
+            "done",
+            "succeeded",
+            &json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+            bare,
+        ),
+    ]
+}
+
+fn approvals() -> Vec<(&'static str, Value)> {
+    let shown = |name, state: &str, fields: &Value| {
+        (name, posted(&approval_message(&view(state, fields), 2).unwrap()))
+    };
+    let bob = json!([{"id": "U03BOB"}]);
+    vec![
+        shown(
+            "waiting",
+            "approving",
+            &json!({"approvals_min": 2, "approved_by": bob, "deadline": "2026-11-22T10:10:00Z"}),
+        ),
+        shown(
+            "approved",
+            "checking",
+            &json!({"approvals_min": 1, "approved_by": bob, "explanation": "the guards are read once more"}),
+        ),
+        shown(
+            "rejected",
+            "withdrawn",
+            &json!({"approvals_min": 1, "ended_at": "2026-11-22T09:44:00Z", "explanation": "`U03BOB` rejected it; nothing was changed"}),
+        ),
+        shown(
+            "expired",
+            "expired",
+            &json!({"approvals_min": 1, "ended_at": "2026-11-22T10:10:00Z", "explanation": "nobody approved within 30 min; nothing was changed; click the button again"}),
+        ),
+    ]
+}
+
+/// Every kind of line with a state in which it is told.
+pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
+    let bob = json!({"id": "U03BOB", "name": "Bob"});
+    vec![
+        ("proposed", "proposed", json!("proposed"), json!({"proposed_by": {"id": "agent-7"}})),
+        ("confirmed", "checking", json!("confirmed"), json!({"break_glass": true})),
+        (
+            "approved",
+            "checking",
+            json!({"approved": bob}),
+            json!({"approvals_min": 1, "approved_by": [bob]}),
+        ),
+        (
+            "rejected",
+            "withdrawn",
+            json!({"rejected": bob}),
+            json!({"explanation": "it was stopped before anything was ordered; nothing was changed"}),
+        ),
+        ("refused", "refused", json!("refused"), json!({"explanation": REFUSED})),
+        (
+            "triggered",
+            "running",
+            json!("triggered"),
+            json!({"execution": {"backend": "prod", "id": "job-77"}}),
+        ),
+        (
+            "phase",
+            "running",
+            json!({"phase": {"phase": "started", "message": "draining `web-1`"}}),
+            json!({}),
+        ),
+        ("cancelling", "running", json!({"cancelling": bob}), json!({})),
+        (
+            "ended",
+            "succeeded",
+            json!("ended"),
+            json!({"explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+        ),
+        (
+            "late_effect",
+            "outcome_unknown",
+            json!("late_effect"),
+            json!({"explanation": "the order to bring checkout in production to `41` (2.13.4) had an effect after all; look at the service, then settle this rollback"}),
+        ),
+        (
+            "settled",
+            "outcome_unknown",
+            json!({"settled": bob}),
+            json!({"explanation": "settled: the order never arrived"}),
+        ),
+    ]
+}
+
+fn directs() -> Vec<(&'static str, Value)> {
+    let denied = view("denied", &json!({}));
+    let text = "you may not roll back checkout in production: no rule names you; nothing was changed; ask user U02ANA, group S0PAYMENTS";
+    let ended = view(
+        "succeeded",
+        &json!({"ended_at": "2026-11-22T09:44:00Z",
+        "explanation": "checkout in production runs `41` (2.13.4) again and is healthy"}),
+    );
+    let unknown = view(
+        "outcome_unknown",
+        &json!({"ended_at": "2026-11-22T09:44:00Z", "break_glass": true,
+        "explanation": "nobody knows whether checkout in production was rolled back"}),
+    );
+    vec![
+        ("private_denial", posted(&private_message(text, &denied).unwrap())),
+        ("private_refusal", posted(&private_message(REFUSED, &denied).unwrap())),
+        ("deployer_in_flight", posted(&deployer_message(&view("running", &json!({})), 1).unwrap())),
+        ("deployer_ended", posted(&deployer_message(&ended, 2).unwrap())),
+        ("on_call", posted(&on_call_message(&unknown, 1).unwrap())),
+    ]
+}
+
+/// Everything, by name.
+pub(crate) fn all() -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for (kind, views) in [
+        ("deploy", deploys()),
+        ("modal", modals()),
+        ("approval", approvals()),
+        ("direct", directs()),
+    ] {
+        all.extend(views.into_iter().map(|(name, view)| (format!("{kind}_{name}"), view)));
+    }
+    for (name, state, line, fields) in lines() {
+        let line: Line = serde_json::from_value(line).unwrap();
+        let message = thread_message(&view(state, &fields), &line).unwrap();
+        all.push((format!("line_{name}"), posted(&message)));
+    }
+    all
+}
