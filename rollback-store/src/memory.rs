@@ -1,0 +1,576 @@
+//! The store in memory: for tests, for demos, and as the model that the durable one is held to.
+
+use crate::rules::{
+    CHAIN_DEFAULT, appears_once, check_room, check_service, check_shape, led_away, page, unwritable,
+};
+use async_trait::async_trait;
+use rollback_core::audit::{Draft, Head, Record};
+use rollback_core::journal::{Entry, Opening};
+use rollback_core::notice::{Attempt, DeployCard, MessageRef};
+use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
+use rollback_core::ports::{
+    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
+    StoreError,
+};
+use rollback_core::{
+    Deploy, DeployId, Label, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey,
+    Timestamp,
+};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A store that forgets everything when it is dropped.
+///
+/// ```
+/// use rollback_store::MemoryStore;
+/// let store = MemoryStore::default();
+/// # drop(store);
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    books: Mutex<Books>,
+}
+
+/// One rollback as it is kept.
+#[derive(Clone, Debug)]
+struct Kept {
+    opening: Opening,
+    entries: Vec<Entry>,
+    view: RollbackView,
+    holds_service: bool,
+    was_ordered: bool,
+}
+
+/// One message in the outbox, as it is kept.
+#[derive(Clone, Debug)]
+struct Message {
+    number: u64,
+    queued: Queued,
+    delivered: u64,
+    not_before: Timestamp,
+    abandoned: Option<Label>,
+}
+
+/// Everything that is kept. Rollbacks and deploys are in the order in which they came.
+#[derive(Clone, Debug)]
+struct Books {
+    rollbacks: Vec<Kept>,
+    claims: BTreeMap<RollbackId, Claim>,
+    fence: u64,
+    deploys: Vec<DeployCard>,
+    bad: BTreeMap<(ServiceKey, RevisionId), Label>,
+    freezes: BTreeMap<(ServiceKey, Label), Freeze>,
+    outbox: BTreeMap<(Label, Label), Message>,
+    queued: u64,
+    records: Vec<Record>,
+    head: Head,
+    acknowledged: BTreeMap<String, u64>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(CHAIN_DEFAULT)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store with an audit chain of this name.
+    #[must_use]
+    pub fn new(chain: impl Into<Label>) -> Self {
+        Self {
+            books: Mutex::new(Books {
+                rollbacks: Vec::new(),
+                claims: BTreeMap::new(),
+                fence: 0,
+                deploys: Vec::new(),
+                bad: BTreeMap::new(),
+                freezes: BTreeMap::new(),
+                outbox: BTreeMap::new(),
+                queued: 0,
+                records: Vec::new(),
+                head: Head::genesis(chain),
+                acknowledged: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// A panic elsewhere cannot leave the books half written: nothing in here panics.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn find(&self, id: &RollbackId) -> Option<&Kept> {
+        self.rollbacks.iter().find(|kept| kept.view.id == *id)
+    }
+
+    fn holder(&self, key: &ServiceKey) -> Option<&Kept> {
+        self.rollbacks.iter().find(|kept| kept.holds_service && kept.view.key == *key)
+    }
+
+    /// The three conditions, in the order in which they are told.
+    fn check(&self, commit: &Commit) -> Result<(), StoreError> {
+        check_shape(commit)?;
+        let id = &commit.rollback;
+        if let Some(claim) = &commit.claim {
+            let held = self.claims.get(id).is_some_and(|held| {
+                held.owner == claim.owner
+                    && held.fence == claim.fence
+                    && commit.at < held.expires_at
+            });
+            if !held {
+                return Err(StoreError::ClaimLost(id.clone()));
+            }
+        }
+        let entries = match (self.find(id), &commit.opening) {
+            (None, Some(_)) => 0,
+            (Some(kept), None) if count(&kept.entries) == commit.expected => {
+                check_service(commit, &kept.view.key)?;
+                commit.expected
+            }
+            (Some(_) | None, _) => return Err(StoreError::MovedOn(id.clone())),
+        };
+        check_room(commit, entries)?;
+        match self.holder(&commit.view.key) {
+            Some(holder) if commit.holds_service && holder.view.id != *id => {
+                Err(StoreError::ServiceHeld(holder.view.id.clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The records of a step, and which of them are new to the chain.
+    fn records(&self, drafts: Vec<Draft>) -> Result<(Vec<Record>, Vec<Record>), StoreError> {
+        let (mut all, mut new) = (Vec::new(), Vec::<Record>::new());
+        for draft in drafts {
+            let known = self.records.iter().chain(&new).find(|record| record.draft.id == draft.id);
+            if let Some(record) = known {
+                all.push(record.clone());
+                continue;
+            }
+            let head = new.last().map_or_else(|| self.head.clone(), Head::after);
+            let record = head.append(draft).map_err(|error| unwritable("the audit record", error))?;
+            new.push(record.clone());
+            all.push(record);
+        }
+        Ok((all, new))
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
+        self.check(&commit)?;
+        let (records, new) = self.records(commit.drafts.clone())?;
+        if let Some(last) = new.last() {
+            self.head = Head::after(last);
+        }
+        self.records.extend(new);
+        let Commit { rollback, opening, entry, holds_service, was_ordered, view, notices, .. } = commit;
+        if let Some(opening) = opening {
+            let kept = Kept {
+                opening: *opening,
+                entries: entry.into_iter().collect(),
+                view: *view,
+                holds_service,
+                was_ordered,
+            };
+            self.rollbacks.push(kept);
+        } else if let Some(kept) = self.rollbacks.iter_mut().find(|k| k.view.id == rollback) {
+            kept.entries.extend(entry);
+            kept.view = *view;
+            kept.holds_service = holds_service;
+            kept.was_ordered = was_ordered;
+        }
+        self.queue(notices);
+        Ok(Committed::new(records))
+    }
+
+    fn queue(&mut self, notices: Vec<Queued>) {
+        for mut new in notices {
+            let at = (new.notifier.clone(), new.key.clone());
+            (new.version, new.attempt, new.attempts) = (1, Attempt::Clean, 0);
+            (new.thread, new.previous) = (None, None);
+            match self.outbox.get_mut(&at) {
+                Some(message) => message.replace(new),
+                None => {
+                    self.queued = self.queued.saturating_add(1);
+                    let message = Message {
+                        number: self.queued,
+                        queued: new,
+                        delivered: 0,
+                        not_before: Timestamp::default(),
+                        abandoned: None,
+                    };
+                    self.outbox.insert(at, message);
+                }
+            }
+        }
+    }
+
+    /// The message that a notice about `queued` belongs to, unless a later word settled it.
+    fn open(&mut self, queued: &Queued) -> Option<&mut Message> {
+        self.outbox
+            .get_mut(&(queued.notifier.clone(), queued.key.clone()))
+            .filter(|m| m.delivered < queued.version && queued.version <= m.queued.version)
+    }
+
+    /// What waits, with the message in whose thread it belongs; not what waits for that message.
+    fn waiting(&self) -> Vec<(&Message, Option<MessageRef>)> {
+        let mut waiting: Vec<_> = self
+            .outbox
+            .values()
+            .filter(|message| message.is_pending())
+            .filter_map(|message| {
+                let Some(thread) = &message.queued.thread_key else { return Some((message, None)) };
+                let parent = self.outbox.get(&(message.queued.notifier.clone(), thread.clone()))?;
+                let is_settled = parent.delivered > 0 || parent.abandoned.is_some();
+                is_settled.then(|| (message, parent.queued.previous.clone()))
+            })
+            .collect();
+        waiting.sort_by_key(|(message, _)| message.number);
+        waiting
+    }
+
+    fn record(&self, key: &ServiceKey) -> ServiceRecord {
+        let real = || {
+            self.rollbacks
+                .iter()
+                .filter(|kept| kept.view.key == *key && kept.view.purpose == Purpose::Real)
+        };
+        let ended = |kept: &&Kept| kept.was_ordered && kept.view.state.is_end();
+        let mut record = ServiceRecord::default();
+        record.in_flight = real().find(|kept| kept.holds_service).map(|kept| kept.view.id.clone());
+        record.last_rollback = real()
+            .filter(ended)
+            .filter_map(|kept| Some((kept.view.ended_at?, &kept.view.id)))
+            .max_by_key(|(ended_at, _)| *ended_at)
+            .map(|(ended_at, id)| LastRollback::new(id.clone(), ended_at));
+        record.rolled_back_from = real()
+            .filter(ended)
+            .filter(|kept| led_away(kept.view.state))
+            .map(|kept| kept.opening.plan.from().revision.clone())
+            .collect();
+        record.marked_bad = self
+            .bad
+            .iter()
+            .filter(|((of, _), _)| of == key)
+            .map(|((_, revision), why)| (revision.clone(), why.clone()))
+            .collect();
+        record.latest_deploy = self
+            .deploys_of(key)
+            .max_by_key(|deploy| deploy.deployed_at)
+            .map(|d| LatestDeploy::new(d.id.clone(), d.revision.clone(), d.deployed_at));
+        record
+    }
+
+    fn deploys_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Deploy> {
+        self.deploys.iter().map(|card| &card.deploy).filter(move |deploy| deploy.key() == *key)
+    }
+}
+
+impl Message {
+    fn is_pending(&self) -> bool {
+        self.queued.version > self.delivered && self.abandoned.is_none()
+    }
+
+    fn replace(&mut self, mut new: Queued) {
+        let settled = self.delivered > 0 || self.abandoned.is_some();
+        if appears_once(&new.notice) && settled {
+            return;
+        }
+        let pending = self.is_pending();
+        new.version = self.queued.version.saturating_add(1);
+        new.previous = self.queued.previous.take();
+        new.attempt = self.queued.attempt;
+        new.attempts = if pending { self.queued.attempts } else { 0 };
+        self.queued = new;
+        if !pending {
+            self.not_before = Timestamp::default();
+        }
+        self.abandoned = None;
+    }
+}
+
+fn count<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
+}
+
+fn concerns(query: &Query, service: &str, environment: &str) -> bool {
+    query.service.as_ref().is_none_or(|wanted| wanted.as_str() == service)
+        && query.environment.as_ref().is_none_or(|wanted| wanted.as_str() == environment)
+}
+
+/// A card without the rollback: that is asked for when the card is shown.
+fn stored(card: &DeployCard) -> DeployCard {
+    let mut card = card.clone();
+    card.rollback = None;
+    card
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        self.books().commit(commit)
+    }
+
+    async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
+        let books = self.books();
+        let kept = books.find(id);
+        Ok(kept.map(|kept| Journal::new(kept.opening.clone(), kept.entries.clone())))
+    }
+
+    async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError> {
+        let books = self.books();
+        let mut found: Vec<&Kept> = books
+            .rollbacks
+            .iter()
+            .rev()
+            .filter(|kept| {
+                let key = &kept.view.key;
+                concerns(query, key.service.as_str(), key.environment.as_str())
+                    && query.state.is_none_or(|state| kept.view.state == state)
+            })
+            .collect();
+        found.sort_by_key(|kept| std::cmp::Reverse(kept.view.opened_at));
+        Ok(found
+            .into_iter()
+            .take(page(query.limit))
+            .map(|kept| Listed::new(kept.view.clone(), count(&kept.entries), kept.holds_service))
+            .collect())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
+        let books = self.books();
+        let unfinished = |kept: &&Kept| !kept.view.state.is_end() || kept.holds_service;
+        Ok(books.rollbacks.iter().filter(unfinished).map(|kept| kept.view.id.clone()).collect())
+    }
+
+    async fn claim(
+        &self,
+        id: &RollbackId,
+        owner: &Instance,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let mut books = self.books();
+        let expires_at = now.after(lease);
+        let claim = match books.claims.get(id) {
+            Some(held) if held.owner == *owner => {
+                let expires_at = expires_at.max(held.expires_at);
+                Claim::new(id.clone(), owner.clone(), held.fence, expires_at)
+            }
+            Some(held) if now < held.expires_at => return Ok(None),
+            Some(_) | None => {
+                books.fence = books.fence.saturating_add(1);
+                Claim::new(id.clone(), owner.clone(), books.fence, expires_at)
+            }
+        };
+        books.claims.insert(id.clone(), claim.clone());
+        Ok(Some(claim))
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let ours = books
+            .claims
+            .get(&claim.rollback)
+            .is_some_and(|held| held.owner == claim.owner && held.fence == claim.fence);
+        if ours {
+            books.claims.remove(&claim.rollback);
+        }
+        Ok(())
+    }
+
+    async fn save_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<SavedDeploy, StoreError> {
+        let mut books = self.books();
+        if books.deploys.iter().any(|kept| kept.deploy.id == card.deploy.id) {
+            return Ok(SavedDeploy::Known);
+        }
+        books.deploys.push(stored(card));
+        books.queue(notices);
+        Ok(SavedDeploy::New)
+    }
+
+    async fn update_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let known = books.deploys.iter_mut().find(|kept| kept.deploy.id == card.deploy.id);
+        if let Some(kept) = known {
+            *kept = stored(card);
+            books.queue(notices);
+        }
+        Ok(())
+    }
+
+    async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {
+        Ok(self.books().deploys.iter().find(|card| card.deploy.id == *id).cloned())
+    }
+
+    async fn deploys(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Deploy>, StoreError> {
+        let books = self.books();
+        let mut deploys: Vec<&Deploy> = books.deploys_of(key).collect();
+        deploys.reverse();
+        deploys.sort_by_key(|deploy| std::cmp::Reverse(deploy.deployed_at));
+        Ok(deploys.into_iter().take(page(limit)).cloned().collect())
+    }
+
+    async fn record(&self, key: &ServiceKey) -> Result<ServiceRecord, StoreError> {
+        Ok(self.books().record(key))
+    }
+
+    async fn mark_bad(
+        &self,
+        key: &ServiceKey,
+        revision: &RevisionId,
+        why: &Label,
+    ) -> Result<(), StoreError> {
+        self.books().bad.insert((key.clone(), revision.clone()), why.clone());
+        Ok(())
+    }
+
+    async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
+        let books = self.books();
+        let ours = books.freezes.iter().filter(|((of, _), _)| of == key);
+        Ok(ours.map(|(_, freeze)| freeze.clone()).collect())
+    }
+
+    async fn set_freeze(
+        &self,
+        key: &ServiceKey,
+        name: &Label,
+        freeze: Option<Freeze>,
+    ) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let at = (key.clone(), name.clone());
+        match freeze {
+            Some(freeze) => books.freezes.insert(at, freeze),
+            None => books.freezes.remove(&at),
+        };
+        Ok(())
+    }
+
+    async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
+        self.books().queue(notices);
+        Ok(())
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        let books = self.books();
+        Ok(books
+            .waiting()
+            .into_iter()
+            .filter(|(message, _)| message.not_before <= now)
+            .take(page(limit))
+            .map(|(message, thread)| {
+                let mut queued = message.queued.clone();
+                queued.thread = thread;
+                queued
+            })
+            .collect())
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.books().waiting().into_iter().map(|(message, _)| message.not_before).min())
+    }
+
+    async fn delivered(
+        &self,
+        queued: &Queued,
+        message: Option<MessageRef>,
+    ) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let Some(kept) = books.open(queued) else { return Ok(()) };
+        let once = appears_once(&kept.queued.notice);
+        kept.delivered = if once { kept.queued.version } else { queued.version };
+        if message.is_some() {
+            kept.queued.previous = message;
+        }
+        kept.queued.attempt = Attempt::Clean;
+        kept.queued.attempts = 0;
+        kept.not_before = Timestamp::default();
+        kept.abandoned = None;
+        Ok(())
+    }
+
+    async fn postpone(
+        &self,
+        queued: &Queued,
+        not_before: Timestamp,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
+        if let Some(kept) = kept {
+            kept.not_before = not_before;
+            kept.queued.attempt = attempt;
+            kept.queued.attempts = kept.queued.attempts.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
+        let Some(kept) = kept else { return Ok(()) };
+        if kept.queued.version == queued.version {
+            kept.abandoned = Some(Label::new(why));
+        } else {
+            kept.queued.attempts = 0;
+            kept.not_before = Timestamp::default();
+        }
+        Ok(())
+    }
+
+    async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
+        let books = self.books();
+        let message = books.outbox.get(&(Label::new(notifier), key.clone()));
+        Ok(message.and_then(|message| message.queued.previous.clone()))
+    }
+
+    async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
+        let books = self.books();
+        Ok(books
+            .records
+            .iter()
+            .filter(|record| {
+                let draft = &record.draft;
+                record.sequence > query.after
+                    && concerns(query, draft.service.as_str(), draft.environment.as_str())
+                    && query.rollback.as_ref().is_none_or(|id| *id == draft.operation_id)
+            })
+            .take(page(query.limit))
+            .cloned()
+            .collect())
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.books().head.clone())
+    }
+
+    async fn unacknowledged(&self, sink: &str, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let books = self.books();
+        let last = books.acknowledged.get(sink).copied().unwrap_or(0);
+        let missing = books.records.iter().filter(|record| record.sequence > last);
+        Ok(missing.take(page(limit)).cloned().collect())
+    }
+
+    async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let sequence = sequence.min(books.head.sequence);
+        let last = books.acknowledged.entry(sink.into()).or_default();
+        *last = sequence.max(*last);
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+

@@ -1,0 +1,106 @@
+//! What both stores hold to, decided in one place and without any storage.
+
+use rollback_core::{ServiceKey, StateName};
+use rollback_core::journal::ENTRIES_MAX;
+use rollback_core::notice::Notice;
+use rollback_core::ports::{Commit, StoreError};
+
+/// Most rows that one question is answered with. Whoever wants more asks again after the last.
+pub const PAGE_MAX: usize = 10_000;
+
+/// The audit chain of an installation that did not name its own.
+pub const CHAIN_DEFAULT: &str = "default";
+
+/// How many rows a question is answered with.
+pub(crate) fn page(limit: usize) -> usize {
+    limit.min(PAGE_MAX)
+}
+
+/// Whether a notice appears once: what was delivered cannot be brought up to date.
+pub(crate) const fn appears_once(notice: &Notice) -> bool {
+    match notice {
+        Notice::Line { .. } | Notice::Private { .. } => true,
+        Notice::Deploy(_) | Notice::Approval(_) | Notice::Deployer { .. } | Notice::OnCall(_) => {
+            false
+        }
+    }
+}
+
+/// Whether an ordered rollback that ended like this led, or may have led, away from its revision.
+pub(crate) const fn led_away(state: StateName) -> bool {
+    match state {
+        StateName::Succeeded | StateName::NotVerified | StateName::OutcomeUnknown => true,
+        StateName::Proposed
+        | StateName::Authorizing
+        | StateName::Confirming
+        | StateName::Approving
+        | StateName::Checking
+        | StateName::Recording
+        | StateName::Triggering
+        | StateName::Running
+        | StateName::Verifying
+        | StateName::Failed
+        | StateName::Refused
+        | StateName::Denied
+        | StateName::Withdrawn
+        | StateName::Expired => false,
+    }
+}
+
+/// Refuses a commit whose parts are not about one rollback.
+pub(crate) fn check_shape(commit: &Commit) -> Result<(), StoreError> {
+    let refused = |problem: &str| {
+        Err(StoreError::Corrupt {
+            what: format!("the step of rollback `{}`", commit.rollback),
+            problem: format!("{problem}; nothing was stored"),
+        })
+    };
+    if commit.view.id != commit.rollback {
+        return refused("its view is of another rollback");
+    }
+    if commit.claim.as_ref().is_some_and(|claim| claim.rollback != commit.rollback) {
+        return refused("its claim is on another rollback");
+    }
+    let Some(opening) = &commit.opening else { return Ok(()) };
+    if opening.id != commit.rollback {
+        return refused("its opening is of another rollback");
+    }
+    if *opening.plan.key() != commit.view.key {
+        return refused("its opening and its view name two services");
+    }
+    if commit.expected != 0 {
+        return refused("a new journal has no entries before its opening");
+    }
+    Ok(())
+}
+
+/// Refuses a step of a rollback that was opened for another service.
+pub(crate) fn check_service(commit: &Commit, opened_for: &ServiceKey) -> Result<(), StoreError> {
+    if commit.view.key == *opened_for {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt {
+        what: format!("the step of rollback `{}`", commit.rollback),
+        problem: format!(
+            "it is for {} and the rollback was opened for {opened_for}; nothing was stored",
+            commit.view.key
+        ),
+    })
+}
+
+/// Refuses the entry after the last one a journal may have.
+pub(crate) fn check_room(commit: &Commit, entries: u64) -> Result<(), StoreError> {
+    let full = usize::try_from(entries).unwrap_or(usize::MAX) >= ENTRIES_MAX;
+    if commit.entry.is_some() && full {
+        return Err(StoreError::Unavailable(format!(
+            "the journal of rollback `{}` has {ENTRIES_MAX} entries, the most it may have; nothing was changed",
+            commit.rollback
+        )));
+    }
+    Ok(())
+}
+
+/// An audit record, or a stored value, that cannot be written.
+pub(crate) fn unwritable(what: impl Into<String>, problem: impl ToString) -> StoreError {
+    StoreError::Corrupt { what: what.into(), problem: problem.to_string() }
+}

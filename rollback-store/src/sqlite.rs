@@ -1,0 +1,470 @@
+//! The durable store: one SQLite file, one thread that writes, two that read.
+
+mod audit;
+mod fault;
+mod outbox;
+mod owner;
+mod schema;
+mod service;
+mod step;
+mod value;
+mod writer;
+
+use crate::rules::CHAIN_DEFAULT;
+use async_trait::async_trait;
+use owner::Owner;
+use rollback_core::audit::{Head, Record};
+use rollback_core::notice::{Attempt, DeployCard, MessageRef};
+use rollback_core::observed::{Freeze, ServiceRecord};
+use rollback_core::ports::{
+    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
+    StoreError,
+};
+use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use writer::{Job, QUEUE_MAX, Work};
+
+/// How many threads read. Answers are short; a second one keeps a long list from holding up the
+/// rest.
+const READERS: usize = 2;
+
+/// How many prepared statements a connection keeps: more than there are.
+const STATEMENTS_MAX: usize = 96;
+
+/// Where a database is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Location {
+    /// In a file, which is made when it is not there. Its directory must exist.
+    File(PathBuf),
+    /// In memory, until the store is dropped.
+    Memory,
+}
+
+impl From<&Path> for Location {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_path_buf())
+    }
+}
+
+impl From<PathBuf> for Location {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The name of the audit chain. The first start writes it into the file for good.
+    pub chain: Label,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { chain: CHAIN_DEFAULT.into() }
+    }
+}
+
+impl Options {
+    /// Names the audit chain.
+    #[must_use]
+    pub fn chain(mut self, name: impl Into<Label>) -> Self {
+        self.chain = name.into();
+        self
+    }
+}
+
+/// Why a database was not opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process owns it.
+    #[error(
+        "`{path}` is in use by another process; nothing was changed; stop that one first, \
+         or give this one a file of its own"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer release has written it.
+    #[error(
+        "`{path}` has schema {found} and this release knows schemas up to {known}; nothing was \
+         changed; start the newer release again"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest known schema.
+        known: i64,
+    },
+    /// It is a database of something else.
+    #[error("`{path}` is not a rollback store; nothing was changed; name another file")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its audit chain has another name.
+    #[error(
+        "`{path}` has the audit chain `{stored}`, not `{wanted}`; nothing was changed; name the \
+         chain that it has"
+    )]
+    OtherChain {
+        /// The file.
+        path: PathBuf,
+        /// The name it has.
+        stored: Label,
+        /// The name that was asked for.
+        wanted: Label,
+    },
+    /// The file or its directory cannot be used.
+    #[error("`{path}` cannot be opened as a store: {problem}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl OpenError {
+    fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Self {
+        Self::Unusable { path: path.to_path_buf(), problem: error.to_string() }
+    }
+}
+
+/// A store in one SQLite file, owned by this process.
+///
+/// Writes are durable when they are answered: they are on the disk, flushed. What waits together
+/// is flushed together. Dropping the store ends its threads after they have answered what waits.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: mpsc::Sender<Box<dyn Job>>,
+    /// Empty for a database in memory, which has the one connection.
+    readers: Vec<mpsc::Sender<Box<dyn Job>>>,
+    turn: AtomicUsize,
+    /// Completes when the writer has closed the file.
+    closed: oneshot::Receiver<()>,
+}
+
+impl SqliteStore {
+    /// Opens a database, and makes or upgrades it where that is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]. Nothing was changed, but that an empty file may have been made.
+    pub async fn open(
+        location: impl Into<Location>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let location = location.into();
+        let path = match &location {
+            Location::File(path) => path.clone(),
+            Location::Memory => PathBuf::from(":memory:"),
+        };
+        let (tell, opened) = oneshot::channel();
+        let start = move || tell.send(start(&location, &options));
+        let unusable = |error: &dyn std::fmt::Display| OpenError::unusable(&path, error);
+        thread::Builder::new()
+            .name("store-open".into())
+            .spawn(move || drop(start()))
+            .map_err(|error| unusable(&error))?;
+        opened.await.map_err(|_gone| unusable(&"the thread that opened it ended early"))?
+    }
+
+    /// Closes the file, after what waits is answered, and waits until another store could own it.
+    pub async fn close(self) {
+        let Self { writer, readers, closed, .. } = self;
+        drop((writer, readers));
+        // Whether the thread told it or was gone before: the file is closed.
+        drop(closed.await);
+    }
+
+    /// Does work that writes, and answers when it is on the disk.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        ask(&self.writer, Box::new(work)).await
+    }
+
+    /// Does work that only reads, on one consistent picture of the database.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let lane = turn.checked_rem(self.readers.len()).and_then(|lane| self.readers.get(lane));
+        ask(lane.unwrap_or(&self.writer), Box::new(work)).await
+    }
+}
+
+async fn ask<T: Send + 'static>(
+    lane: &mpsc::Sender<Box<dyn Job>>,
+    work: Work<T>,
+) -> Result<T, StoreError> {
+    let (job, answer) = writer::job(work);
+    lane.send(job).await.map_err(|_closed| writer::stopped())?;
+    // The thread took the work and is gone: whether it committed cannot be known.
+    answer.await.map_err(|_gone| {
+        StoreError::InDoubt("the store stopped before it answered; restart the service".into())
+    })?
+}
+
+/// Opens everything, and starts the threads.
+fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenError> {
+    let (owner, path, writing) = match location {
+        Location::Memory => {
+            let path = PathBuf::from(":memory:");
+            let connection = Connection::open_in_memory();
+            (None, path.clone(), connection.map_err(|e| OpenError::unusable(&path, &e))?)
+        }
+        Location::File(path) => {
+            let (owner, path) = Owner::take(path)?;
+            let connection = Connection::open_with_flags(&path, OpenFlags::default());
+            let connection = connection.map_err(|e| OpenError::unusable(&path, &e))?;
+            (Some(owner), path, connection)
+        }
+    };
+    let unusable = |error: rusqlite::Error| OpenError::unusable(&path, &error);
+    configure(&writing).map_err(unusable)?;
+    schema::prepare(&writing, &path, &options.chain)?;
+    let mut readers = Vec::new();
+    if owner.is_some() {
+        write_ahead(&writing).map_err(unusable)?;
+        for _reader in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reading = Connection::open_with_flags(&path, flags).map_err(unusable)?;
+            reading.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+            readers.push(spawn("store-read", &path, move |jobs| read(&reading, jobs))?);
+        }
+    }
+    let (tell, closed) = oneshot::channel();
+    let writer = spawn("store-write", &path, move |jobs| {
+        writer::serve(&writing, jobs);
+        drop(writing);
+        drop(owner);
+        drop(tell);
+    })?;
+    Ok(SqliteStore { writer, readers, turn: AtomicUsize::new(0), closed })
+}
+
+/// Durable at every commit, and distrustful of the schema.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.busy_timeout(Duration::from_secs(2))?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+    )
+}
+
+/// Lets readers read while the writer writes. Only after the file is known to be ours: the mode is
+/// kept in it.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
+    Ok(())
+}
+
+fn spawn(
+    name: &str,
+    path: &Path,
+    serve: impl FnOnce(mpsc::Receiver<Box<dyn Job>>) + Send + 'static,
+) -> Result<mpsc::Sender<Box<dyn Job>>, OpenError> {
+    let (sender, jobs) = mpsc::channel(QUEUE_MAX);
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(move || serve(jobs))
+        .map_err(|error| OpenError::unusable(path, &error))?;
+    Ok(sender)
+}
+
+/// Serves questions until nobody can ask any.
+fn read(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(mut job) = jobs.blocking_recv() {
+        let failure = look(connection, &mut *job)
+            .err()
+            .map(|error| fault::Failure::Undone(fault::failed(&error).to_string()));
+        job.answer(failure.as_ref());
+    }
+}
+
+/// One question on one consistent picture.
+fn look(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
+    let picture = connection.unchecked_transaction()?;
+    let _answered = job.run(connection);
+    picture.finish()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let step = step::Step::prepare(commit)?;
+        self.write(move |db| step.take(db)).await
+    }
+
+    async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
+        let id = id.clone();
+        self.read(move |db| step::load(db, &id)).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| service::list(db, &query)).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.read(service::unfinished).await
+    }
+
+    async fn claim(
+        &self,
+        id: &RollbackId,
+        owner: &Instance,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let (id, owner) = (id.clone(), owner.clone());
+        self.write(move |db| step::claim(db, &id, &owner, now, lease)).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+        let claim = claim.clone();
+        self.write(move |db| step::release(db, &claim)).await
+    }
+
+    async fn save_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<SavedDeploy, StoreError> {
+        let card = service::Card::prepare(card, outbox::written(notices)?)?;
+        self.write(move |db| card.save(db)).await
+    }
+
+    async fn update_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<(), StoreError> {
+        let card = service::Card::prepare(card, outbox::written(notices)?)?;
+        self.write(move |db| card.update(db)).await
+    }
+
+    async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {
+        let id = id.clone();
+        self.read(move |db| service::deploy(db, &id)).await
+    }
+
+    async fn deploys(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Deploy>, StoreError> {
+        let key = key.clone();
+        self.read(move |db| service::deploys(db, &key, limit)).await
+    }
+
+    async fn record(&self, key: &ServiceKey) -> Result<ServiceRecord, StoreError> {
+        let key = key.clone();
+        self.read(move |db| service::record(db, &key)).await
+    }
+
+    async fn mark_bad(
+        &self,
+        key: &ServiceKey,
+        revision: &RevisionId,
+        why: &Label,
+    ) -> Result<(), StoreError> {
+        let (key, revision, why) = (key.clone(), revision.clone(), why.clone());
+        self.write(move |db| service::mark_bad(db, &key, &revision, &why)).await
+    }
+
+    async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
+        let key = key.clone();
+        self.read(move |db| service::freezes(db, &key)).await
+    }
+
+    async fn set_freeze(
+        &self,
+        key: &ServiceKey,
+        name: &Label,
+        freeze: Option<Freeze>,
+    ) -> Result<(), StoreError> {
+        let (key, name) = (key.clone(), name.clone());
+        self.write(move |db| service::set_freeze(db, &key, &name, freeze.as_ref())).await
+    }
+
+    async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
+        let notices = outbox::written(notices)?;
+        self.write(move |db| outbox::queue(db, &notices)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        self.read(move |db| outbox::due(db, now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(outbox::next_due).await
+    }
+
+    async fn delivered(
+        &self,
+        queued: &Queued,
+        message: Option<MessageRef>,
+    ) -> Result<(), StoreError> {
+        let queued = queued.clone();
+        self.write(move |db| outbox::delivered(db, &queued, message.as_ref())).await
+    }
+
+    async fn postpone(
+        &self,
+        queued: &Queued,
+        not_before: Timestamp,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
+        let queued = queued.clone();
+        self.write(move |db| outbox::postpone(db, &queued, not_before, attempt)).await
+    }
+
+    async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
+        let (queued, why) = (queued.clone(), Label::new(why));
+        self.write(move |db| outbox::abandon(db, &queued, &why)).await
+    }
+
+    async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
+        let (notifier, key) = (notifier.to_owned(), key.clone());
+        self.read(move |db| outbox::message(db, &notifier, &key)).await
+    }
+
+    async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| audit::list(db, &query)).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(audit::head).await
+    }
+
+    async fn unacknowledged(&self, sink: &str, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let sink = sink.to_owned();
+        self.read(move |db| audit::unacknowledged(db, &sink, limit)).await
+    }
+
+    async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
+        let sink = sink.to_owned();
+        self.write(move |db| audit::acknowledge(db, &sink, sequence)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write(|db| {
+            value::execute(db, "UPDATE counter SET value = value + 1 WHERE name = 'ping'", [])
+                .map(|_one| ())
+        })
+        .await
+    }
+}

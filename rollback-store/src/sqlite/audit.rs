@@ -1,0 +1,140 @@
+//! The audit chain: exact bytes in, exact bytes out.
+
+use super::value::{Answer, all, corrupt, execute, first, int, limit, uint};
+use crate::rules::unwritable;
+use rollback_core::Label;
+use rollback_core::audit::{Draft, Hash, Head, Record};
+use rollback_core::ports::Query;
+use rusqlite::{Connection, Row, params};
+
+/// The end of the chain.
+pub(super) fn head(db: &Connection) -> Answer<Head> {
+    let row: Option<(String, i64, String)> = first(
+        db,
+        "SELECT chain, sequence, hash FROM head",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let what = || "the end of the audit chain".to_string();
+    let (chain, sequence, hash) = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
+    let mut head = Head::genesis(chain);
+    head.sequence = uint(sequence, what)?;
+    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), error))?;
+    Ok(head)
+}
+
+/// Gives drafts their places at the end of the chain. One that is there already keeps its place.
+pub(super) fn append(db: &Connection, drafts: Vec<Draft>) -> Answer<Vec<Record>> {
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let start = head(db)?;
+    let mut head = start.clone();
+    let mut records = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if let Some(record) = known(db, &draft.id)? {
+            records.push(record);
+            continue;
+        }
+        let record =
+            head.append(draft).map_err(|error| unwritable("the audit record", error))?;
+        insert(db, &record)?;
+        head = Head::after(&record);
+        records.push(record);
+    }
+    if head != start {
+        let (sequence, hash) = (int(head.sequence), head.hash.to_string());
+        execute(db, "UPDATE head SET sequence = ?1, hash = ?2", params![sequence, hash])?;
+    }
+    Ok(records)
+}
+
+fn insert(db: &Connection, record: &Record) -> Answer<()> {
+    let bytes = record.canonical().map_err(|error| unwritable("the audit record", error))?;
+    execute(
+        db,
+        "INSERT INTO audit (sequence, id, rollback, service, environment, record)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            int(record.sequence),
+            record.draft.id.as_str(),
+            record.draft.operation_id.as_str(),
+            record.draft.service.as_str(),
+            record.draft.environment.as_str(),
+            bytes,
+        ],
+    )?;
+    Ok(())
+}
+
+fn known(db: &Connection, id: &Label) -> Answer<Option<Record>> {
+    let row = first(
+        db,
+        "SELECT sequence, record FROM audit WHERE id = ?1",
+        [id.as_str()],
+        columns,
+    )?;
+    row.map(|row| read(&row)).transpose()
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn read((sequence, line): &(i64, String)) -> Answer<Record> {
+    let what = || format!("audit record {sequence}");
+    let place = uint(*sequence, what)?;
+    let record = Record::parse(line, place).map_err(|error| corrupt(what(), error))?;
+    if record.sequence == place {
+        Ok(record)
+    } else {
+        Err(corrupt(what(), format!("it says it is record {}", record.sequence)))
+    }
+}
+
+/// Records in their order.
+pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Record>> {
+    let rows = all(
+        db,
+        "SELECT sequence, record FROM audit
+         WHERE sequence > ?1
+             AND (?2 IS NULL OR service = ?2)
+             AND (?3 IS NULL OR environment = ?3)
+             AND (?4 IS NULL OR rollback = ?4)
+         ORDER BY sequence LIMIT ?5",
+        params![
+            int(query.after),
+            query.service.as_ref().map(Label::as_str),
+            query.environment.as_ref().map(Label::as_str),
+            query.rollback.as_ref().map(rollback_core::RollbackId::as_str),
+            limit(query.limit),
+        ],
+        columns,
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// What a sink has not acknowledged.
+pub(super) fn unacknowledged(db: &Connection, sink: &str, wanted: usize) -> Answer<Vec<Record>> {
+    let rows = all(
+        db,
+        "SELECT sequence, record FROM audit
+         WHERE sequence > coalesce((SELECT sequence FROM acknowledged WHERE sink = ?1), 0)
+         ORDER BY sequence LIMIT ?2",
+        params![sink, limit(wanted)],
+        columns,
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// A sink has everything up to `sequence`; nobody can have what was not written yet.
+pub(super) fn acknowledge(db: &Connection, sink: &str, sequence: u64) -> Answer<()> {
+    execute(
+        db,
+        "INSERT INTO acknowledged (sink, sequence)
+         VALUES (?1, min(?2, (SELECT sequence FROM head)))
+         ON CONFLICT (sink) DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+        params![sink, int(sequence)],
+    )?;
+    Ok(())
+}

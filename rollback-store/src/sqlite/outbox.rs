@@ -1,0 +1,242 @@
+//! The outbox: one row a message, of which only the newest content is kept.
+
+use super::value::{Answer, all, corrupt, execute, first, from_json, int, limit, millis, moment, parsed, to_json, uint};
+use crate::rules::appears_once;
+use rollback_core::notice::{Attempt, MessageRef};
+use rollback_core::ports::Queued;
+use rollback_core::{Label, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+/// A notice, written out.
+#[derive(Debug)]
+pub(super) struct New {
+    notifier: Label,
+    key: Label,
+    once: bool,
+    notice: String,
+    channel: String,
+    thread_key: Option<Label>,
+}
+
+/// Writes notices out.
+pub(super) fn written(notices: Vec<Queued>) -> Answer<Vec<New>> {
+    let new = |queued: Queued| {
+        Ok(New {
+            once: appears_once(&queued.notice),
+            notice: to_json("the notice", &queued.notice)?,
+            notifier: queued.notifier,
+            key: queued.key,
+            channel: queued.channel.into(),
+            thread_key: queued.thread_key,
+        })
+    };
+    notices.into_iter().map(new).collect()
+}
+
+/// Queues notices. What appears once and was delivered or given up stays as it is.
+pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
+    for new in notices {
+        execute(
+            db,
+            "INSERT INTO outbox (notifier, key, version, once, notice, channel, thread_key)
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)
+             ON CONFLICT (notifier, key) DO UPDATE SET
+                 version = version + 1,
+                 once = excluded.once,
+                 notice = excluded.notice,
+                 channel = excluded.channel,
+                 thread_key = excluded.thread_key,
+                 attempts = iif(version > delivered AND abandoned IS NULL, attempts, 0),
+                 not_before = iif(version > delivered AND abandoned IS NULL, not_before, 0),
+                 abandoned = NULL
+             WHERE NOT (excluded.once AND (delivered > 0 OR abandoned IS NOT NULL))",
+            params![
+                new.notifier.as_str(),
+                new.key.as_str(),
+                new.once,
+                new.notice,
+                new.channel,
+                new.thread_key.as_ref().map(Label::as_str),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
+/// that waits for that message is left out; what was told without a message, or given up, is
+/// waited for by nobody.
+macro_rules! waiting {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            "SELECT ", $select, " FROM outbox AS one
+             LEFT JOIN outbox AS parent
+                 ON parent.notifier = one.notifier AND parent.key = one.thread_key
+             WHERE one.version > one.delivered AND one.abandoned IS NULL
+                 AND (one.thread_key IS NULL OR parent.delivered > 0
+                     OR parent.abandoned IS NOT NULL) ",
+            $rest
+        )
+    };
+}
+
+/// A row as it comes.
+struct Raw {
+    notifier: String,
+    key: String,
+    version: i64,
+    notice: String,
+    channel: String,
+    thread_key: Option<String>,
+    previous: (Option<String>, Option<String>),
+    thread: (Option<String>, Option<String>),
+    in_doubt: bool,
+    attempts: i64,
+}
+
+impl Raw {
+    fn columns(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            notifier: row.get(0)?,
+            key: row.get(1)?,
+            version: row.get(2)?,
+            notice: row.get(3)?,
+            channel: row.get(4)?,
+            thread_key: row.get(5)?,
+            previous: (row.get(6)?, row.get(7)?),
+            thread: (row.get(8)?, row.get(9)?),
+            in_doubt: row.get(10)?,
+            attempts: row.get(11)?,
+        })
+    }
+
+    fn read(self) -> Answer<Queued> {
+        let what = format!("the notice `{}` for {}", self.key, self.notifier);
+        let what = || what.clone();
+        let notice = from_json(&self.notice, what)?;
+        let channel = parsed(self.channel, what)?;
+        let mut queued = Queued::new(self.notifier, self.key, notice, channel);
+        queued.version = uint(self.version, what)?;
+        queued.thread_key = self.thread_key.map(Label::new);
+        queued.previous = message_of(self.previous, what)?;
+        queued.thread = message_of(self.thread, what)?;
+        queued.attempt = if self.in_doubt { Attempt::InDoubt } else { Attempt::Clean };
+        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), error))?;
+        Ok(queued)
+    }
+}
+
+fn message_of(
+    columns: (Option<String>, Option<String>),
+    what: impl Fn() -> String,
+) -> Answer<Option<MessageRef>> {
+    match columns {
+        (Some(channel), Some(id)) => Ok(Some(MessageRef::new(parsed(channel, &what)?, id))),
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(corrupt(what(), "its message has only half a name"))
+        }
+    }
+}
+
+/// The notices that are due.
+pub(super) fn due(db: &Connection, now: Timestamp, wanted: usize) -> Answer<Vec<Queued>> {
+    let rows = all(
+        db,
+        waiting!(
+            "one.notifier, one.key, one.version, one.notice, one.channel, one.thread_key,
+             one.message_channel, one.message_id, parent.message_channel, parent.message_id,
+             one.in_doubt, one.attempts",
+            "AND one.not_before <= ?1 ORDER BY one.number LIMIT ?2"
+        ),
+        params![millis(now), limit(wanted)],
+        Raw::columns,
+    )?;
+    rows.into_iter().map(Raw::read).collect()
+}
+
+/// When the next one is.
+pub(super) fn next_due(db: &Connection) -> Answer<Option<Timestamp>> {
+    let next: Option<Option<i64>> =
+        first(db, waiting!("min(one.not_before)", ""), [], |row| row.get(0))?;
+    next.flatten().map(|at| moment(at, || "the time of a notice".into())).transpose()
+}
+
+/// A version was delivered. What appears once is done with, whatever was queued meanwhile.
+pub(super) fn delivered(
+    db: &Connection,
+    queued: &Queued,
+    message: Option<&MessageRef>,
+) -> Answer<()> {
+    execute(
+        db,
+        "UPDATE outbox SET
+             delivered = iif(once, version, ?3),
+             message_channel = coalesce(?4, message_channel),
+             message_id = coalesce(?5, message_id),
+             in_doubt = 0, attempts = 0, not_before = 0, abandoned = NULL
+         WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version",
+        params![
+            queued.notifier.as_str(),
+            queued.key.as_str(),
+            int(queued.version),
+            message.map(|message| message.channel.as_str()),
+            message.map(|message| message.id.as_str()),
+        ],
+    )?;
+    Ok(())
+}
+
+/// An attempt failed; the message waits, with whatever content is newest by then.
+pub(super) fn postpone(
+    db: &Connection,
+    queued: &Queued,
+    not_before: Timestamp,
+    attempt: Attempt,
+) -> Answer<()> {
+    execute(
+        db,
+        "UPDATE outbox SET not_before = ?4, in_doubt = ?5, attempts = attempts + 1
+         WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version
+             AND abandoned IS NULL",
+        params![
+            queued.notifier.as_str(),
+            queued.key.as_str(),
+            int(queued.version),
+            millis(not_before),
+            attempt == Attempt::InDoubt,
+        ],
+    )?;
+    Ok(())
+}
+
+/// A version is given up. A newer one starts afresh.
+pub(super) fn abandon(db: &Connection, queued: &Queued, why: &Label) -> Answer<()> {
+    execute(
+        db,
+        "UPDATE outbox SET
+             abandoned = iif(version = ?3, ?4, NULL),
+             attempts = iif(version = ?3, attempts, 0),
+             not_before = iif(version = ?3, not_before, 0)
+         WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version
+             AND abandoned IS NULL",
+        params![
+            queued.notifier.as_str(),
+            queued.key.as_str(),
+            int(queued.version),
+            why.as_str(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The message a key was posted as.
+pub(super) fn message(db: &Connection, notifier: &str, key: &Label) -> Answer<Option<MessageRef>> {
+    let row = first(
+        db,
+        "SELECT message_channel, message_id FROM outbox WHERE notifier = ?1 AND key = ?2",
+        [notifier, key.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    row.map_or(Ok(None), |columns| message_of(columns, || format!("the message `{key}`")))
+}

@@ -1,0 +1,242 @@
+//! What is known of services: rollbacks in lists, deploys, freezes, what is bad.
+
+use super::value::{
+    Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
+    uint,
+};
+use super::outbox;
+use rollback_core::notice::DeployCard;
+use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
+use rollback_core::ports::{Listed, Query, SavedDeploy};
+use rollback_core::{
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName,
+};
+use rusqlite::{Connection, params};
+
+/// Rollbacks, newest first.
+pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
+    let rows: Vec<(String, String, i64, bool)> = all(
+        db,
+        "SELECT id, view, entries, holds_service FROM rollback
+         WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR environment = ?2)
+             AND (?3 IS NULL OR state = ?3)
+         ORDER BY opened_at DESC, number DESC LIMIT ?4",
+        params![
+            query.service.as_ref().map(Label::as_str),
+            query.environment.as_ref().map(Label::as_str),
+            query.state.map(StateName::as_str),
+            limit(query.limit),
+        ],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    rows.into_iter()
+        .map(|(id, view, entries, holds_service)| {
+            let what = || format!("the view of rollback `{id}`");
+            let view: RollbackView = from_json(&view, what)?;
+            if view.id.as_str() != id {
+                return Err(corrupt(what(), format!("it is that of rollback `{}`", view.id)));
+            }
+            Ok(Listed::new(view, uint(entries, what)?, holds_service))
+        })
+        .collect()
+}
+
+pub(super) fn unfinished(db: &Connection) -> Answer<Vec<RollbackId>> {
+    let rows: Vec<String> = all(
+        db,
+        "SELECT id FROM rollback WHERE is_end = 0 OR holds_service = 1 ORDER BY number",
+        [],
+        |row| row.get(0),
+    )?;
+    rows.into_iter().map(|id| parsed(id, || "the id of a rollback".into())).collect()
+}
+
+/// What is known of a service. Drills leave no trace in it.
+pub(super) fn record(db: &Connection, key: &ServiceKey) -> Answer<ServiceRecord> {
+    let mut record = ServiceRecord::default();
+    record.in_flight = in_flight(db, key)?;
+    record.last_rollback = last_rollback(db, key)?;
+    let (service, environment) = names(key);
+    let what = || format!("the rollbacks of {key}");
+    // The states are those of `rules::led_away`; a test holds the two together.
+    let left: Vec<String> = all(
+        db,
+        "SELECT DISTINCT from_revision FROM rollback
+         WHERE service = ?1 AND environment = ?2 AND was_ordered = 1 AND drill = 0
+             AND state IN ('succeeded', 'not_verified', 'outcome_unknown')",
+        [service, environment],
+        |row| row.get(0),
+    )?;
+    record.rolled_back_from =
+        left.into_iter().map(|revision| parsed(revision, what)).collect::<Result<_, _>>()?;
+    let bad: Vec<(String, String)> = all(
+        db,
+        "SELECT revision, why FROM bad WHERE service = ?1 AND environment = ?2",
+        [service, environment],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (revision, why) in bad {
+        record.marked_bad.insert(parsed(revision, what)?, Label::new(why));
+    }
+    record.latest_deploy = deploys(db, key, 1)?
+        .pop()
+        .map(|deploy| LatestDeploy::new(deploy.id, deploy.revision, deploy.deployed_at));
+    Ok(record)
+}
+
+fn in_flight(db: &Connection, key: &ServiceKey) -> Answer<Option<RollbackId>> {
+    let (service, environment) = names(key);
+    let holder: Option<String> = first(
+        db,
+        "SELECT id FROM rollback
+         WHERE service = ?1 AND environment = ?2 AND holds_service = 1 AND drill = 0",
+        [service, environment],
+        |row| row.get(0),
+    )?;
+    holder.map(|id| parsed(id, || format!("the holder of {key}"))).transpose()
+}
+
+fn last_rollback(db: &Connection, key: &ServiceKey) -> Answer<Option<LastRollback>> {
+    let (service, environment) = names(key);
+    let last: Option<(String, i64)> = first(
+        db,
+        "SELECT id, ended_at FROM rollback
+         WHERE service = ?1 AND environment = ?2 AND was_ordered = 1 AND drill = 0
+             AND is_end = 1 AND ended_at IS NOT NULL
+         ORDER BY ended_at DESC, number DESC LIMIT 1",
+        [service, environment],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let what = || format!("the last rollback of {key}");
+    last.map(|(id, at)| Ok(LastRollback::new(parsed(id, what)?, moment(at, what)?))).transpose()
+}
+
+/// A card as it is written: without the rollback, which is asked for when the card is shown.
+#[derive(Debug)]
+pub(super) struct Card {
+    id: DeployId,
+    key: ServiceKey,
+    deployed_at: i64,
+    json: String,
+    notices: Vec<outbox::New>,
+}
+
+impl Card {
+    pub(super) fn prepare(card: &DeployCard, notices: Vec<outbox::New>) -> Answer<Self> {
+        let mut card = card.clone();
+        card.rollback = None;
+        Ok(Self {
+            json: to_json("the deploy", &card)?,
+            key: card.deploy.key(),
+            deployed_at: millis(card.deploy.deployed_at),
+            id: card.deploy.id,
+            notices,
+        })
+    }
+
+    /// Keeps a deploy, unless it was reported before.
+    pub(super) fn save(&self, db: &Connection) -> Answer<SavedDeploy> {
+        let (service, environment) = names(&self.key);
+        let new = execute(
+            db,
+            "INSERT INTO deploy (id, service, environment, deployed_at, card)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
+            params![self.id.as_str(), service, environment, self.deployed_at, self.json],
+        )?;
+        if new == 0 {
+            return Ok(SavedDeploy::Known);
+        }
+        outbox::queue(db, &self.notices)?;
+        Ok(SavedDeploy::New)
+    }
+
+    /// Replaces what is kept of a deploy, unless it is not known.
+    pub(super) fn update(&self, db: &Connection) -> Answer<()> {
+        let (service, environment) = names(&self.key);
+        let known = execute(
+            db,
+            "UPDATE deploy SET service = ?2, environment = ?3, deployed_at = ?4, card = ?5
+             WHERE id = ?1",
+            params![self.id.as_str(), service, environment, self.deployed_at, self.json],
+        )?;
+        if known > 0 { outbox::queue(db, &self.notices) } else { Ok(()) }
+    }
+}
+
+pub(super) fn deploy(db: &Connection, id: &DeployId) -> Answer<Option<DeployCard>> {
+    let card: Option<String> =
+        first(db, "SELECT card FROM deploy WHERE id = ?1", [id.as_str()], |row| row.get(0))?;
+    card.map(|card| from_json(&card, || format!("deploy `{id}`"))).transpose()
+}
+
+pub(super) fn deploys(db: &Connection, key: &ServiceKey, wanted: usize) -> Answer<Vec<Deploy>> {
+    let (service, environment) = names(key);
+    let rows: Vec<(String, String)> = all(
+        db,
+        "SELECT id, card FROM deploy WHERE service = ?1 AND environment = ?2
+         ORDER BY deployed_at DESC, number DESC LIMIT ?3",
+        params![service, environment, limit(wanted)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    rows.iter()
+        .map(|(id, card)| {
+            let what = || format!("deploy `{id}`");
+            let card: DeployCard = from_json(card, what)?;
+            if card.deploy.id.as_str() == id && card.deploy.key() == *key {
+                Ok(card.deploy)
+            } else {
+                Err(corrupt(what(), "it is filed under another name"))
+            }
+        })
+        .collect()
+}
+
+pub(super) fn mark_bad(
+    db: &Connection,
+    key: &ServiceKey,
+    revision: &RevisionId,
+    why: &Label,
+) -> Answer<()> {
+    let (service, environment) = names(key);
+    execute(
+        db,
+        "INSERT INTO bad (service, environment, revision, why) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
+        [service, environment, revision.as_str(), why.as_str()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn freezes(db: &Connection, key: &ServiceKey) -> Answer<Vec<Freeze>> {
+    let (service, environment) = names(key);
+    let rows: Vec<String> = all(
+        db,
+        "SELECT freeze FROM freeze WHERE service = ?1 AND environment = ?2 ORDER BY name",
+        [service, environment],
+        |row| row.get(0),
+    )?;
+    rows.iter().map(|row| from_json(row, || format!("a freeze of {key}"))).collect()
+}
+
+pub(super) fn set_freeze(
+    db: &Connection,
+    key: &ServiceKey,
+    name: &Label,
+    freeze: Option<&Freeze>,
+) -> Answer<()> {
+    let (service, environment) = names(key);
+    match freeze {
+        Some(freeze) => execute(
+            db,
+            "INSERT INTO freeze (service, environment, name, freeze) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (service, environment, name) DO UPDATE SET freeze = excluded.freeze",
+            [service, environment, name.as_str(), &to_json("the freeze", freeze)?],
+        )?,
+        None => execute(
+            db,
+            "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
+            [service, environment, name.as_str()],
+        )?,
+    };
+    Ok(())
+}

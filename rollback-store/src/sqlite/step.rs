@@ -1,0 +1,267 @@
+//! A step: journal, view, slot, audit records and notices, in one savepoint.
+
+use super::value::{
+    Answer, all, corrupt, execute, first, from_json, int, millis, moment, names, parsed, to_json,
+    uint,
+};
+use super::{audit, outbox};
+use crate::rules::{check_room, check_service, check_shape};
+use rollback_core::journal::Opening;
+use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
+use rollback_core::{Purpose, RollbackId, ServiceKey, Timestamp};
+use rusqlite::{Connection, params};
+use std::time::Duration;
+
+/// A commit with everything written out that can be written out before the writer's turn.
+#[derive(Debug)]
+pub(super) struct Step {
+    commit: Commit,
+    opening: Option<String>,
+    entry: Option<String>,
+    view: String,
+    notices: Vec<outbox::New>,
+}
+
+/// The journal as far as a step needs it.
+struct Found {
+    number: i64,
+    entries: i64,
+}
+
+impl Step {
+    /// Writes out the parts of a commit; whoever calls pays for it, not the writer.
+    pub(super) fn prepare(mut commit: Commit) -> Answer<Self> {
+        check_shape(&commit)?;
+        Ok(Self {
+            opening: commit.opening.as_ref().map(|o| to_json("the opening", o)).transpose()?,
+            entry: commit.entry.as_ref().map(|e| to_json("the entry", e)).transpose()?,
+            view: to_json("the view", &commit.view)?,
+            notices: outbox::written(std::mem::take(&mut commit.notices))?,
+            commit,
+        })
+    }
+
+    /// Takes the step, or refuses it with the first condition that does not hold.
+    pub(super) fn take(mut self, db: &Connection) -> Answer<Committed> {
+        self.check_claim(db)?;
+        let found = self.check_journal(db)?;
+        self.check_slot(db)?;
+        let (number, entries) = match found {
+            Some(found) => (self.update(db, &found)?, found.entries),
+            None => (self.insert(db)?, 0),
+        };
+        if let Some(entry) = &self.entry {
+            execute(
+                db,
+                "INSERT INTO entry (rollback, number, entry) VALUES (?1, ?2, ?3)",
+                params![number, entries.saturating_add(1), entry],
+            )?;
+        }
+        let records = audit::append(db, std::mem::take(&mut self.commit.drafts))?;
+        outbox::queue(db, &self.notices)?;
+        Ok(Committed::new(records))
+    }
+
+    fn check_claim(&self, db: &Connection) -> Answer<()> {
+        let Some(claim) = &self.commit.claim else { return Ok(()) };
+        let held = held(db, &claim.rollback)?.is_some_and(|held| {
+            held.owner == claim.owner
+                && held.fence == claim.fence
+                && self.commit.at < held.expires_at
+        });
+        if held { Ok(()) } else { Err(StoreError::ClaimLost(claim.rollback.clone())) }
+    }
+
+    fn check_journal(&self, db: &Connection) -> Answer<Option<Found>> {
+        let id = &self.commit.rollback;
+        let found = first(
+            db,
+            "SELECT number, entries, service, environment FROM rollback WHERE id = ?1",
+            [id.as_str()],
+            |row| {
+                let found = Found { number: row.get(0)?, entries: row.get(1)? };
+                Ok((found, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+            },
+        )?;
+        match (found, &self.opening) {
+            (None, Some(_)) => Ok(None),
+            (Some((found, service, environment)), None)
+                if found.entries == int(self.commit.expected) =>
+            {
+                let what = || format!("the service of rollback `{id}`");
+                let key = ServiceKey::new(parsed(service, what)?, parsed(environment, what)?);
+                check_service(&self.commit, &key)?;
+                check_room(&self.commit, self.commit.expected)?;
+                Ok(Some(found))
+            }
+            (Some(_) | None, _) => Err(StoreError::MovedOn(id.clone())),
+        }
+    }
+
+    fn check_slot(&self, db: &Connection) -> Answer<()> {
+        if !self.commit.holds_service {
+            return Ok(());
+        }
+        let (service, environment) = names(&self.commit.view.key);
+        let holder: Option<String> = first(
+            db,
+            "SELECT id FROM rollback
+             WHERE service = ?1 AND environment = ?2 AND holds_service = 1 AND id <> ?3",
+            [service, environment, self.commit.rollback.as_str()],
+            |row| row.get(0),
+        )?;
+        match holder {
+            None => Ok(()),
+            Some(id) => {
+                let id = parsed(id, || "the holder of a service".into())?;
+                Err(StoreError::ServiceHeld(id))
+            }
+        }
+    }
+
+    fn insert(&self, db: &Connection) -> Answer<i64> {
+        let Commit { view, holds_service, was_ordered, .. } = &self.commit;
+        let (service, environment) = names(&view.key);
+        execute(
+            db,
+            "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
+                 opening, entries, view, state, is_end, ended_at, was_ordered, holds_service)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            params![
+                view.id.as_str(),
+                service,
+                environment,
+                view.purpose == Purpose::Drill,
+                view.from.revision.as_str(),
+                millis(view.opened_at),
+                self.opening,
+                i64::from(self.entry.is_some()),
+                self.view,
+                view.state.as_str(),
+                view.state.is_end(),
+                view.ended_at.map(millis),
+                was_ordered,
+                holds_service,
+            ],
+        )?;
+        Ok(db.last_insert_rowid())
+    }
+
+    fn update(&self, db: &Connection, found: &Found) -> Answer<i64> {
+        let Commit { view, holds_service, was_ordered, .. } = &self.commit;
+        execute(
+            db,
+            "UPDATE rollback SET entries = entries + ?2, view = ?3, state = ?4, is_end = ?5,
+                 ended_at = ?6, was_ordered = ?7, holds_service = ?8
+             WHERE number = ?1",
+            params![
+                found.number,
+                i64::from(self.entry.is_some()),
+                self.view,
+                view.state.as_str(),
+                view.state.is_end(),
+                view.ended_at.map(millis),
+                was_ordered,
+                holds_service,
+            ],
+        )?;
+        Ok(found.number)
+    }
+}
+
+/// A whole journal. Every entry is there, or it is an error.
+pub(super) fn load(db: &Connection, id: &RollbackId) -> Answer<Option<Journal>> {
+    let found: Option<(i64, i64, String)> = first(
+        db,
+        "SELECT number, entries, opening FROM rollback WHERE id = ?1",
+        [id.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let Some((number, count, opening)) = found else { return Ok(None) };
+    let what = || format!("the opening of rollback `{id}`");
+    let opening: Opening = from_json(&opening, what)?;
+    if opening.id != *id {
+        return Err(corrupt(what(), format!("it is that of rollback `{}`", opening.id)));
+    }
+    let rows: Vec<(i64, String)> = all(
+        db,
+        "SELECT number, entry FROM entry WHERE rollback = ?1 ORDER BY number",
+        [number],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for (expected, (number, entry)) in (1..).zip(rows) {
+        if number != expected {
+            let what = format!("the journal of rollback `{id}`");
+            return Err(corrupt(what, format!("entry {expected} is missing")));
+        }
+        entries.push(from_json(&entry, || format!("entry {number} of rollback `{id}`"))?);
+    }
+    if i64::try_from(entries.len()) != Ok(count) {
+        let what = format!("the journal of rollback `{id}`");
+        return Err(corrupt(what, format!("it has {} entries, not {count}", entries.len())));
+    }
+    Ok(Some(Journal::new(opening, entries)))
+}
+
+fn held(db: &Connection, id: &RollbackId) -> Answer<Option<Claim>> {
+    let row: Option<(String, i64, i64)> = first(
+        db,
+        "SELECT owner, fence, expires_at FROM claim WHERE rollback = ?1",
+        [id.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let what = || format!("the claim on rollback `{id}`");
+    row.map(|(owner, fence, expires_at)| {
+        let owner = Instance::new(owner);
+        Ok(Claim::new(id.clone(), owner, uint(fence, what)?, moment(expires_at, what)?))
+    })
+    .transpose()
+}
+
+/// Grants, renews or takes over a claim.
+pub(super) fn claim(
+    db: &Connection,
+    id: &RollbackId,
+    owner: &Instance,
+    now: Timestamp,
+    lease: Duration,
+) -> Answer<Option<Claim>> {
+    let expires_at = now.after(lease);
+    let claim = match held(db, id)? {
+        Some(held) if held.owner == *owner => {
+            let expires_at = expires_at.max(held.expires_at);
+            Claim::new(id.clone(), owner.clone(), held.fence, expires_at)
+        }
+        Some(held) if now < held.expires_at => return Ok(None),
+        Some(_) | None => Claim::new(id.clone(), owner.clone(), next_fence(db)?, expires_at),
+    };
+    execute(
+        db,
+        "INSERT INTO claim (rollback, owner, fence, expires_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (rollback) DO UPDATE
+         SET owner = excluded.owner, fence = excluded.fence, expires_at = excluded.expires_at",
+        params![id.as_str(), owner.as_str(), int(claim.fence), millis(claim.expires_at)],
+    )?;
+    Ok(Some(claim))
+}
+
+fn next_fence(db: &Connection) -> Answer<u64> {
+    let fence: Option<i64> = first(
+        db,
+        "UPDATE counter SET value = value + 1 WHERE name = 'fence' RETURNING value",
+        [],
+        |row| row.get(0),
+    )?;
+    let what = || "the fencing counter".to_string();
+    uint(fence.ok_or_else(|| corrupt(what(), "it is missing"))?, what)
+}
+
+pub(super) fn release(db: &Connection, claim: &Claim) -> Answer<()> {
+    execute(
+        db,
+        "DELETE FROM claim WHERE rollback = ?1 AND owner = ?2 AND fence = ?3",
+        params![claim.rollback.as_str(), claim.owner.as_str(), int(claim.fence)],
+    )?;
+    Ok(())
+}
