@@ -2,7 +2,7 @@
 
 use crate::driver;
 use crate::engine::{Engine, not_recorded};
-use crate::operation::Operation;
+use crate::operation::{By, Operation};
 use crate::work;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
@@ -209,7 +209,7 @@ impl Engine {
             return Err(CommandError::Stopping);
         }
         let operation = self.known(id).await?;
-        let applied = operation.apply(&self.inner, event, None).await;
+        let applied = operation.apply(&self.inner, event, By::Person).await;
         let view = applied.map_err(|error| not_recorded(&error))?;
         driver::ensure(&self.inner, &operation);
         Ok(view)

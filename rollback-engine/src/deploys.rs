@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How often a deploy whose way back could not be found out is looked at again.
 const AGAIN_EVERY: Duration = Duration::from_secs(15);
 
+/// How many deploys of a service are looked at again.
+const LOOK_BACK: usize = 4;
+
 /// What became of a reported deploy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -61,6 +64,7 @@ impl Engine {
             .services
             .get(&key)
             .ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
+        let _turn = turn(inner, &key).await;
         let known = inner.store.deploy(&deploy.id).await.map_err(|e| not_recorded(&e))?;
         if let Some(card) = known {
             return Ok(DeployReport { card, saved: SavedDeploy::Known });
@@ -177,6 +181,12 @@ async fn guards(
     evaluate(&Question::new(&plan, &policy, inner.clock.now()), &facts).views()
 }
 
+/// Waits until no other deploy of the service is being looked at.
+async fn turn<'a>(inner: &'a Inner, key: &ServiceKey) -> Option<tokio::sync::MutexGuard<'a, ()>> {
+    Some(inner.deploy_turns.get(key)?.lock().await)
+}
+
+/// The newest deploy of a service.
 async fn newest(inner: &Inner, key: &ServiceKey) -> Result<Option<Deploy>, StoreError> {
     Ok(inner.store.deploys(key, 1).await?.into_iter().next())
 }
@@ -275,13 +285,18 @@ async fn update(
     Ok(())
 }
 
-/// Looks again at the newest deploy of every service whose way back could not be found out, until
-/// it can.
+/// Looks again at the deploys of every service now and then: at the newest until its way back is
+/// known, and at the one before it, which a process that died may have left with its button.
 pub(crate) async fn choose_again(inner: Arc<Inner>) {
     loop {
         for (key, service) in &inner.catalog.services {
-            if let Err(error) = choose_once_more(&inner, key, service).await {
-                tracing::warn!(%error, %key, "the way back could not be looked up again");
+            let looked = tokio::select! {
+                biased;
+                () = inner.stopping.cancelled() => return,
+                looked = look_again(&inner, key, service) => looked,
+            };
+            if let Err(error) = looked {
+                tracing::warn!(%error, %key, "the deploys could not be looked at again");
             }
         }
         let next = inner.clock.now().after(AGAIN_EVERY);
@@ -292,12 +307,28 @@ pub(crate) async fn choose_again(inner: Arc<Inner>) {
     }
 }
 
-async fn choose_once_more(
+async fn look_again(
     inner: &Inner,
     key: &ServiceKey,
     service: &ServiceConfig,
 ) -> Result<(), StoreError> {
-    let Some(newest) = newest(inner, key).await? else { return Ok(()) };
+    let _turn = turn(inner, key).await;
+    let deploys = inner.store.deploys(key, LOOK_BACK).await?;
+    let [newest, before @ ..] = deploys.as_slice() else { return Ok(()) };
+    for older in before {
+        let kept = inner.store.deploy(&older.id).await?;
+        if kept.is_some_and(|kept| kept.superseded_by.is_none()) {
+            supersede(inner, service, &older.id, newest).await?;
+        }
+    }
+    choose_once_more(inner, service, newest).await
+}
+
+async fn choose_once_more(
+    inner: &Inner,
+    service: &ServiceConfig,
+    newest: &Deploy,
+) -> Result<(), StoreError> {
     let Some(kept) = inner.store.deploy(&newest.id).await? else { return Ok(()) };
     if !is_not_yet(&kept) {
         return Ok(());

@@ -3,7 +3,7 @@
 //! does what the one before would have done next. Only an order is never sent again.
 
 use crate::engine::Inner;
-use crate::operation::{Operation, Standing, is_done};
+use crate::operation::{By, Operation, Standing, is_done};
 use crate::work;
 use rollback_core::ports::{Claim, StoreError};
 use rollback_core::{Effect, Event, StateName, Timestamp};
@@ -11,10 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 
 /// How long a driver waits after the store did not answer.
 const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// How long a driver waits before it asks an adapter again that panicked.
+const PANIC_RETRY: Duration = Duration::from_secs(1);
 
 /// What kind of work is under way, and for which state: a state that is entered again starts its
 /// work again.
@@ -38,12 +41,23 @@ enum Kind {
     Watch,
 }
 
+/// Work for one job. What a task answers counts only while it is the task that is listed here.
 #[derive(Debug)]
 enum Work {
     Running(AbortHandle),
     /// Done once and not to be repeated while the state lasts.
     Done,
 }
+
+impl Work {
+    fn is(&self, task: Id) -> bool {
+        matches!(self, Self::Running(handle) if handle.id() == task)
+    }
+}
+
+/// What a task answers: what it was asked for, and what came of it. An order is asked for by
+/// nobody but the step that gave it.
+type Answer = (Job, Option<Arc<Effect>>, Option<Event>);
 
 /// Starts a driver unless one is running.
 pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
@@ -54,11 +68,10 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
     let (inner, operation) = (Arc::clone(inner), Arc::clone(operation));
     let tasks = inner.tasks.clone();
     tasks.spawn(async move {
-        let id = operation.id.clone();
-        let mut driver = Driver::new(Arc::clone(&inner), Arc::clone(&operation));
-        driver.run().await;
+        Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run().await;
         operation.driven.store(false, Ordering::Release);
-        inner.retire(&id);
+        drop(operation);
+        inner.forget_unused();
     });
 }
 
@@ -66,7 +79,7 @@ struct Driver {
     inner: Arc<Inner>,
     operation: Arc<Operation>,
     claim: Option<Claim>,
-    jobs: JoinSet<(Job, Option<Event>)>,
+    jobs: JoinSet<Answer>,
     work: BTreeMap<Job, Work>,
     entered: Option<(StateName, Timestamp)>,
 }
@@ -74,7 +87,8 @@ struct Driver {
 /// What ended one wait of the loop.
 enum Woken {
     Again,
-    Done(Job, Option<Event>),
+    Done(Id, Answer),
+    Panicked(Id),
     Deadline,
     Renew,
     Stopping,
@@ -92,7 +106,7 @@ impl Driver {
         }
     }
 
-    async fn run(&mut self) {
+    async fn run(mut self) {
         loop {
             match self.turn().await {
                 Ok(true) => {}
@@ -125,25 +139,38 @@ impl Driver {
             return Ok(false);
         }
         self.note_state(standing.view.state);
-        self.start_work(&standing).await?;
         let deadline = self.deadline(&standing);
+        self.start_work(standing).await?;
         match self.wait(deadline).await {
-            Woken::Again | Woken::Stopping => {}
-            Woken::Renew => {
-                self.claim = None;
-            }
-            Woken::Deadline => self.feed(Event::DeadlineReached).await?,
-            Woken::Done(job, event) => {
-                self.work.remove(&job);
-                if job.kind == Kind::Cancel || job.kind == Kind::Trigger {
-                    self.work.insert(job, Work::Done);
-                }
-                if let Some(event) = event {
-                    self.feed_until_stored(event).await?;
+            // A claim that is due is renewed by the next look.
+            Woken::Again | Woken::Stopping | Woken::Renew => {}
+            Woken::Deadline => self.feed(Event::DeadlineReached, None).await?,
+            Woken::Done(task, (job, effect, event)) => {
+                if self.work.get(&job).is_some_and(|work| work.is(task)) {
+                    self.work.remove(&job);
+                    self.answered(job, effect.as_deref(), event).await?;
                 }
             }
+            Woken::Panicked(task) => self.panicked(task).await?,
         }
         Ok(true)
+    }
+
+    /// Feeds what came of a job. A job that failed to be stored is not done: it is started again,
+    /// or, for an order, found out about.
+    async fn answered(
+        &mut self,
+        job: Job,
+        effect: Option<&Effect>,
+        event: Option<Event>,
+    ) -> Result<(), StoreError> {
+        if let Some(event) = event {
+            self.feed_until_stored(event, effect.map(|effect| (job.state, effect))).await?;
+        }
+        if job.kind == Kind::Cancel || job.kind == Kind::Trigger {
+            self.work.insert(job, Work::Done);
+        }
+        Ok(())
     }
 
     /// Holds the claim, or waits a while for it.
@@ -207,41 +234,52 @@ impl Driver {
         }
     }
 
-    async fn start_work(&mut self, standing: &Standing) -> Result<(), StoreError> {
-        let state = standing.view.state;
+    async fn start_work(&mut self, standing: Standing) -> Result<(), StoreError> {
+        let Standing { view, pending, in_doubt, .. } = standing;
+        let state = view.state;
         let trigger = Job { state, kind: Kind::Trigger };
-        if let Some(order) = self.operation.take_order() {
-            let (inner, claim) = (Arc::clone(&self.inner), self.claim.clone());
-            self.spawn(trigger, async move { Some(work::trigger(&inner, order, claim).await) });
+        let Some(claim) = self.claim.clone() else { return Ok(()) };
+        if self.inner.stopping.is_cancelled() {
             return Ok(());
         }
-        for effect in self.operation.standing(&self.inner).await?.pending {
-            let Some((kind, sends)) = kind(&effect) else { continue };
-            if kind == Kind::Reconcile && !standing.in_doubt {
+        if let Some(order) = self.operation.take_order(&claim) {
+            let inner = Arc::clone(&self.inner);
+            let send = async move { Some(work::trigger(&inner, order, &claim).await) };
+            self.spawn(trigger, None, send);
+            return Ok(());
+        }
+        for effect in pending {
+            let Some(kind) = kind(&effect) else { continue };
+            if kind == Kind::Reconcile && !in_doubt {
                 if self.work.contains_key(&trigger) {
                     continue;
                 }
                 // This process did not send the order, and one before it may have.
                 let why = "the rollback service stopped while it was sending the order";
-                return self.feed(Event::TriggerInDoubt(why.into())).await;
+                return self.feed(Event::TriggerInDoubt(why.into()), None).await;
             }
             let job = Job { state, kind };
-            if self.work.contains_key(&job) || !sends {
+            if self.work.contains_key(&job) {
                 continue;
             }
-            let (inner, view) = (Arc::clone(&self.inner), standing.view.clone());
-            self.spawn(job, async move { work::perform(&inner, effect, &view).await });
+            let (inner, view, effect) = (Arc::clone(&self.inner), view.clone(), Arc::new(effect));
+            let asked = Arc::clone(&effect);
+            self.spawn(job, Some(effect), async move {
+                work::perform(&inner, &asked, &view).await
+            });
         }
         Ok(())
     }
 
-    fn spawn(&mut self, job: Job, task: impl Future<Output = Option<Event>> + Send + 'static) {
-        let supervised = async move {
-            // A panic in an adapter ends its task, not the service; what it left behind is found
-            // out by looking, or by the deadline.
-            (job, task.await)
-        };
-        let handle = self.jobs.spawn(supervised);
+    /// A panic in an adapter ends its task, not the service; what it left behind is found out by
+    /// looking, or by the deadline.
+    fn spawn(
+        &mut self,
+        job: Job,
+        effect: Option<Arc<Effect>>,
+        task: impl Future<Output = Option<Event>> + Send + 'static,
+    ) {
+        let handle = self.jobs.spawn(async move { (job, effect, task.await) });
         self.work.insert(job, Work::Running(handle));
     }
 
@@ -260,9 +298,9 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.inner.stopping.cancelled() => Woken::Stopping,
-            Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => match done {
-                Ok((job, event)) => Woken::Done(job, event),
-                Err(error) if error.is_panic() => self.panicked(),
+            Some(done) = self.jobs.join_next_with_id(), if !self.jobs.is_empty() => match done {
+                Ok((task, answer)) => Woken::Done(task, answer),
+                Err(error) if error.is_panic() => Woken::Panicked(error.id()),
                 Err(_aborted) => Woken::Again,
             },
             () = self.operation.wake.notified() => Woken::Again,
@@ -271,47 +309,58 @@ impl Driver {
         }
     }
 
-    /// An adapter panicked. Whatever it was doing is done again, except sending an order.
-    fn panicked(&mut self) -> Woken {
+    /// An adapter panicked. Whatever it was doing is done again after a pause, except sending an
+    /// order.
+    async fn panicked(&mut self, task: Id) -> Result<(), StoreError> {
         tracing::error!(rollback = %self.operation.id, "an adapter panicked");
-        let finished: Vec<Job> = self
-            .work
-            .iter()
-            .filter(|(_, work)| matches!(work, Work::Running(handle) if handle.is_finished()))
-            .map(|(job, _)| *job)
-            .collect();
-        let mut woken = Woken::Again;
-        for job in finished {
-            self.work.remove(&job);
-            if job.kind == Kind::Trigger {
-                let why = "the adapter failed while it was sending the order";
-                woken = Woken::Done(job, Some(Event::TriggerInDoubt(why.into())));
-            }
+        let job = self.work.iter().find(|(_, work)| work.is(task)).map(|(job, _)| *job);
+        let Some(job) = job else { return Ok(()) };
+        self.work.remove(&job);
+        if job.kind == Kind::Trigger {
+            let why = "the adapter failed while it was sending the order";
+            return self.answered(job, None, Some(Event::TriggerInDoubt(why.into()))).await;
         }
-        woken
+        self.pause(PANIC_RETRY).await;
+        Ok(())
     }
 
     /// Feeds what came of an effect. What the CD system answered to an order must not be lost, so
     /// it is offered until the store takes it or somebody else owns the rollback.
-    async fn feed_until_stored(&mut self, event: Event) -> Result<(), StoreError> {
+    async fn feed_until_stored(
+        &mut self,
+        event: Event,
+        asked: Option<(StateName, &Effect)>,
+    ) -> Result<(), StoreError> {
         loop {
-            match self.feed(event.clone()).await {
+            let error = match self.feed(event.clone(), asked).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::ClaimLost(id)) => return Err(StoreError::ClaimLost(id)),
-                Err(error) => {
-                    tracing::warn!(rollback = %self.operation.id, %error, "what came of an effect is not stored yet");
-                    if self.inner.stopping.is_cancelled() {
-                        return Err(error);
-                    }
-                    self.pause(STORE_RETRY).await;
-                    self.claimed().await?;
-                }
+                Err(error) => error,
+            };
+            tracing::warn!(rollback = %self.operation.id, %error, "what came of an effect is not stored yet");
+            if self.inner.stopping.is_cancelled() {
+                return Err(error);
+            }
+            self.pause(STORE_RETRY).await;
+            if let Err(error) = self.claimed().await {
+                tracing::warn!(rollback = %self.operation.id, %error, "the claim is not renewed yet");
             }
         }
     }
 
-    async fn feed(&self, event: Event) -> Result<(), StoreError> {
-        self.operation.apply(&self.inner, event, self.claim.as_ref()).await.map(|_applied| ())
+    async fn feed(
+        &self,
+        event: Event,
+        asked: Option<(StateName, &Effect)>,
+    ) -> Result<(), StoreError> {
+        let Some(claim) = &self.claim else {
+            return Err(StoreError::ClaimLost(self.operation.id.clone()));
+        };
+        let by = match asked {
+            Some((state, effect)) => By::Answer(claim, state, effect),
+            None => By::Owner(claim),
+        };
+        self.operation.apply(&self.inner, event, by).await.map(|_applied| ())
     }
 
     async fn pause(&self, wait: Duration) {
@@ -329,18 +378,26 @@ impl Driver {
 
     /// Lets an order that is being sent be answered, stores the answer, and gives the claim back.
     async fn finish(&mut self) {
+        if let Some(claim) = &self.claim
+            && self.operation.take_order(claim).is_some()
+        {
+            let why = "it was not sent: the rollback service is restarting";
+            if let Err(error) = self.feed(Event::TriggerRefused(why.into()), None).await {
+                tracing::warn!(rollback = %self.operation.id, %error, "that the order was not sent is not stored; the next start finds it out");
+            }
+        }
         let sending = |work: &BTreeMap<Job, Work>| {
             work.iter()
                 .any(|(job, work)| job.kind == Kind::Trigger && matches!(work, Work::Running(_)))
         };
         while sending(&self.work) {
             match self.jobs.join_next().await {
-                Some(Ok((job, event))) => {
+                Some(Ok((job, _, event))) => {
                     self.work.remove(&job);
                     let trigger = job.kind == Kind::Trigger;
                     if trigger
                         && let Some(event) = event
-                        && let Err(error) = self.feed(event).await
+                        && let Err(error) = self.feed(event, None).await
                     {
                         tracing::warn!(rollback = %self.operation.id, %error, "the answer to an order was not stored; the next start finds it out");
                     }
@@ -365,20 +422,19 @@ fn renew_at(claim: &Claim, lease: Duration) -> Timestamp {
     Timestamp::from_millis(claim.expires_at.as_millis().saturating_sub(millis))
 }
 
-/// The kind of work an effect is, and whether it is performed from a look at the state. An order is
-/// not: see [`Operation::take_order`].
-const fn kind(effect: &Effect) -> Option<(Kind, bool)> {
+/// The kind of work an effect is, when it is performed from a look at the state. An order is not:
+/// see [`Operation::take_order`].
+const fn kind(effect: &Effect) -> Option<Kind> {
     Some(match effect {
-        Effect::ObserveStanding(_) => (Kind::Standing, true),
-        Effect::GatherFacts => (Kind::Facts, true),
-        Effect::RecordIntent => (Kind::Intent, true),
-        Effect::Trigger(_) => (Kind::Trigger, false),
-        Effect::Rehearse(_) => (Kind::Rehearse, true),
-        Effect::Reconcile(_) => (Kind::Reconcile, true),
-        Effect::Observe(..) => (Kind::Observe, true),
-        Effect::Cancel(..) => (Kind::Cancel, true),
-        Effect::Verify(..) => (Kind::Verify, true),
-        Effect::WatchForLateEffect(_) => (Kind::Watch, true),
-        Effect::Tell(_) => return None,
+        Effect::ObserveStanding(_) => Kind::Standing,
+        Effect::GatherFacts => Kind::Facts,
+        Effect::RecordIntent => Kind::Intent,
+        Effect::Rehearse(_) => Kind::Rehearse,
+        Effect::Reconcile(_) => Kind::Reconcile,
+        Effect::Observe(..) => Kind::Observe,
+        Effect::Cancel(..) => Kind::Cancel,
+        Effect::Verify(..) => Kind::Verify,
+        Effect::WatchForLateEffect(_) => Kind::Watch,
+        Effect::Trigger(_) | Effect::Tell(_) => return None,
     })
 }

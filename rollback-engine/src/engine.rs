@@ -8,15 +8,16 @@ use rollback_core::ports::{
     AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier, Store,
     StoreError,
 };
-use rollback_core::{BackendName, GuardName, RollbackId};
+use rollback_core::{BackendName, GuardName, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a shutdown waits for what is on its way. Longer than one request to a CD system.
+/// How long a shutdown waits for what is on its way. Longer than one request to a CD system; all
+/// the rest is dropped at once, for the store has it.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// How often the engine looks for rollbacks that nobody drives: those of a process that died.
@@ -161,6 +162,8 @@ impl EngineBuilder {
     #[must_use]
     pub fn build(self) -> Engine {
         let instance = self.instance.unwrap_or_else(|| Instance::new((self.ids.0)()));
+        let turns = self.catalog.services.keys().map(|key| (key.clone(), Mutex::default()));
+        let deploy_turns = turns.collect();
         Engine {
             inner: Arc::new(Inner {
                 catalog: self.catalog,
@@ -177,6 +180,7 @@ impl EngineBuilder {
                 source_timeout: self.source_timeout,
                 lease: self.lease,
                 operations: Operations::default(),
+                deploy_turns,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
                 stopping: CancellationToken::new(),
@@ -202,6 +206,8 @@ pub(crate) struct Inner {
     pub(crate) source_timeout: Duration,
     pub(crate) lease: Duration,
     operations: Operations,
+    /// One deploy of a service at a time, so that each finds the one before it.
+    pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
     pub(crate) export_wake: Notify,
     pub(crate) stopping: CancellationToken,
@@ -242,6 +248,7 @@ impl Engine {
             if let Err(error) = resume(inner).await {
                 tracing::warn!(%error, "unfinished rollbacks could not be looked up");
             }
+            inner.forget_unused();
         }
         inner.stopping.cancel();
         inner.tasks.close();
@@ -269,14 +276,7 @@ impl Inner {
         Arc::clone(operations.entry(id.clone()).or_insert_with(made))
     }
 
-    /// Forgets a rollback that has ended, unless somebody still looks at it.
-    pub(crate) fn retire(&self, id: &RollbackId) {
-        let mut operations = self.lock();
-        if operations.get(id).is_some_and(|operation| Arc::strong_count(operation) <= 2) {
-            operations.remove(id);
-        }
-    }
-
+    /// Forgets every rollback that nobody drives and nobody looks at: the store has them all.
     pub(crate) fn forget_unused(&self) {
         self.lock().retain(|_, operation| Arc::strong_count(operation) > 1);
     }

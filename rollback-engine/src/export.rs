@@ -74,7 +74,12 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         woken.as_mut().enable();
         let mut behind = false;
         for sink in &inner.sinks {
-            if let Err(error) = sink.catch_up(&inner).await {
+            let caught_up = tokio::select! {
+                biased;
+                () = inner.stopping.cancelled() => return,
+                caught_up = sink.catch_up(&inner) => caught_up,
+            };
+            if let Err(error) = caught_up {
                 tracing::warn!(sink = sink.name(), %error, "an audit sink is behind");
                 behind = true;
             }

@@ -24,9 +24,10 @@ pub(crate) struct Operation {
     /// store is not known.
     loaded: Mutex<Option<Loaded>>,
     view: watch::Sender<Option<RollbackView>>,
-    /// The order of a step that this process stored and nobody has sent yet. Never filled by a
-    /// replay: an order found in a journal may have been sent already.
-    order: std::sync::Mutex<Option<Order>>,
+    /// The order of a step that this process stored and nobody has sent yet, and the fencing number
+    /// of the claim it was stored under. Never filled by a replay: an order found in a journal may
+    /// have been sent already.
+    order: std::sync::Mutex<Option<(Order, u64)>>,
     /// Tells the driver that there may be something to do.
     pub(crate) wake: Notify,
     pub(crate) driven: AtomicBool,
@@ -36,6 +37,37 @@ pub(crate) struct Operation {
 struct Loaded {
     rollback: Rollback,
     entries: u64,
+}
+
+/// Who brings an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By<'a> {
+    /// A person, through a surface.
+    Person,
+    /// Whoever owns the rollback.
+    Owner(&'a Claim),
+    /// Whoever owns the rollback, with what came of an effect. It counts only while the rollback,
+    /// in that state, still waits for that very effect: an answer about one person must never be
+    /// taken for an answer about the next.
+    Answer(&'a Claim, StateName, &'a Effect),
+}
+
+impl<'a> By<'a> {
+    const fn claim(self) -> Option<&'a Claim> {
+        match self {
+            Self::Person => None,
+            Self::Owner(claim) | Self::Answer(claim, ..) => Some(claim),
+        }
+    }
+
+    fn counts(self, rollback: &Rollback) -> bool {
+        match self {
+            Self::Person | Self::Owner(_) => true,
+            Self::Answer(_, state, effect) => {
+                rollback.state_name() == state && rollback.pending().contains(effect)
+            }
+        }
+    }
 }
 
 /// What the driver needs to know of a rollback.
@@ -80,12 +112,18 @@ impl Operation {
         &self,
         inner: &Inner,
         event: Event,
-        claim: Option<&Claim>,
+        by: By<'_>,
     ) -> Result<RollbackView, StoreError> {
         let mut loaded = self.loaded.lock().await;
         let mut event = event;
         for _retry in 0..RETRIES_MAX {
-            let Loaded { rollback, entries } = self.take(inner, &mut loaded).await?;
+            let current = self.take(inner, &mut loaded).await?;
+            if !by.counts(&current.rollback) {
+                let view = current.rollback.view();
+                *loaded = Some(current);
+                return Ok(view);
+            }
+            let Loaded { rollback, entries } = current;
             let now = inner.clock.now();
             let transition = rollback.step(now, event.clone());
             if let Disposition::Ignored(_) = transition.disposition {
@@ -95,9 +133,9 @@ impl Operation {
             }
             let mut commit = self.commit(inner, &transition, entries).await?;
             commit.entry = Some(journal::Entry::new(now, event.clone()));
-            commit.claim = claim.cloned();
+            commit.claim = by.claim().cloned();
             match inner.store.commit(commit).await {
-                Ok(_records) => return Ok(self.stored(inner, &mut loaded, transition, entries)),
+                Ok(_records) => return Ok(self.stored(inner, &mut loaded, transition, entries, by)),
                 // Somebody else was faster; what they did is decided on again.
                 Err(StoreError::MovedOn(_)) => {}
                 Err(StoreError::ServiceHeld(holder)) => event = Event::SlotTaken(holder),
@@ -117,6 +155,7 @@ impl Operation {
         loaded: &mut Option<Loaded>,
         transition: Transition,
         entries: u64,
+        by: By<'_>,
     ) -> RollbackView {
         let Transition { rollback, effects, .. } = transition;
         let view = self.publish(inner, &rollback);
@@ -133,17 +172,23 @@ impl Operation {
             | Effect::WatchForLateEffect(_)
             | Effect::Tell(_) => None,
         });
-        if order.is_some() {
-            *self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = order;
+        if let (Some(order), Some(claim)) = (order, by.claim()) {
+            *self.order() = Some((order, claim.fence));
         }
         *loaded = Some(Loaded { rollback, entries: entries.saturating_add(1) });
         self.wake.notify_one();
         view
     }
 
-    /// The order to send, once.
-    pub(crate) fn take_order(&self) -> Option<Order> {
-        self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    /// The order to send, once, and only under the claim under which it was given: once another
+    /// process has owned the rollback, it may have settled that the order was never sent.
+    pub(crate) fn take_order(&self, claim: &Claim) -> Option<Order> {
+        let (order, fence) = self.order().take()?;
+        (fence == claim.fence).then_some(order)
+    }
+
+    fn order(&self) -> std::sync::MutexGuard<'_, Option<(Order, u64)>> {
+        self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// How the rollback stands, read from the store when this process does not know.

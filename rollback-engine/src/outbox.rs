@@ -2,6 +2,7 @@
 
 use crate::clock::within;
 use crate::engine::Inner;
+use crate::telling;
 use futures_util::future::join_all;
 use rollback_core::notice::{Attempt, Delivered, Delivery};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
@@ -21,7 +22,8 @@ const RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause, so that people are told within a minute after an outage.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// When a notice is given up: after more than a day of failures at the longest pause.
+/// When a notice is given up: after most of a day of failures at the longest pause. A first post
+/// counts twice, once before it is tried.
 const ATTEMPTS_MAX: u32 = 5_000;
 
 /// How long the outbox waits when the store does not answer.
@@ -80,6 +82,11 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<(), StoreError> {
     else {
         return inner.store.abandon(queued, "no notifier of this name is configured").await;
     };
+    if queued.previous.is_none() && queued.attempt == Attempt::Clean {
+        // What is posted by a process that dies before it notes so is looked for by the next one,
+        // not posted a second time.
+        inner.store.postpone(queued, inner.clock.now(), Attempt::InDoubt).await?;
+    }
     match attempt(inner, notifier.as_ref(), queued).await {
         Ok(Delivered::Posted(message)) => inner.store.delivered(queued, Some(message)).await,
         Ok(Delivered::Sent | Delivered::NotMine) => inner.store.delivered(queued, None).await,
@@ -109,12 +116,9 @@ async fn attempt(
     notifier: &dyn Notifier,
     queued: &Queued,
 ) -> Result<Delivered, NotifyError> {
-    let mut delivery = Delivery::new(
-        queued.key.clone(),
-        queued.version,
-        queued.notice.clone(),
-        queued.channel.clone(),
-    );
+    let notice = telling::as_it_stands(inner, &queued.notice).await;
+    let (key, channel) = (queued.key.clone(), queued.channel.clone());
+    let mut delivery = Delivery::new(key, queued.version, notice, channel);
     delivery.thread.clone_from(&queued.thread);
     delivery.previous.clone_from(&queued.previous);
     delivery.attempt = queued.attempt;

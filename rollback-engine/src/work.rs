@@ -18,21 +18,21 @@ use std::time::Duration;
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// Performs an effect. None when it has nothing to say: look again.
-pub(crate) async fn perform(inner: &Inner, effect: Effect, view: &RollbackView) -> Option<Event> {
+pub(crate) async fn perform(inner: &Inner, effect: &Effect, view: &RollbackView) -> Option<Event> {
     match effect {
         Effect::ObserveStanding(user) => {
             let freshness = Freshness::AtMost(limits(inner, view).directory_age_max);
-            let standing = standing(inner, view, &user, freshness).await;
+            let standing = standing(inner, view, user, freshness).await;
             Some(Event::StandingObserved(Box::new(standing)))
         }
         Effect::GatherFacts => Some(observe_facts(inner, view).await),
         Effect::RecordIntent => Some(record_intent(inner).await),
-        Effect::Rehearse(order) => Some(rehearse(inner, view, &order).await),
-        Effect::Reconcile(order) => reconcile(inner, view, &order).await,
-        Effect::Observe(order, receipt) => Some(observe(inner, view, &order, &receipt).await),
-        Effect::Cancel(order, receipt) => cancel(inner, view, &order, &receipt).await,
-        Effect::Verify(order, receipt) => Some(verify(inner, view, &order, &receipt).await),
-        Effect::WatchForLateEffect(order) => watch(inner, view, &order).await,
+        Effect::Rehearse(order) => Some(rehearse(inner, view, order).await),
+        Effect::Reconcile(order) => reconcile(inner, view, order).await,
+        Effect::Observe(order, receipt) => Some(observe(inner, view, order, receipt).await),
+        Effect::Cancel(order, receipt) => cancel(inner, view, order, receipt).await,
+        Effect::Verify(order, receipt) => Some(verify(inner, view, order, receipt).await),
+        Effect::WatchForLateEffect(order) => watch(inner, view, order).await,
         // The driver sends orders itself, and the outbox tells people.
         Effect::Trigger(_) | Effect::Tell(_) => None,
     }
@@ -105,7 +105,7 @@ async fn record_intent(inner: &Inner) -> Event {
 }
 
 /// Sends the order, once, if there is certainly time to hear the answer.
-pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: Option<Claim>) -> Event {
+pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> Event {
     let now = inner.clock.now();
     if now > order.valid_until() {
         return Event::TriggerRefused(
@@ -142,10 +142,7 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: Option<Clai
 }
 
 /// A claim that outlasts the request: nobody takes the rollback over while it is on its way.
-async fn renewed(inner: &Inner, claim: Option<Claim>, bound: Duration) -> Result<(), String> {
-    let Some(claim) = claim else {
-        return Err("it was not sent: this process does not own the rollback".into());
-    };
+async fn renewed(inner: &Inner, claim: &Claim, bound: Duration) -> Result<(), String> {
     let lease = inner.lease.max(bound.saturating_mul(2));
     let renewed =
         inner.store.claim(&claim.rollback, &inner.instance, inner.clock.now(), lease).await;

@@ -17,12 +17,17 @@
 )]
 
 pub mod backend;
+mod chat;
 mod clock;
 mod drive;
 pub mod fakes;
 pub mod fixtures;
+pub mod invariants;
+mod life;
 mod suite;
 
+pub use crate::chat::{Chat, Message};
 pub use crate::clock::ManualClock;
 pub use crate::drive::{order_at, order_for};
+pub use crate::life::{Fate, Life, Log, Mortal};
 pub use crate::suite::{Simulated, Summary};

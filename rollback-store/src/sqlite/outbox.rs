@@ -67,8 +67,8 @@ pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
 }
 
 /// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
-/// that waits for that message is left out; what was told without a message, or given up, is
-/// waited for by nobody.
+/// that waits for that message is left out, and so is a line that follows one of the same thread
+/// that waits; what was told without a message, or given up, is waited for by nobody.
 macro_rules! waiting {
     ($select:literal, $rest:literal) => {
         concat!(
@@ -79,7 +79,13 @@ macro_rules! waiting {
                  ON parent.notifier = one.notifier AND parent.key = one.thread_key
              WHERE one.version > one.delivered AND one.abandoned IS NULL
                  AND (one.thread_key IS NULL OR parent.delivered > 0
-                     OR parent.abandoned IS NOT NULL) ",
+                     OR parent.abandoned IS NOT NULL)
+                 AND (one.thread_key IS NULL OR NOT one.once OR NOT EXISTS (
+                     SELECT 1 FROM outbox AS earlier
+                     WHERE earlier.version > earlier.delivered AND earlier.abandoned IS NULL
+                         AND earlier.number < one.number AND earlier.once
+                         AND earlier.notifier = one.notifier
+                         AND earlier.thread_key = one.thread_key)) ",
             $rest
         )
     };

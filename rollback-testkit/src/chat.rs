@@ -1,0 +1,147 @@
+//! A chat in memory that behaves as chats do: it posts whatever it is told to post, as often as it
+//! is told to. That a message appears once is up to whoever posts it.
+
+use crate::fakes::NotifierFault;
+use async_trait::async_trait;
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
+use rollback_core::ports::{Notifier, NotifyError};
+use rollback_core::{ChannelId, Label};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A message, and everything it ever showed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Message {
+    /// The key it was posted with.
+    pub key: Label,
+    /// Where.
+    pub channel: ChannelId,
+    /// In whose thread.
+    pub thread: Option<MessageRef>,
+    /// Its identity.
+    pub message: MessageRef,
+    /// The versions that it showed, in order.
+    pub shown: Vec<(u64, Notice)>,
+}
+
+impl Message {
+    /// What it shows now.
+    #[must_use]
+    pub fn now(&self) -> Option<&Notice> {
+        self.shown.last().map(|(_, notice)| notice)
+    }
+}
+
+/// A chat in memory.
+///
+/// With [`Delivery::previous`] it brings that message up to date. Otherwise it posts a new one,
+/// unless the delivery says that an earlier attempt is in doubt: then it looks for the key first.
+#[derive(Debug, Default)]
+pub struct Chat {
+    world: Mutex<World>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    messages: Vec<Message>,
+    faults: VecDeque<NotifierFault>,
+    down: bool,
+    attempts: usize,
+}
+
+impl Chat {
+    /// An empty chat.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next delivery goes wrong like this; several queue.
+    pub fn fail(&self, fault: NotifierFault) {
+        self.world().faults.push_back(fault);
+    }
+
+    /// Nothing is posted from now on.
+    pub fn break_down(&self) {
+        self.world().down = true;
+    }
+
+    /// Everything is posted again.
+    pub fn heal(&self) {
+        self.world().down = false;
+    }
+
+    /// Every message, in the order in which they were posted.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message> {
+        self.world().messages.clone()
+    }
+
+    /// How many deliveries were tried.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        self.world().attempts
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    fn show(&mut self, delivery: &Delivery) -> MessageRef {
+        let known = self.messages.iter_mut().find(|message| match &delivery.previous {
+            Some(previous) => message.message == *previous,
+            None => delivery.attempt == Attempt::InDoubt && message.key == delivery.key,
+        });
+        let shown = (delivery.version, delivery.notice.clone());
+        if let Some(message) = known {
+            message.shown.push(shown);
+            return message.message.clone();
+        }
+        let id = format!("1763804000.{:06}", self.messages.len() + 1);
+        let message = MessageRef::new(delivery.channel.clone(), id);
+        self.messages.push(Message {
+            key: delivery.key.clone(),
+            channel: delivery.channel.clone(),
+            thread: delivery.thread.clone(),
+            message: message.clone(),
+            shown: vec![shown],
+        });
+        message
+    }
+}
+
+#[async_trait]
+impl Notifier for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        let fault = {
+            let mut world = self.world();
+            world.attempts += 1;
+            let fault = world.faults.pop_front();
+            if world.down { fault.or(Some(NotifierFault::Retry(None))) } else { fault }
+        };
+        match fault {
+            None => Ok(Delivered::Posted(self.world().show(delivery))),
+            Some(NotifierFault::Retry(after)) => {
+                Err(NotifyError::Retry { after, why: "the chat is down".into() })
+            }
+            Some(NotifierFault::PostedInDoubt) => {
+                let _message = self.world().show(delivery);
+                Err(NotifyError::InDoubt { why: "the answer was lost".into() })
+            }
+            Some(NotifierFault::LostInDoubt) => {
+                Err(NotifyError::InDoubt { why: "no answer came".into() })
+            }
+            Some(NotifierFault::Reject) => {
+                Err(NotifyError::Rejected { why: "the chat was told to reject".into() })
+            }
+            Some(NotifierFault::Hang) => core::future::pending().await,
+        }
+    }
+}

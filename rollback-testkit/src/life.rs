@@ -1,0 +1,492 @@
+//! Lives of a process: every append and every effect is a point at which the process can be killed,
+//! an action that can be repeated, or a call whose request or answer is lost.
+//!
+//! Put [`Mortal`] between an engine and everything it touches. What lies below keeps the truth;
+//! what the engine does after its death never happens.
+
+use crate::chat::Chat;
+use crate::fakes::{FakeBackend, FakeDirectory, FakeSink};
+use crate::invariants::Seen;
+use async_trait::async_trait;
+use rollback_core::access::Standing;
+use rollback_core::audit::{Head, Record};
+use rollback_core::notice::{Attempt, DeployCard, Delivered, Delivery, MessageRef};
+use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
+use rollback_core::ports::{
+    AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, Commit, Committed, Directory,
+    ErrorKind, Fenced, Freshness, Instance, Journal, Listed, Notifier, NotifyError, PortError,
+    Query, Queued, SavedDeploy, StartError, Store, StoreError,
+};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId, RollbackId,
+    ServiceKey, Timestamp, UserId,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What happens to a process, once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a sweep names the one it makes")]
+pub enum Fate {
+    /// Nothing.
+    Spared,
+    /// It is killed at this point, counted from 1. Every action has two: before and after.
+    KilledAt(usize),
+    /// This action, counted from 1, happens twice, and the second answer is the one that counts.
+    Repeats(usize),
+    /// This action happens, and its answer is lost.
+    LosesAnswer(usize),
+    /// This action does not happen, and its caller cannot know.
+    LosesRequest(usize),
+}
+
+/// One life of a process, from its start to its death.
+#[derive(Clone, Debug)]
+pub struct Life {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    fate: Fate,
+    counts: Mutex<Counts>,
+    dead: watch::Sender<Option<&'static str>>,
+    log: Log,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    points: usize,
+    actions: usize,
+}
+
+/// What was seen of everything below the engine, over all its lives, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<Seen>>>);
+
+impl Log {
+    /// Adds what was seen.
+    pub fn push(&self, seen: Seen) {
+        locked(&self.0).push(seen);
+    }
+
+    /// Everything so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        locked(&self.0).clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Life {
+    /// A life with this fate, that writes what is seen of it into `log`.
+    #[must_use]
+    pub fn new(fate: Fate, log: &Log) -> Self {
+        let shared = Shared {
+            fate,
+            counts: Mutex::default(),
+            dead: watch::Sender::new(None),
+            log: log.clone(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How many points at which it could be killed it has passed.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        locked(&self.shared.counts).points
+    }
+
+    /// How many appends and effects it has performed.
+    #[must_use]
+    pub fn actions(&self) -> usize {
+        locked(&self.shared.counts).actions
+    }
+
+    /// Where it was killed, if it was.
+    #[must_use]
+    pub fn killed_at(&self) -> Option<&'static str> {
+        *self.shared.dead.borrow()
+    }
+
+    /// Kills it now.
+    pub fn kill(&self) {
+        self.shared.dead.send_replace(Some("from outside"));
+    }
+
+    /// Completes when it is dead.
+    pub async fn ended(&self) {
+        let mut dead = self.shared.dead.subscribe();
+        if dead.wait_for(Option::is_some).await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    }
+
+    /// The dead do nothing, for ever.
+    async fn alive(&self) {
+        if self.killed_at().is_some() {
+            core::future::pending::<()>().await;
+        }
+    }
+
+    async fn point(&self, name: &'static str) {
+        self.alive().await;
+        let count = {
+            let mut counts = locked(&self.shared.counts);
+            counts.points += 1;
+            counts.points
+        };
+        if self.shared.fate == Fate::KilledAt(count) {
+            self.shared.dead.send_replace(Some(name));
+            core::future::pending::<()>().await;
+        }
+    }
+
+    /// One action: an append or an effect.
+    async fn act<T, F>(
+        &self,
+        name: &'static str,
+        call: impl Fn() -> F,
+        lost: impl FnOnce() -> T,
+    ) -> T
+    where
+        F: Future<Output = T>,
+    {
+        self.point(name).await;
+        let number = {
+            let mut counts = locked(&self.shared.counts);
+            counts.actions += 1;
+            counts.actions
+        };
+        let fate = self.shared.fate;
+        let answer = if fate == Fate::LosesRequest(number) {
+            lost()
+        } else {
+            let first = call().await;
+            if fate == Fate::Repeats(number) {
+                drop(first);
+                call().await
+            } else if fate == Fate::LosesAnswer(number) {
+                drop(first);
+                lost()
+            } else {
+                first
+            }
+        };
+        self.point(name).await;
+        answer
+    }
+
+    /// One read.
+    async fn read<T>(&self, read: impl Future<Output = T>) -> T {
+        self.alive().await;
+        let answer = read.await;
+        self.alive().await;
+        answer
+    }
+
+    fn saw(&self, seen: Seen) {
+        self.shared.log.push(seen);
+    }
+}
+
+/// Something that an engine touches, as one life of the engine touches it.
+#[derive(Debug)]
+pub struct Mortal<T: ?Sized> {
+    life: Life,
+    inner: Arc<T>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<T: ?Sized> Mortal<T> {
+    /// Lets one life of an engine touch `inner`.
+    #[must_use]
+    pub fn new(life: &Life, inner: &Arc<T>, clock: &Arc<dyn Clock>) -> Self {
+        Self { life: life.clone(), inner: Arc::clone(inner), clock: Arc::clone(clock) }
+    }
+}
+
+fn doubt<T>() -> Result<T, StoreError> {
+    Err(StoreError::InDoubt("the answer was lost".into()))
+}
+
+fn silence<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unavailable("no answer came".into()))
+}
+
+fn lost(operation: &'static str) -> PortError {
+    PortError::new(ErrorKind::Retry(None), "mortal", operation, "the answer was lost")
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> Store for Mortal<S> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let call = || async {
+            let (seen, commit) = (Seen::stored(&commit), commit.clone());
+            let committed = self.inner.commit(commit).await;
+            if committed.is_ok() {
+                self.life.saw(seen);
+            }
+            committed
+        };
+        self.life.act("commit", call, doubt).await
+    }
+
+    async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
+        self.life.read(self.inner.load(id)).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError> {
+        self.life.read(self.inner.list(query)).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.life.read(self.inner.unfinished()).await
+    }
+
+    async fn claim(
+        &self,
+        id: &RollbackId,
+        owner: &Instance,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let call = || async {
+            let claim = self.inner.claim(id, owner, now, lease).await;
+            if let Ok(Some(claim)) = &claim {
+                self.life.saw(Seen::Claimed {
+                    rollback: id.clone(),
+                    owner: owner.clone(),
+                    fence: claim.fence,
+                });
+            }
+            claim
+        };
+        self.life.act("claim", call, silence).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+        self.life.act("release", || self.inner.release(claim), silence).await
+    }
+
+    async fn save_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<SavedDeploy, StoreError> {
+        let call = || self.inner.save_deploy(card, notices.clone());
+        self.life.act("save_deploy", call, silence).await
+    }
+
+    async fn update_deploy(
+        &self,
+        card: &DeployCard,
+        notices: Vec<Queued>,
+    ) -> Result<(), StoreError> {
+        let call = || self.inner.update_deploy(card, notices.clone());
+        self.life.act("update_deploy", call, silence).await
+    }
+
+    async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {
+        self.life.read(self.inner.deploy(id)).await
+    }
+
+    async fn deploys(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Deploy>, StoreError> {
+        self.life.read(self.inner.deploys(key, limit)).await
+    }
+
+    async fn record(&self, key: &ServiceKey) -> Result<ServiceRecord, StoreError> {
+        self.life.read(self.inner.record(key)).await
+    }
+
+    async fn mark_bad(
+        &self,
+        key: &ServiceKey,
+        revision: &RevisionId,
+        why: &Label,
+    ) -> Result<(), StoreError> {
+        self.life.act("mark_bad", || self.inner.mark_bad(key, revision, why), silence).await
+    }
+
+    async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
+        self.life.read(self.inner.freezes(key)).await
+    }
+
+    async fn set_freeze(
+        &self,
+        key: &ServiceKey,
+        name: &Label,
+        freeze: Option<Freeze>,
+    ) -> Result<(), StoreError> {
+        let call = || self.inner.set_freeze(key, name, freeze.clone());
+        self.life.act("set_freeze", call, silence).await
+    }
+
+    async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
+        self.life.act("queue", || self.inner.queue(notices.clone()), silence).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        self.life.read(self.inner.due(now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.life.read(self.inner.next_due()).await
+    }
+
+    async fn delivered(
+        &self,
+        queued: &Queued,
+        message: Option<MessageRef>,
+    ) -> Result<(), StoreError> {
+        let call = || self.inner.delivered(queued, message.clone());
+        self.life.act("delivered", call, silence).await
+    }
+
+    async fn postpone(
+        &self,
+        queued: &Queued,
+        not_before: Timestamp,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
+        let call = || self.inner.postpone(queued, not_before, attempt);
+        self.life.act("postpone", call, silence).await
+    }
+
+    async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
+        self.life.act("abandon", || self.inner.abandon(queued, why), silence).await
+    }
+
+    async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
+        self.life.read(self.inner.message(notifier, key)).await
+    }
+
+    async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
+        self.life.read(self.inner.audit(query)).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.life.read(self.inner.head()).await
+    }
+
+    async fn unacknowledged(&self, sink: &str, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.life.read(self.inner.unacknowledged(sink, limit)).await
+    }
+
+    async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
+        self.life.act("acknowledge", || self.inner.acknowledge(sink, sequence), silence).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.life.read(self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl CdBackend for Mortal<FakeBackend> {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+        self.life.read(self.inner.history(key, limit)).await
+    }
+
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+        self.life.read(self.inner.live(key)).await
+    }
+
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
+        self.life.read(self.inner.preflight(plan)).await
+    }
+
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        self.life.alive().await;
+        self.life.saw(Seen::Sent {
+            rollback: order.rollback().clone(),
+            plan: Box::new(order.plan().clone()),
+            at: self.clock.now(),
+        });
+        let call = || async {
+            let (effects, live) = (self.inner.effects(), self.inner.truth());
+            let answer = self.inner.start(order).await;
+            if self.inner.effects() > effects {
+                self.life.saw(Seen::TookEffect { rollback: order.rollback().clone(), live });
+            }
+            answer
+        };
+        let doubt = || Err(StartError::InDoubt { why: "the answer was lost".into() });
+        self.life.act("start", call, doubt).await
+    }
+
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+        self.life.read(self.inner.find(order)).await
+    }
+
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+        let call = || async {
+            let fenced = self.inner.fence(order).await;
+            if let Ok(Fenced::Done) = fenced {
+                self.life.saw(Seen::Fenced { rollback: order.rollback().clone() });
+            }
+            fenced
+        };
+        self.life.act("fence", call, || Err(lost("fence"))).await
+    }
+
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        self.life.read(self.inner.observe(order, receipt)).await
+    }
+
+    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+        let call = || self.inner.cancel(order, receipt);
+        self.life.act("cancel", call, || Err(lost("cancel"))).await
+    }
+
+    async fn changes(&self, key: &ServiceKey) {
+        self.life.read(self.inner.changes(key)).await;
+    }
+}
+
+#[async_trait]
+impl Notifier for Mortal<Chat> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        let doubt = || Err(NotifyError::InDoubt { why: "the answer was lost".into() });
+        self.life.act("deliver", || self.inner.deliver(delivery), doubt).await
+    }
+}
+
+#[async_trait]
+impl AuditSink for Mortal<FakeSink> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn record(&self, record: &Record) -> Result<(), PortError> {
+        let call = || async {
+            let kept = self.inner.record(record).await;
+            if kept.is_ok() {
+                self.life.saw(Seen::Kept { record: record.draft.id.clone() });
+            }
+            kept
+        };
+        self.life.act("record", call, || Err(lost("keep a record"))).await
+    }
+}
+
+#[async_trait]
+impl Directory for Mortal<FakeDirectory> {
+    async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
+        let call = || self.inner.standing(user, groups, freshness);
+        self.life.act("standing", call, || Standing::unknown("the answer was lost")).await
+    }
+}
