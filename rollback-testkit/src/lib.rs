@@ -21,6 +21,8 @@ mod clock;
 mod drive;
 pub mod fakes;
 pub mod fixtures;
+pub mod script;
+pub mod store;
 mod suite;
 
 pub use crate::clock::ManualClock;
