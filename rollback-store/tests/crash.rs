@@ -100,11 +100,10 @@ async fn kill_a_writer(path: &Path, round: u64, answered: &mut BTreeMap<String, 
 
 /// A line that was cut off by the kill says less than was answered, never more.
 fn note(line: &str, answered: &mut BTreeMap<String, usize>) {
-    let Some((id, Ok(steps))) = line.split_once(' ').map(|(id, steps)| (id, steps.parse())) else {
-        return;
-    };
+    let Some((id, steps)) = line.split_once(' ') else { return };
+    let Ok(steps) = steps.parse::<usize>() else { return };
     let most = answered.entry(id.to_string()).or_default();
-    *most = steps.max(*most);
+    *most = (*most).max(steps);
 }
 
 async fn check(path: &Path, answered: &BTreeMap<String, usize>) {
