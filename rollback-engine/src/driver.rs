@@ -264,9 +264,11 @@ impl Driver {
             }
             let (inner, view, effect) = (Arc::clone(&self.inner), view.clone(), Arc::new(effect));
             let asked = Arc::clone(&effect);
-            self.spawn(job, Some(effect), async move {
-                work::perform(&inner, &asked, &view).await
-            });
+            self.spawn(
+                job,
+                Some(effect),
+                async move { work::perform(&inner, &asked, &view).await },
+            );
         }
         Ok(())
     }

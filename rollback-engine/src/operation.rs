@@ -135,7 +135,9 @@ impl Operation {
             commit.entry = Some(journal::Entry::new(now, event.clone()));
             commit.claim = by.claim().cloned();
             match inner.store.commit(commit).await {
-                Ok(_records) => return Ok(self.stored(inner, &mut loaded, transition, entries, by)),
+                Ok(_records) => {
+                    return Ok(self.stored(inner, &mut loaded, transition, entries, by));
+                }
                 // Somebody else was faster; what they did is decided on again.
                 Err(StoreError::MovedOn(_)) => {}
                 Err(StoreError::ServiceHeld(holder)) => event = Event::SlotTaken(holder),

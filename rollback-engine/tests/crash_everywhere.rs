@@ -12,9 +12,9 @@ mod common;
 use common::{Run, Scene, Setup, paused, play};
 use rollback_core::ports::{CompareAndSet, Fence};
 use rollback_core::{Phase, Purpose, StateName};
+use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method};
 use rollback_testkit::invariants::{Seen, violations};
-use rollback_testkit::Fate;
 use std::collections::BTreeMap;
 
 const SCENES: &[Scene] = &[
@@ -158,11 +158,7 @@ fn a_spared_life_ends_as_its_scene_says() {
 
 #[test]
 fn killed_at_every_point_it_ends_what_it_began() {
-    let tally = sweep(
-        "killed",
-        |spared| (1..=spared.points).map(Fate::KilledAt).collect(),
-        1_000,
-    );
+    let tally = sweep("killed", |spared| (1..=spared.points).map(Fate::KilledAt).collect(), 1_000);
     for state in ["succeeded", "failed", "outcome_unknown", "withdrawn", "refused"] {
         assert!(tally.ends.contains_key(state), "no run ended {state}");
     }
@@ -170,8 +166,7 @@ fn killed_at_every_point_it_ends_what_it_began() {
 
 #[test]
 fn every_action_repeated_changes_nothing() {
-    let _tally =
-        sweep("repeated", |spared| (1..=spared.actions).map(Fate::Repeats).collect(), 500);
+    let _tally = sweep("repeated", |spared| (1..=spared.actions).map(Fate::Repeats).collect(), 500);
 }
 
 #[test]

@@ -620,9 +620,8 @@ fn fenced_before_absent(case: &Case<'_>) -> Vec<String> {
             _ => false,
         });
         let before = case.before(place.unwrap_or(usize::MAX));
-        let mut fenced = before.filter(
-            |seen| matches!(seen, Seen::Fenced { rollback } if rollback == walk.id()),
-        );
+        let mut fenced = before
+            .filter(|seen| matches!(seen, Seen::Fenced { rollback } if rollback == walk.id()));
         if fenced.next().is_none() || case.effects_of(walk.id()) > 0 {
             found.push(format!("`{}` was declared not executed without a fence", walk.id()));
         }
@@ -783,9 +782,8 @@ fn audited_before(case: &Case<'_>) -> Vec<String> {
     for (place, id, _, _) in case.sent() {
         let intent = case.records_of(id).find(|record| record.draft.kind == Kind::Triggered);
         let kept = intent.is_some_and(|intent| {
-            case.before(place).any(
-                |seen| matches!(seen, Seen::Kept { record } if *record == intent.draft.id),
-            )
+            case.before(place)
+                .any(|seen| matches!(seen, Seen::Kept { record } if *record == intent.draft.id))
         });
         if !kept {
             found.push(format!("the order of `{id}` was sent before its intent was kept"));
@@ -823,7 +821,9 @@ fn messages_go_forward(case: &Case<'_>) -> Vec<String> {
         let shown = match message.now() {
             Some(Notice::Deploy(card)) => card.rollback.as_ref(),
             Some(Notice::Deployer { view, .. }) => Some(view.as_ref()),
-            Some(Notice::Approval(view)) if view.state == StateName::Approving => Some(view.as_ref()),
+            Some(Notice::Approval(view)) if view.state == StateName::Approving => {
+                Some(view.as_ref())
+            }
             // Once approved, the request says so and rests; a page is not brought up to date.
             Some(
                 Notice::Approval(_)

@@ -24,6 +24,8 @@ pub mod fakes;
 pub mod fixtures;
 pub mod invariants;
 mod life;
+pub mod script;
+pub mod store;
 mod suite;
 
 pub use crate::chat::{Chat, Message};

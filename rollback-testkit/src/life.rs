@@ -10,7 +10,7 @@ use crate::invariants::Seen;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::{Head, Record};
-use rollback_core::notice::{Attempt, DeployCard, Delivered, Delivery, MessageRef};
+use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
     AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, Commit, Committed, Directory,

@@ -403,12 +403,7 @@ pub async fn play(scene: &Scene, fate: Fate) -> Run {
     site.settle().await;
     let evidence = site.evidence(Rest::Reached).await;
     host.crash();
-    Run {
-        points: first.points(),
-        actions: first.actions(),
-        killed_at: first.killed_at(),
-        evidence,
-    }
+    Run { points: first.points(), actions: first.actions(), killed_at: first.killed_at(), evidence }
 }
 
 /// How often Ana settles, or tries to.
@@ -469,11 +464,8 @@ impl People {
         }
         match view.state {
             StateName::Confirming if !view.guards.is_empty() => {
-                let plan = rollback_core::Plan::new(
-                    view.key.clone(),
-                    view.from.clone(),
-                    view.to.clone(),
-                );
+                let plan =
+                    rollback_core::Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
                 let pair = plan.unwrap().pair();
                 Some(engine.confirm(id, ana.actor(), fixtures::reason(), pair).await)
             }

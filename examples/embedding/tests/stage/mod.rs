@@ -1,10 +1,6 @@
 //! The stage of the end-to-end tests: a local Slack, the embedded engine on SQLite, and a CD system
 //! in memory, all talking over real sockets.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use embedding::{Settings, rollback};
 use local_slack::{Channel, LocalSlack, Message, Options, User, UserGroup, View};

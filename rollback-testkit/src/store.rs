@@ -1,0 +1,181 @@
+//! The conformance suite of stores.
+//!
+//! ```
+//! # use rollback_core::ports::Store;
+//! # async fn shown<S: Store>(make: impl AsyncFn() -> S) {
+//! let cases = rollback_testkit::store::run_all(make).await;
+//! assert!(cases.passed().len() > 40);
+//! # }
+//! ```
+
+mod audit;
+mod claims;
+mod journal;
+mod outbox;
+mod services;
+
+use crate::suite::{Simulated, Summary};
+use core::fmt::Debug;
+use rollback_core::ports::{Commit, Store, StoreError};
+use std::future::Future;
+use std::pin::Pin;
+
+/// What a case found.
+type Outcome = Result<(), Failure>;
+
+/// What is wrong with a store.
+#[derive(Debug)]
+struct Failure(String);
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self(format!("the store answered: {error}"))
+    }
+}
+
+type Case = for<'a> fn(&'a dyn Store) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// Lists cases under the names of their functions.
+macro_rules! cases {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        [$((stringify!($name), (|store| Box::pin($module::$name(store))) as Case)),*]
+    };
+}
+
+/// Runs every case, each on a store of its own that `make` makes empty, with the audit chain
+/// `default`.
+///
+/// # Panics
+///
+/// When a case fails, with its name and what is wrong, after all others have run.
+#[expect(clippy::future_not_send, reason = "a test awaits it where it is")]
+#[expect(clippy::too_many_lines, reason = "one line a case")]
+pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
+    let cases = cases![
+        journal::a_journal_is_loaded_as_it_was_stored,
+        journal::a_rollback_that_was_never_opened_has_no_journal,
+        journal::an_id_opens_one_journal,
+        journal::a_step_after_another_number_of_entries_has_moved_on,
+        journal::a_step_of_a_rollback_that_was_never_opened_has_moved_on,
+        journal::a_step_whose_parts_are_of_two_rollbacks_is_refused,
+        journal::a_refused_step_leaves_nothing_behind,
+        journal::one_rollback_holds_a_service,
+        journal::the_same_service_elsewhere_is_another_service,
+        journal::an_end_gives_the_service_back,
+        journal::an_unknown_outcome_holds_the_service_until_it_is_settled,
+        journal::of_two_confirmations_at_once_one_is_taken,
+        journal::of_two_steps_at_once_one_is_taken,
+        journal::rollbacks_are_listed_newest_first,
+        journal::a_list_is_of_one_service_and_state,
+        journal::a_list_has_no_more_than_was_asked_for,
+        journal::what_has_not_ended_is_unfinished,
+        claims::one_process_at_a_time_has_a_claim,
+        claims::a_renewed_claim_keeps_its_number_and_lasts_longer,
+        claims::an_expired_claim_is_taken_over_with_a_greater_number,
+        claims::whoever_lost_a_claim_can_write_nothing,
+        claims::a_lost_claim_is_told_before_anything_else,
+        claims::a_claim_is_good_until_it_expires,
+        claims::a_released_claim_is_free_and_its_number_is_not_used_again,
+        claims::a_claim_that_was_lost_is_released_without_effect,
+        audit::records_of_several_rollbacks_make_one_chain,
+        audit::a_step_answers_with_its_records_in_their_places,
+        audit::a_draft_that_is_in_the_chain_is_not_appended_again,
+        audit::records_are_found_by_service_rollback_and_place,
+        audit::a_sink_is_shown_what_it_has_not_acknowledged,
+        audit::an_acknowledgement_never_goes_back_nor_beyond_the_end,
+        services::a_deploy_is_kept_with_its_target,
+        services::a_deploy_reported_twice_is_kept_as_it_was_first,
+        services::a_late_report_is_not_the_latest_deploy,
+        services::a_known_deploy_is_updated_and_an_unknown_one_left_alone,
+        services::deploys_are_newest_first_and_of_one_service,
+        services::of_a_service_without_a_past_nothing_is_known,
+        services::the_holder_of_a_service_is_in_flight,
+        services::what_was_ordered_and_ended_is_the_last_rollback,
+        services::a_rollback_without_an_order_leaves_no_trace,
+        services::a_failed_rollback_led_away_from_nothing,
+        services::a_drill_leaves_no_trace,
+        services::a_revision_marked_bad_stays_bad_for_the_latest_reason,
+        services::a_freeze_is_set_replaced_and_lifted,
+        outbox::notices_are_due_in_the_order_of_first_queueing,
+        outbox::a_step_queues_its_notices,
+        outbox::newer_content_replaces_what_was_not_delivered,
+        outbox::what_was_delivered_is_brought_up_to_date,
+        outbox::a_delivery_is_of_one_version,
+        outbox::a_line_that_was_delivered_is_never_queued_again,
+        outbox::a_line_queued_again_while_it_is_delivered_appears_once,
+        outbox::what_belongs_in_a_thread_waits_for_its_message,
+        outbox::a_thread_without_a_message_is_waited_for_by_nobody,
+        outbox::a_thread_of_another_notifier_is_another_thread,
+        outbox::a_postponed_notice_waits_with_whatever_is_newest,
+        outbox::an_abandoned_notice_is_due_again_only_with_new_content,
+        outbox::an_abandoned_line_stays_abandoned,
+        outbox::abandoning_an_old_version_leaves_the_newer_one_due,
+        outbox::stale_words_about_a_notice_change_nothing,
+        outbox::the_next_notice_is_the_first_that_nothing_holds_up,
+        outbox::no_more_notices_are_due_than_were_asked_for,
+        ping::a_store_that_works_says_so,
+    ];
+    let mut summary = Summary::default();
+    let mut failures = Vec::new();
+    for (name, case) in cases {
+        let store = make().await;
+        match case(&store).await {
+            Ok(()) => summary.ran(name, Simulated::Done),
+            Err(Failure(what)) => failures.push(format!("{name}: {what}")),
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} cases of the store's conformance suite failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    summary
+}
+
+mod ping {
+    use super::{Outcome, Store};
+
+    pub(super) async fn a_store_that_works_says_so(store: &dyn Store) -> Outcome {
+        Ok(store.ping().await?)
+    }
+}
+
+/// Insists that two things are the same.
+fn same<T: Debug + PartialEq>(what: &str, found: &T, expected: &T) -> Outcome {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Failure(format!("{what} is {found:?}, not {expected:?}")))
+    }
+}
+
+/// Insists on something.
+fn ensure(holds: bool, what: &str) -> Outcome {
+    if holds { Ok(()) } else { Err(Failure(what.into())) }
+}
+
+/// Stores commits and wants each of them taken.
+async fn take(store: &dyn Store, commits: impl IntoIterator<Item = Commit>) -> Outcome {
+    for commit in commits {
+        let (id, place) = (commit.rollback.clone(), commit.expected);
+        store
+            .commit(commit)
+            .await
+            .map_err(|error| Failure(format!("step {place} of `{id}` was refused: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Stores a commit and wants it refused; the refusal, in words.
+async fn refusal(store: &dyn Store, commit: Commit) -> Result<StoreError, Failure> {
+    match store.commit(commit).await {
+        Ok(_) => Err(Failure("a step was taken that must be refused".into())),
+        Err(error) => Ok(error),
+    }
+}
+
+/// The commit at a place of a script.
+fn nth(commits: &[Commit], place: usize) -> Result<Commit, Failure> {
+    commits.get(place).cloned().ok_or_else(|| Failure(format!("the script has no step {place}")))
+}

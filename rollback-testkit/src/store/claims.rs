@@ -1,0 +1,125 @@
+//! Claims and their fencing numbers.
+
+use super::{Failure, Outcome, ensure, nth, refusal, same, take};
+use crate::fixtures::{at, parsed};
+use crate::script::{Ending, Script};
+use rollback_core::Timestamp;
+use rollback_core::ports::{Claim, Instance, Store, StoreError};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn a() -> Instance {
+    Instance::new("a")
+}
+
+fn b() -> Instance {
+    Instance::new("b")
+}
+
+async fn claimed(store: &dyn Store, owner: &Instance, now: Timestamp) -> Result<Claim, Failure> {
+    let claim = store.claim(&parsed("rb-1"), owner, now, LEASE).await?;
+    claim.ok_or_else(|| Failure(format!("{} was not given the claim", owner.as_str())))
+}
+
+fn lost(error: &StoreError) -> Outcome {
+    match error {
+        StoreError::ClaimLost(id) if id.as_str() == "rb-1" => Ok(()),
+        other => Err(Failure(format!("the claim was lost, and the store answered: {other}"))),
+    }
+}
+
+pub(super) async fn one_process_at_a_time_has_a_claim(store: &dyn Store) -> Outcome {
+    let claim = claimed(store, &a(), at(0)).await?;
+    same("the claim", &claim, &Claim::new(parsed("rb-1"), a(), claim.fence, at(15)))?;
+    ensure(claim.fence > 0, "a fencing number is at least one")?;
+    let refused = store.claim(&parsed("rb-1"), &b(), at(14), LEASE).await?;
+    same("the other's claim", &refused, &None)?;
+    let other = store.claim(&parsed("rb-2"), &b(), at(14), LEASE).await?;
+    ensure(other.is_some(), "a claim on one rollback is none on another")
+}
+
+pub(super) async fn a_renewed_claim_keeps_its_number_and_lasts_longer(
+    store: &dyn Store,
+) -> Outcome {
+    let first = claimed(store, &a(), at(0)).await?;
+    let renewed = claimed(store, &a(), at(10)).await?;
+    same("the fence", &renewed.fence, &first.fence)?;
+    same("the expiry", &renewed.expires_at, &at(25))?;
+    let late = claimed(store, &a(), at(5)).await?;
+    same("the expiry after a late renewal", &late.expires_at, &at(25))?;
+    let refused = store.claim(&parsed("rb-1"), &b(), at(20), LEASE).await?;
+    same("the other's claim", &refused, &None)
+}
+
+pub(super) async fn an_expired_claim_is_taken_over_with_a_greater_number(
+    store: &dyn Store,
+) -> Outcome {
+    let first = claimed(store, &a(), at(0)).await?;
+    let second = claimed(store, &b(), at(15)).await?;
+    ensure(second.fence > first.fence, "the fencing number did not grow")?;
+    let refused = store.claim(&parsed("rb-1"), &a(), at(16), LEASE).await?;
+    same("the first one's claim", &refused, &None)?;
+    let third = claimed(store, &a(), at(60)).await?;
+    ensure(third.fence > second.fence, "the fencing number did not grow again")
+}
+
+pub(super) async fn whoever_lost_a_claim_can_write_nothing(store: &dyn Store) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(store, [nth(&commits, 0)?]).await?;
+    let old = claimed(store, &a(), at(0)).await?;
+    let new = claimed(store, &b(), at(15)).await?;
+    let mut step = nth(&commits, 1)?;
+    step.claim = Some(old);
+    lost(&refusal(store, step.clone()).await?)?;
+    // Even at a time at which the old claim would still have been good.
+    step.at = at(1);
+    lost(&refusal(store, step.clone()).await?)?;
+    step.claim = Some(new);
+    take(store, [step]).await
+}
+
+pub(super) async fn a_lost_claim_is_told_before_anything_else(store: &dyn Store) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    let mut step = nth(&commits, 3)?;
+    step.claim = Some(Claim::new(parsed("rb-1"), a(), 1, at(99)));
+    lost(&refusal(store, step).await?)
+}
+
+pub(super) async fn a_claim_is_good_until_it_expires(store: &dyn Store) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(store, [nth(&commits, 0)?]).await?;
+    let claim = claimed(store, &a(), at(0)).await?;
+    let mut step = nth(&commits, 1)?;
+    step.claim = Some(claim);
+    step.at = at(15);
+    lost(&refusal(store, step.clone()).await?)?;
+    step.at = at(14);
+    take(store, [step]).await?;
+    // What a person brings is under no claim, whoever has it.
+    take(store, [nth(&commits, 2)?]).await
+}
+
+pub(super) async fn a_released_claim_is_free_and_its_number_is_not_used_again(
+    store: &dyn Store,
+) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(store, [nth(&commits, 0)?]).await?;
+    let first = claimed(store, &a(), at(0)).await?;
+    store.release(&first).await?;
+    let mut step = nth(&commits, 1)?;
+    step.claim = Some(first.clone());
+    lost(&refusal(store, step).await?)?;
+    let second = claimed(store, &b(), at(1)).await?;
+    ensure(second.fence > first.fence, "the fencing number did not grow")
+}
+
+pub(super) async fn a_claim_that_was_lost_is_released_without_effect(store: &dyn Store) -> Outcome {
+    let old = claimed(store, &a(), at(0)).await?;
+    claimed(store, &b(), at(15)).await?;
+    store.release(&old).await?;
+    let refused = store.claim(&parsed("rb-1"), &a(), at(16), LEASE).await?;
+    same("the first one's claim", &refused, &None)?;
+    store.release(&Claim::new(parsed("rb-9"), a(), 7, at(0))).await?;
+    Ok(())
+}
