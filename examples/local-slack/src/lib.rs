@@ -51,7 +51,7 @@
 //! | `onChange(callback)` | calls back with the state after every change |
 //! | `act(body)`, `control(body)` | post to `/_act` and `/_control`, and give the answer |
 //!
-//! An exported `title` names the panel where it is a tab of its own, on a narrow screen.
+//! `--panel-width` in the style sheet sets how wide it is. An exported `title` names the panel where it is a tab of its own, on a narrow screen.
 //!
 //! What browser tests may rely on: `[data-person]` (switcher), `[data-channel]`, `[data-ts]`
 //! (message), `[data-block-id]`, `[data-action-id]`, `[data-thread]` (opens a thread),
