@@ -7,7 +7,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
 const [base, peers] = process.argv.slice(2);
-const { WebClient } = createRequire(`${peers}/`)("@slack/web-api");
+const require = createRequire(`${peers}/`);
+const { WebClient } = require("@slack/web-api");
+const { SocketModeClient } = require("@slack/socket-mode");
 
 const token = "xoxb-local-slack";
 const slackApiUrl = `${base}api/`;
@@ -15,8 +17,10 @@ const channel = "C0DEPLOYS";
 const client = new WebClient(token, { slackApiUrl, retryConfig: { retries: 1 } });
 const seen = (what) => console.log("ok", what);
 const refused = (error, call) => assert.rejects(call, (refusal) => refusal.data?.error === error || assert.fail(refusal));
-const control = (body) =>
-  fetch(`${base}_control`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const put = (path, body) =>
+  fetch(`${base}${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const control = (body) => put("_control", body);
+const act = async (body) => (await put("_act", { user: "U02ANA", ...body })).json();
 
 const blocks = [
   { type: "actions", block_id: "act", elements: [{ type: "button", action_id: "rollback_open", text: { type: "plain_text", text: "Roll back" } }] },
@@ -65,3 +69,34 @@ for (const fault of ["server_error", "reset"]) {
   await assert.rejects(() => once.auth.test(), /500|socket hang up|ECONNRESET|fetch failed|reset/i);
 }
 seen("500 and a reset connection reach the SDK as such");
+
+const socket = new SocketModeClient({ appToken: "xapp-local-slack", clientOptions: { slackApiUrl }, logLevel: "error" });
+socket.on("interactive", async ({ body, ack }) => {
+  if (body.type === "block_actions") {
+    const input = { type: "input", block_id: "reason", label: { type: "plain_text", text: "Reason" }, element: { type: "plain_text_input", action_id: "reason" } };
+    const title = { type: "plain_text", text: "Roll back" };
+    await client.views.open({ trigger_id: body.trigger_id, view: { type: "modal", title, submit: title, blocks: [input] } });
+    await ack();
+  } else {
+    const typed = body.view.state.values.reason.reason.value;
+    await ack(typed === "no" ? { response_action: "errors", errors: { reason: "say more" } } : { response_action: "clear" });
+  }
+});
+await socket.start();
+const button = await client.chat.postMessage({ channel, text: "api deployed", blocks });
+const click = { do: "click", channel, ts: button.ts, action_id: "rollback_open" };
+const views = async () => (await (await fetch(`${base}_state?as=U02ANA`)).json()).views;
+assert.deepEqual(await act(click), { outcome: "acknowledged" });
+const [view] = await views();
+const submit = (reason) => act({ do: "submit", view_id: view.id, values: { reason: [reason] } });
+assert.deepEqual(await submit("no"), { outcome: "errors", detail: { reason: "say more" } });
+assert.deepEqual(await submit("errors up"), { outcome: "cleared" });
+seen("Socket Mode carries callbacks and their answers");
+
+const again = new Promise((resolve) => socket.on("connected", resolve));
+await control({ do: "refresh_sockets" });
+await again;
+assert.deepEqual(await act(click), { outcome: "acknowledged" });
+await socket.disconnect();
+seen("Socket Mode comes again when it is asked to");
+process.exit(0);

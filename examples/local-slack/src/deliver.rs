@@ -27,6 +27,8 @@ pub struct Delivery {
     pub timestamp: u64,
     /// `X-Slack-Signature`.
     pub signature: String,
+    /// Id of the envelope, when it went over a Socket Mode connection; nothing is signed then.
+    pub envelope_id: Option<String>,
 }
 
 /// What the app answered to a callback.
@@ -46,6 +48,8 @@ pub struct Ack {
 /// Signs `payload`, sends it, and waits for the acknowledgement; the error says what a person
 /// is told went wrong.
 pub(crate) async fn deliver(shared: &Shared, payload: &Value) -> Result<Ack, String> {
+    let envelope_id =
+        shared.change(|world| world.sockets.any().then(|| world.next_id("envelope-")));
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("payload", &payload.to_string())
         .finish()
@@ -53,13 +57,16 @@ pub(crate) async fn deliver(shared: &Shared, payload: &Value) -> Result<Ack, Str
     let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let secret = shared.look(|world| world.options.signing_secret.clone());
     let signature = sign(&secret, timestamp, &body);
-    let delivery = Delivery { payload: payload.clone(), body, timestamp, signature };
+    let delivery = Delivery { payload: payload.clone(), body, timestamp, signature, envelope_id };
     shared.change(|world| world.deliveries.push(delivery.clone()));
     send(shared, &delivery).await
 }
 
 /// Sends the very bytes of a delivery.
 pub(crate) async fn send(shared: &Shared, delivery: &Delivery) -> Result<Ack, String> {
+    if let Some(envelope_id) = &delivery.envelope_id {
+        return send_envelope(shared, envelope_id, &delivery.payload).await;
+    }
     let (url, limit) =
         shared.look(|world| (world.options.interactivity_url.clone(), world.options.ack_within));
     let url = url.ok_or("the app has no interactivity url")?;
@@ -71,6 +78,22 @@ pub(crate) async fn send(shared: &Shared, delivery: &Delivery) -> Result<Ack, St
         Err(_elapsed) => return Err(format!("the app did not answer within {limit:?}")),
     };
     Ok(Ack { status, body, took: started.elapsed(), is_json })
+}
+
+async fn send_envelope(shared: &Shared, id: &str, payload: &Value) -> Result<Ack, String> {
+    let limit = shared.look(|world| world.options.ack_within);
+    let started = Instant::now();
+    let answer = shared.change(|world| world.sockets.send(id, payload));
+    let answer = answer.ok_or("the app has no connection")?;
+    let body = match tokio::time::timeout(limit, answer).await {
+        // An SDK sends an empty object where it has nothing to say.
+        Ok(Ok(None)) => Vec::new(),
+        Ok(Ok(Some(Value::Object(empty)))) if empty.is_empty() => Vec::new(),
+        Ok(Ok(Some(answered))) => answered.to_string().into_bytes(),
+        Ok(Err(_ended)) => return Err("the connection ended before the app answered".to_owned()),
+        Err(_elapsed) => return Err(format!("the app did not answer within {limit:?}")),
+    };
+    Ok(Ack { status: 200, body, took: started.elapsed(), is_json: true })
 }
 
 type PostError = Box<dyn std::error::Error + Send + Sync>;

@@ -51,7 +51,7 @@
 //! | `onChange(callback)` | calls back with the state after every change |
 //! | `act(body)`, `control(body)` | post to `/_act` and `/_control`, and give the answer |
 //!
-//! An exported `title` names the panel where it is a tab of its own, on a narrow screen.
+//! `--panel-width` in the style sheet sets how wide it is. An exported `title` names the panel where it is a tab of its own, on a narrow screen.
 //!
 //! What browser tests may rely on: `[data-person]` (switcher), `[data-channel]`, `[data-ts]`
 //! (message), `[data-block-id]`, `[data-action-id]`, `[data-thread]` (opens a thread),
@@ -69,7 +69,8 @@
 //! `server_error`, `hang`, `reset`, `done_but_server_error`, `done_but_reset`, `slow` with
 //! `milliseconds`), `{"do":"outage","on":true}`, `{"do":"clear"}`,
 //! `{"do":"delete_message","channel","ts"}`, `{"do":"set_group_users","group","users":[…]}`,
-//! `{"do":"deactivate","user"}` or `{"do":"interactivity_url","url"}`. `GET /_state?as=U02ANA` is that person's screen.
+//! `{"do":"deactivate","user"}`, `{"do":"interactivity_url","url"}` or
+//! `{"do":"refresh_sockets"}`. `GET /_state?as=U02ANA` is that person's screen.
 
 mod answer;
 mod args;
@@ -85,6 +86,7 @@ mod page;
 mod payload;
 mod server;
 mod sign;
+mod socket;
 mod submit;
 mod world;
 

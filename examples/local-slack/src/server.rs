@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
 use axum::serve::{IncomingStream, Listener};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,7 +25,7 @@ use crate::args::Args;
 use crate::faults::{FaultKind, HANG_MAX};
 use crate::methods;
 use crate::world::{Call, World};
-use crate::{LocalSlack, Options, Running, Shared, page};
+use crate::{LocalSlack, Options, Running, Shared, page, socket};
 
 /// A request body may be this long.
 const BODY_MAX: usize = 1 << 20;
@@ -56,6 +56,7 @@ pub(crate) async fn start(mut options: Options) -> Result<LocalSlack, StartError
     let router = axum::Router::new()
         .route("/api/{method}", any(api))
         .route("/response/{id}", post(response_url))
+        .route("/link/", get(socket::link))
         .with_state(Arc::clone(&shared))
         .merge(routes)
         .merge(page);
@@ -195,8 +196,15 @@ impl Arrived {
         }
         let method = method.ok_or_else(|| ApiError::new("unknown_method"))?;
         let token = self.token.as_deref().ok_or_else(|| ApiError::new("not_authed"))?;
-        if token != world.options.bot_token {
-            return Err(ApiError::new("invalid_auth"));
+        let (bot, app) = (&world.options.bot_token, &world.options.app_token);
+        let (right, other) = if method.app_level { (app, bot) } else { (bot, app) };
+        if token != right {
+            let known = token == other;
+            return Err(ApiError::new(if known {
+                "not_allowed_token_type"
+            } else {
+                "invalid_auth"
+            }));
         }
         methods::call(world, method, &self.args)
     }

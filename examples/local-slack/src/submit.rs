@@ -196,6 +196,7 @@ pub(crate) async fn close(
     let payload = shared.change(|world| {
         let user = actor(world, user, None)?;
         let top = top_view(world, &user.id, view_id)?;
+        let all = all || top.view.get("clear_on_close") == Some(&Value::Bool(true));
         let stack = world.views.entry(user.id.clone()).or_default();
         // The cross closes the root, and is reported for it; the close button, the view on top.
         let told = if all { stack.first().cloned().unwrap_or(top) } else { top };

@@ -11,6 +11,7 @@ use crate::deliver::Delivery;
 use crate::faults::Faults;
 use crate::limits::Limits;
 use crate::options::{Channel, ChannelKind, Options, User};
+use crate::socket::Sockets;
 
 /// A message of a channel or of a direct conversation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -167,6 +168,7 @@ pub(crate) struct World {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
+    pub(crate) sockets: Sockets,
     last_ts: u128,
     next_id: u64,
 }
@@ -187,6 +189,7 @@ impl World {
             deliveries: Vec::new(),
             faults: Faults::default(),
             limits,
+            sockets: Sockets::default(),
             last_ts: 0,
             next_id: 0,
         }

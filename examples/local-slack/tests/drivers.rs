@@ -278,6 +278,15 @@ async fn a_wrong_answer_to_a_submission_is_trouble_and_keeps_the_view() {
         assert!(matches!(outcome, Outcome::Trouble(_)), "{wrong}");
         assert_eq!(slack.views("U02ANA").len(), 1);
     }
+    let clear = Reply::json(json!({"response_action": "clear"}));
+    let undeclared = Reply { as_text: true, ..clear.clone() };
+    let failed = Reply { status: 500, ..clear };
+    for wrong in [undeclared, failed, Reply { status: 500, ..Reply::empty() }] {
+        app.answer(wrong.clone());
+        let outcome = slack.submit("U02ANA", &id, &[("reason", "errors up")]).await.unwrap();
+        assert!(matches!(outcome, Outcome::Trouble(_)), "{wrong:?}");
+        assert_eq!(slack.views("U02ANA").len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -307,6 +316,22 @@ async fn three_views_fit_on_top_of_each_other() {
     assert_eq!((&told["view"]["id"], &told["is_cleared"]), (&json!(id), &json!(true)));
     assert!(told.get("trigger_id").is_none());
     assert!(slack.views("U02ANA").is_empty());
+}
+
+#[tokio::test]
+async fn a_view_that_clears_on_close_takes_the_stack_with_it() {
+    let slack = start().await;
+    let app = App::start(&slack).await;
+    let id = open(&slack, &app).await;
+    let mut clearing = modal();
+    clearing["clear_on_close"] = true.into();
+    app.answer(Reply::json(json!({"response_action": "push", "view": clearing})));
+    slack.submit("U02ANA", &id, &[("reason", "errors up")]).await.unwrap();
+    app.answer(Reply::empty());
+    let top = slack.views("U02ANA")[1].id.clone();
+    assert_eq!(slack.close("U02ANA", &top).await.unwrap(), Outcome::Closed);
+    assert!(slack.views("U02ANA").is_empty());
+    assert_eq!(app.last().payload["is_cleared"], true);
 }
 
 #[tokio::test]

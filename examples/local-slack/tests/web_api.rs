@@ -308,6 +308,38 @@ async fn a_stale_hash_updates_nothing() {
 }
 
 #[tokio::test]
+async fn an_external_id_names_one_open_view() {
+    let slack = start().await;
+    let app = App::start(&slack).await;
+    let mut view = modal();
+    view["external_id"] = "d-142".into();
+    let first = json!({"trigger_id": trigger(&slack, &app).await, "view": view});
+    let first = call(&slack, "views.open", first).await.body["view"]["id"].clone();
+    let ts = post(&slack).await;
+    slack.click("U03BOB", DEPLOYS, &ts, "rollback_open").await.unwrap();
+    let second = json!({"trigger_id": app.last().payload["trigger_id"], "view": view});
+    assert_eq!(call(&slack, "views.open", second).await.error(), "duplicate_external_id");
+    let update = json!({"external_id": "d-142", "view": view});
+    assert_eq!(call(&slack, "views.update", update).await.body["view"]["id"], first);
+    let both = json!({"external_id": "d-142", "view_id": first, "view": view});
+    assert_eq!(call(&slack, "views.update", both).await.error(), "invalid_arguments");
+}
+
+#[tokio::test]
+async fn a_broadcast_reply_is_in_the_channel_too() {
+    let slack = start().await;
+    let ts = post(&slack).await;
+    for broadcast in [false, true] {
+        let args =
+            json!({"channel": DEPLOYS, "text": "r", "thread_ts": ts, "reply_broadcast": broadcast});
+        call(&slack, "chat.postMessage", args).await;
+    }
+    assert_eq!((slack.messages(DEPLOYS).len(), slack.thread(DEPLOYS, &ts).len()), (2, 2));
+    let page = form(&slack, "conversations.history", &[("channel", DEPLOYS)]).await.body;
+    assert_eq!(page["messages"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn posts_to_a_channel_are_limited_when_asked() {
     let slack =
         LocalSlack::start(options().limit_posts(1, 2).limit_method("users.info", 1)).await.unwrap();

@@ -21,6 +21,8 @@ pub(crate) struct Method {
     scopes: &'static [&'static str],
     /// It writes, and therefore takes JSON.
     pub(crate) json: bool,
+    /// It takes the app-level token, and not the bot's.
+    pub(crate) app_level: bool,
     run: fn(&mut World, &Args) -> Answer,
 }
 
@@ -29,7 +31,7 @@ const fn read(
     scopes: &'static [&'static str],
     run: fn(&mut World, &Args) -> Answer,
 ) -> Method {
-    Method { name, scopes, json: false, run }
+    Method { name, scopes, json: false, app_level: false, run }
 }
 
 const fn write(
@@ -37,13 +39,14 @@ const fn write(
     scopes: &'static [&'static str],
     run: fn(&mut World, &Args) -> Answer,
 ) -> Method {
-    Method { name, scopes, json: true, run }
+    Method { name, scopes, json: true, app_level: false, run }
 }
 
 const CHANNELS_READ: &[&str] = &["channels:read", "groups:read"];
 const HISTORY: &[&str] = &["channels:history", "groups:history", "im:history"];
 
-const METHODS: [Method; 21] = [
+const METHODS: [Method; 22] = [
+    Method { app_level: true, ..write("apps.connections.open", &[], crate::socket::open) },
     write("auth.test", &[], auth_test),
     write("chat.postMessage", &["chat:write"], chat::post_message),
     write("chat.update", &["chat:write"], chat::update),

@@ -320,4 +320,4 @@ await refresh();
 followHash();
 window.addEventListener("hashchange", followHash);
 new EventSource("/_events").addEventListener("message", refresh);
-if (state?.panel) await loadPanel();
+if (state?.panel) loadPanel().catch((error) => toast(`The panel could not be loaded: ${error.message}`));

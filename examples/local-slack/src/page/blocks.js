@@ -22,7 +22,7 @@ function renderBlock(block, context) {
 }
 
 const BLOCKS = {
-  header: (block, { names }) => el("h3", {}, textObject(block.text, names)),
+  header: (block, { names }) => el("h2", {}, textObject(block.text, names)),
   divider: () => el("hr"),
   section: (block, context) =>
     el(

@@ -4,6 +4,7 @@ mod state;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use crate::drive::{self, DriveError, Outcome, Values};
 use crate::faults::Fault;
 use crate::inspect::{deactivate, set_group_users};
-use crate::{Shared, submit};
+use crate::{Shared, socket, submit};
 
 const INDEX: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
@@ -31,6 +32,8 @@ const SCRIPTS: [(&str, &str); 6] = [
     ("modal.js", include_str!("modal.js")),
     ("mrkdwn.js", include_str!("mrkdwn.js")),
 ];
+/// A Socket Mode connection that was told to go may stay so long; Slack gives about as much.
+const SOCKET_GRACE: Duration = Duration::from_secs(10);
 /// Nothing but the page's own files; data is text, never markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -178,9 +181,13 @@ enum Control {
     SetGroupUsers { group: String, users: Vec<String> },
     Deactivate { user: String },
     InteractivityUrl { url: String },
+    RefreshSockets,
 }
 
 async fn control(State(shared): State<Arc<Shared>>, Json(control): Json<Control>) -> Response {
+    if matches!(control, Control::RefreshSockets) {
+        socket::refresh(&shared, SOCKET_GRACE);
+    }
     let found = shared.change(|world| match control {
         Control::Fail(fault) => {
             world.faults.add(fault);
@@ -207,6 +214,8 @@ async fn control(State(shared): State<Arc<Shared>>, Json(control): Json<Control>
             world.options.interactivity_url = Some(url);
             true
         }
+        // It takes the lock itself.
+        Control::RefreshSockets => true,
     });
     if found { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }.into_response()
 }

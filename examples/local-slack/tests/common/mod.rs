@@ -115,12 +115,14 @@ pub(crate) struct Received {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) json: Option<Value>,
+    /// Declares the JSON as plain text.
+    pub(crate) as_text: bool,
     pub(crate) after: Duration,
 }
 
 impl Reply {
     pub(crate) fn empty() -> Self {
-        Self { status: 200, json: None, after: Duration::ZERO }
+        Self { status: 200, json: None, as_text: false, after: Duration::ZERO }
     }
 
     pub(crate) fn json(json: Value) -> Self {
@@ -175,6 +177,7 @@ async fn receive(
     tokio::time::sleep(reply.after).await;
     let status = http::StatusCode::from_u16(reply.status).unwrap();
     match reply.json {
+        Some(json) if reply.as_text => (status, json.to_string()).into_response(),
         Some(json) => (status, axum::Json(json)).into_response(),
         None => status.into_response(),
     }
