@@ -2,11 +2,13 @@
 
 mod client;
 mod counters;
+mod directory;
 pub mod escape;
 pub mod form;
 mod intake;
 mod interactivity;
 mod json;
+mod notifier;
 pub mod payload;
 mod replay;
 mod router;
@@ -25,8 +27,10 @@ pub use self::counters::{Counters, CountersSnapshot};
 pub use self::intake::{
     Accepted, ClickAck, ClosingAck, FieldErrors, Intake, Interactions, SubmissionAck,
 };
+pub use self::directory::SlackDirectory;
 pub use self::interactivity::{BODY_BYTES_MAX, Interactivity, Reply};
 pub use self::json::{Json, NotJson};
+pub use self::notifier::{EVENT_TYPE, SCOPES_NEEDED, SlackNotifier};
 pub use self::payload::{Click, Closing, Interaction, Submission};
 pub use self::router::{BODY_WAIT_MAX, INTERACTIVITY_PATH, router};
 pub use self::signature::{

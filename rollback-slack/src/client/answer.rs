@@ -136,6 +136,12 @@ pub struct User {
     is_stranger: Option<bool>,
     is_external: Option<bool>,
     is_invited_user: Option<bool>,
+    enterprise_user: Option<EnterpriseUser>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct EnterpriseUser {
+    id: Option<String>,
 }
 
 /// What a user is in the workspace, the gravest first.
@@ -157,6 +163,12 @@ pub enum Standing {
 }
 
 impl User {
+    /// The one identity of the human in the whole organization, if the workspace is part of one.
+    #[must_use]
+    pub fn person(&self) -> Option<&str> {
+        self.enterprise_user.as_ref()?.id.as_deref()
+    }
+
     /// What the user is in the workspace `team_id`. A full member only if Slack says so: the
     /// account is open, of this workspace, and no guest.
     #[must_use]

@@ -1,0 +1,357 @@
+//! The engine's notices as Slack messages: one message for one key, brought up to date in place.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef as CoreRef, Notice};
+use rollback_core::ports::{Clock, Notifier, NotifyError};
+use rollback_core::{ChannelId, Timestamp, UserId};
+
+use crate::client::{
+    CallError, Certainty, Ephemeral, Found, Lookup, MessageRef, Metadata, Post, Retry, Update,
+    WebApi, Why,
+};
+use crate::views::{
+    self, Breach, Message, approval_message, deploy_message, deployer_message, on_call_message,
+    thread_message,
+};
+
+/// The type of the metadata on every message of ours.
+pub const EVENT_TYPE: &str = "rollback";
+/// What the bot's token must allow for everything that the notifier does.
+///
+/// Without the `history` scopes a message can be posted and never be looked up: a post in doubt
+/// stays undelivered, since the same key must not make a second message.
+pub const SCOPES_NEEDED: [&str; 5] =
+    ["chat:write", "im:write", "channels:history", "groups:history", "im:history"];
+
+/// How far the clocks of Slack, of the reporter of a deploy and of this service may differ.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(600);
+/// How far back a message is looked for when its own time lies in the future.
+const LOOK_BACK: Duration = Duration::from_secs(3_600);
+
+/// Tells people in Slack.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use rollback_core::ports::{Clock, Notifier};
+/// use rollback_slack::{SlackNotifier, WebApi, WebApiOptions};
+///
+/// # fn notifier(clock: Arc<dyn Clock>) -> Result<(), Box<dyn std::error::Error>> {
+/// let slack = WebApi::new("xoxb-…".into(), WebApiOptions::default())?;
+/// let notifier = SlackNotifier::new(slack, clock).on_call("C0ONCALL".parse()?);
+/// assert_eq!(notifier.name(), "slack");
+/// # Ok(()) }
+/// ```
+pub struct SlackNotifier {
+    api: WebApi,
+    clock: Arc<dyn Clock>,
+    on_call: Option<ChannelId>,
+    bot_id: Option<String>,
+}
+
+impl fmt::Debug for SlackNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlackNotifier").field("on_call", &self.on_call).finish_non_exhaustive()
+    }
+}
+
+/// Where a message belongs.
+struct Place {
+    channel: String,
+    thread: Option<String>,
+}
+
+impl SlackNotifier {
+    /// Tells through this client. The clock bounds how far back a message in doubt is looked for.
+    #[must_use]
+    pub const fn new(api: WebApi, clock: Arc<dyn Clock>) -> Self {
+        Self { api, clock, on_call: None, bot_id: None }
+    }
+
+    /// Tells whoever is on call in this channel, too; without it that is another notifier's.
+    #[must_use]
+    pub fn on_call(self, channel: ChannelId) -> Self {
+        Self { on_call: Some(channel), ..self }
+    }
+
+    /// Takes only this bot's messages for its own when it looks one up (`Identity::bot_id`).
+    #[must_use]
+    pub fn posting_as(self, bot_id: impl Into<String>) -> Self {
+        Self { bot_id: Some(bot_id.into()), ..self }
+    }
+
+    /// One message for one key: brought up to date, else found and brought up to date, else
+    /// posted.
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        place: Place,
+        since: Timestamp,
+        message: Message,
+    ) -> Result<Delivered, NotifyError> {
+        let metadata = metadata(delivery);
+        if let Some(previous) = &delivery.previous {
+            let at = MessageRef {
+                channel: previous.channel.as_str().to_owned(),
+                ts: previous.id.as_str().to_owned(),
+            };
+            return match self.update(at, &metadata, &message).await {
+                // Somebody deleted it; what it tells is still true.
+                Err(error) if error.is_message_gone() => {
+                    self.post(place, metadata, message).await
+                }
+                Err(error) => Err(not_delivered(&error)),
+                Ok(()) => Ok(Delivered::Posted(previous.clone())),
+            };
+        }
+        match delivery.attempt {
+            Attempt::Clean => self.post(place, metadata, message).await,
+            Attempt::InDoubt => match self.find(&place, &metadata, since).await? {
+                Some(at) => match self.update(at.clone(), &metadata, &message).await {
+                    Err(error) if error.is_message_gone() => {
+                        self.post(place, metadata, message).await
+                    }
+                    Err(error) => Err(not_delivered(&error)),
+                    Ok(()) => posted(at),
+                },
+                None => self.post(place, metadata, message).await,
+            },
+        }
+    }
+
+    /// A line of a thread is posted once and never changed.
+    async fn settle_line(
+        &self,
+        delivery: &Delivery,
+        place: Place,
+        since: Timestamp,
+        message: Message,
+    ) -> Result<Delivered, NotifyError> {
+        if let Some(previous) = &delivery.previous {
+            return Ok(Delivered::Posted(previous.clone()));
+        }
+        let metadata = metadata(delivery);
+        let found = match delivery.attempt {
+            Attempt::Clean => None,
+            Attempt::InDoubt => self.find(&place, &metadata, since).await?,
+        };
+        match found {
+            Some(at) => posted(at),
+            None => self.post(place, metadata, message).await,
+        }
+    }
+
+    async fn post(
+        &self,
+        place: Place,
+        metadata: Metadata,
+        message: Message,
+    ) -> Result<Delivered, NotifyError> {
+        let Message { text, blocks } = message;
+        let post = Post::new(place.channel, text).blocks(blocks).metadata(metadata);
+        let post = match place.thread {
+            Some(parent) => post.in_thread(parent),
+            None => post,
+        };
+        let at = self.api.post(&post).await.map_err(|error| not_delivered(&error))?;
+        posted(at)
+    }
+
+    async fn update(
+        &self,
+        at: MessageRef,
+        metadata: &Metadata,
+        message: &Message,
+    ) -> Result<(), CallError> {
+        let update = Update::new(at, message.text.clone())
+            .blocks(message.blocks.clone())
+            .metadata(metadata.clone());
+        self.api.update(&update).await
+    }
+
+    async fn find(
+        &self,
+        place: &Place,
+        metadata: &Metadata,
+        since: Timestamp,
+    ) -> Result<Option<MessageRef>, NotifyError> {
+        let oldest = format!("{}.000000", since.as_millis() / 1_000);
+        let mut lookup = Lookup::new(place.channel.clone(), metadata.clone(), oldest);
+        if let Some(parent) = &place.thread {
+            lookup = lookup.in_thread(parent.clone());
+        }
+        if let Some(bot_id) = &self.bot_id {
+            lookup = lookup.by(bot_id.clone());
+        }
+        match self.api.find_message(&lookup).await {
+            Ok(Found::At(at)) => Ok(Some(at)),
+            Ok(Found::Absent) => Ok(None),
+            Ok(Found::Unsure) => Err(NotifyError::InDoubt {
+                why: "the channel has more messages since then than are read; look for the message \
+                      there"
+                    .into(),
+            }),
+            Err(error) => Err(not_found_out(&error)),
+        }
+    }
+
+    /// Since when a message of this notice can exist, with room for clocks that differ.
+    fn since(&self, made: Timestamp) -> Timestamp {
+        let now = self.clock.now();
+        let (from, room) = if made > now { (now, LOOK_BACK) } else { (made, CLOCKS_DIFFER_MAX) };
+        let room = u64::try_from(room.as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(from.as_millis().saturating_sub(room))
+    }
+
+    async fn privately(
+        &self,
+        delivery: &Delivery,
+        to: &UserId,
+        message: Message,
+    ) -> Result<Delivered, NotifyError> {
+        // Nobody can look an ephemeral message up, and the modal said the same: rather once than
+        // twice.
+        if delivery.attempt == Attempt::InDoubt {
+            return Ok(Delivered::Sent);
+        }
+        let Message { text, blocks } = message.clone();
+        let ephemeral =
+            Ephemeral::new(delivery.channel.as_str(), to.as_str(), text).blocks(blocks);
+        match self.api.post_ephemeral(&ephemeral).await {
+            Ok(()) => Ok(Delivered::Sent),
+            // Somebody who clicked and left, or a click from elsewhere: tell them directly.
+            Err(error) if error.code() == Some("user_not_in_channel") => {
+                let place = self.direct(to).await?;
+                self.post(place, metadata(delivery), message).await
+            }
+            Err(error) => Err(not_delivered(&error)),
+        }
+    }
+
+    async fn direct(&self, to: &UserId) -> Result<Place, NotifyError> {
+        match self.api.direct_channel(to.as_str()).await {
+            Ok(channel) => Ok(Place { channel, thread: None }),
+            // Nothing is posted by opening a channel, whatever became of it.
+            Err(error) => Err(not_found_out(&error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Notifier for SlackNotifier {
+    fn name(&self) -> &'static str {
+        "slack"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        let version = delivery.version;
+        match &delivery.notice {
+            Notice::Deploy(card) => {
+                let message = deploy_message(card, version).map_err(over_limit)?;
+                let since = self.since(card.deploy.deployed_at);
+                self.settle(delivery, in_channel(delivery), since, message).await
+            }
+            Notice::Line { view, line } => {
+                let message = thread_message(view, line).map_err(over_limit)?;
+                let since = self.since(view.opened_at);
+                self.settle_line(delivery, in_thread(delivery), since, message).await
+            }
+            Notice::Approval(view) => {
+                let message = approval_message(view, version).map_err(over_limit)?;
+                let since = self.since(view.opened_at);
+                self.settle(delivery, in_thread(delivery), since, message).await
+            }
+            Notice::Private { to, text, view } => {
+                let message = views::private_message(text, view).map_err(over_limit)?;
+                self.privately(delivery, to, message).await
+            }
+            Notice::Deployer { to, view } => {
+                let message = deployer_message(view, version).map_err(over_limit)?;
+                let place = self.direct(to).await?;
+                self.settle(delivery, place, self.since(view.opened_at), message).await
+            }
+            Notice::OnCall(view) => {
+                let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
+                let message = on_call_message(view, version).map_err(over_limit)?;
+                let place = Place { channel: channel.as_str().to_owned(), thread: None };
+                self.settle(delivery, place, self.since(view.opened_at), message).await
+            }
+        }
+    }
+}
+
+fn metadata(delivery: &Delivery) -> Metadata {
+    Metadata::new(EVENT_TYPE, delivery.key.as_str()).with("version", delivery.version.to_string())
+}
+
+fn in_channel(delivery: &Delivery) -> Place {
+    Place { channel: delivery.channel.as_str().to_owned(), thread: None }
+}
+
+fn in_thread(delivery: &Delivery) -> Place {
+    delivery.thread.as_ref().map_or_else(
+        || in_channel(delivery),
+        |parent| Place {
+            channel: parent.channel.as_str().to_owned(),
+            thread: Some(parent.id.as_str().to_owned()),
+        },
+    )
+}
+
+fn posted(at: MessageRef) -> Result<Delivered, NotifyError> {
+    let MessageRef { channel, ts } = at;
+    match ChannelId::parse(channel) {
+        Ok(channel) => Ok(Delivered::Posted(CoreRef::new(channel, ts))),
+        // It is posted; the next attempt finds it by its key.
+        Err(_unreadable) => Err(NotifyError::InDoubt {
+            why: "Slack answered with a channel that is no channel id".into(),
+        }),
+    }
+}
+
+fn over_limit(breach: Breach) -> NotifyError {
+    NotifyError::Rejected { why: breach.to_string() }
+}
+
+/// What a call that did not succeed means for the message. Certainty first.
+fn not_delivered(error: &CallError) -> NotifyError {
+    match error.certainty {
+        Certainty::InDoubt => NotifyError::InDoubt { why: error.to_string() },
+        Certainty::NothingHappened => not_found_out(error),
+    }
+}
+
+/// The same for a call that posts nothing, whatever became of it.
+fn not_found_out(error: &CallError) -> NotifyError {
+    match error.retry() {
+        Retry::Never => NotifyError::Rejected { why: in_words(error) },
+        Retry::After(Duration::ZERO) | Retry::LookFirst => {
+            NotifyError::Retry { after: None, why: error.to_string() }
+        }
+        Retry::After(after) => NotifyError::Retry { after: Some(after), why: error.to_string() },
+    }
+}
+
+/// The error with what to do about it.
+fn in_words(error: &CallError) -> String {
+    let remedy = match (&error.why, error.code()) {
+        (Why::TokenRejected { needed: Some(_), .. }, _) => {
+            "add the scope to the app and install it again"
+        }
+        (Why::TokenRejected { .. }, _) => "give the service a valid bot token",
+        (_, Some("channel_not_found")) => {
+            "correct the channel id in the configuration, or invite the bot to the private channel"
+        }
+        (_, Some("not_in_channel")) => "invite the bot to the channel",
+        (_, Some("is_archived")) => "unarchive the channel, or name another one",
+        (_, Some("restricted_action")) => "let the bot post in the channel",
+        (_, Some("user_disabled" | "user_not_found" | "user_not_visible")) => {
+            "correct the deployer's Slack user id where deploys are reported"
+        }
+        _ => "see the log for what Slack said",
+    };
+    format!("{error}; {remedy}")
+}
