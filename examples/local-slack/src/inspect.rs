@@ -145,6 +145,18 @@ impl LocalSlack {
         })
     }
 
+    /// Empties every conversation and closes every modal, as if nothing had been said. People,
+    /// channels and the log of calls stay.
+    pub fn clear_conversations(&self) {
+        self.shared().change(|world| {
+            world.messages.clear();
+            world.ephemerals.clear();
+            world.views.clear();
+            world.triggers.clear();
+            world.response_urls.clear();
+        });
+    }
+
     /// Replaces the members of a user group; says whether it exists.
     #[must_use]
     pub fn set_group_users(&self, group: &str, users: &[&str]) -> bool {

@@ -151,7 +151,8 @@ impl Options {
     /// Serves the page and loads the host's `/_panel.js` and `/_panel.css` beside the chat.
     ///
     /// `routes` serves at least these two paths; it shares the page's origin, so that the panel
-    /// can fetch whatever else the host mounts there.
+    /// can fetch and frame whatever else the host mounts there. Like the page's own, they answer
+    /// only the page.
     #[must_use]
     pub fn with_panel(mut self, routes: axum::Router) -> Self {
         self.page = true;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Path, Request, State};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::{IncomingStream, Listener};
@@ -53,6 +54,7 @@ pub(crate) async fn start(mut options: Options) -> Result<LocalSlack, StartError
     let with_page = options.page;
     let shared = Shared::new(World::new(options, format!("http://{address}/")));
     let page = page::router(Arc::clone(&shared), with_page);
+    let routes = routes.layer(from_fn(page::only_from_here));
     let router = axum::Router::new()
         .route("/api/{method}", any(api))
         .route("/response/{id}", post(response_url))

@@ -35,7 +35,7 @@ const SCRIPTS: [(&str, &str); 6] = [
 /// A Socket Mode connection that was told to go may stay so long; Slack gives about as much.
 const SOCKET_GRACE: Duration = Duration::from_secs(10);
 /// Nothing but the page's own files; data is text, never markup.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router(shared: Arc<Shared>, with_page: bool) -> axum::Router {
     let mut router = axum::Router::new()
@@ -51,7 +51,7 @@ pub(crate) fn router(shared: Arc<Shared>, with_page: bool) -> axum::Router {
 
 /// Keeps other sites that a person has open from clicking here: the host must be the loopback
 /// interface (so a foreign name cannot be pointed at it), and the origin, if named, this one.
-async fn only_from_here(request: Request, next: Next) -> Response {
+pub(crate) async fn only_from_here(request: Request, next: Next) -> Response {
     if is_from_here(request.headers()) {
         return next.run(request).await;
     }

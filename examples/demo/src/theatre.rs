@@ -1,0 +1,157 @@
+//! The whole demo: the local Slack with its page, the panel beside it, and the processes behind.
+
+use crate::director::{Director, Show};
+use crate::panel;
+use crate::processes::{Call, Secrets};
+use crate::scenes::{self, Scene};
+use local_slack::{Channel, LocalSlack, Options, StartError, User, UserGroup};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// How the demo is started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Setup {
+    /// The port of the page; 0 takes a free one.
+    pub port: u16,
+    /// Where everything is kept.
+    pub dir: PathBuf,
+    /// This program.
+    pub program: PathBuf,
+    /// The first scene.
+    pub scene: &'static Scene,
+}
+
+impl Setup {
+    /// A free port, and the first scene.
+    #[must_use]
+    pub fn new(dir: PathBuf, program: PathBuf) -> Self {
+        Self { port: 0, dir, program, scene: first_scene() }
+    }
+}
+
+fn first_scene() -> &'static Scene {
+    // There is always one; the fallback is never used.
+    scenes::SCENES.first().unwrap_or(&scenes::GOOD)
+}
+
+/// Why the demo did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// The port cannot be had.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A file, a port or a process cannot be had.
+    #[error("a file, a port or a process cannot be had: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running demo.
+#[derive(Debug)]
+pub struct Demo {
+    slack: LocalSlack,
+    show: Arc<Show>,
+    director: JoinHandle<io::Result<()>>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Demo {
+    /// Starts everything; the stage is set a moment later.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError`] when something that it needs cannot be had.
+    pub async fn start(setup: Setup) -> Result<Self, DemoError> {
+        let (port, shop_port) = free_ports()?;
+        let secrets = Secrets::new();
+        let (show, wishes) = Show::new(setup.scene);
+        let options = workspace(setup.port, &secrets, port).with_panel(panel::routes(Arc::clone(&show)));
+        let slack = LocalSlack::start(options).await?;
+        let call = Call {
+            program: setup.program,
+            port,
+            shop_port,
+            api_url: slack.api_url(),
+            secrets,
+        };
+        std::fs::create_dir_all(&setup.dir)?;
+        let director = Director::new(Arc::clone(&show), slack.clone(), call, setup.dir);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let director = tokio::spawn(director.run(wishes, stopped));
+        Ok(Self { slack, show, director, stop })
+    }
+
+    /// Where to look.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.slack.url()
+    }
+
+    /// The local Slack, for whoever wants to click without a browser.
+    #[must_use]
+    pub const fn slack(&self) -> &LocalSlack {
+        &self.slack
+    }
+
+    /// What the panel shows.
+    #[must_use]
+    pub const fn show(&self) -> &Arc<Show> {
+        &self.show
+    }
+
+    /// Waits until something goes so wrong that the demo cannot go on.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError`] with what it was.
+    pub async fn broken(&mut self) -> Result<(), DemoError> {
+        (&mut self.director).await.unwrap_or(Ok(())).map_err(DemoError::from)
+    }
+
+    /// Ends every process that was started.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError`] when one could not be ended.
+    pub async fn stop(self) -> Result<(), DemoError> {
+        // Whoever is gone already needs no word.
+        let _gone = self.stop.send(());
+        self.director.await.unwrap_or(Ok(())).map_err(DemoError::from)
+    }
+}
+
+/// Two ports that were free a moment ago.
+fn free_ports() -> io::Result<(u16, u16)> {
+    let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+}
+
+fn workspace(port: u16, secrets: &Secrets, worker_port: u16) -> Options {
+    let person = |id, name, title| User::new(id, name).title(title);
+    let mut options = Options::default()
+        .user(person(scenes::ANA, "Ana", "Owner"))
+        .user(person(scenes::BO, "Bo", "Owner, approver"))
+        .user(person(scenes::DANA, "Dana", "Deployed it"))
+        .user(person(scenes::EVE, "Eve", "No owner"))
+        .user(person(scenes::GUS, "Gus", "Guest").guest())
+        .user(person(scenes::SAM, "Sam", "Other workspace").foreign("T0OTHER"))
+        .user(person(scenes::FINN, "Finn", "Break-glass"))
+        .group(UserGroup::new(
+            scenes::PAYMENTS,
+            "payments",
+            [scenes::ANA, scenes::BO, scenes::GUS, scenes::SAM],
+        ))
+        .group(UserGroup::new(scenes::INCIDENT, "incident", [scenes::FINN]))
+        .channel(Channel::new(scenes::DEPLOYS, "deploys"))
+        .channel(Channel::new(scenes::ON_CALL, "oncall"))
+        .interactivity_url(format!("http://127.0.0.1:{worker_port}/slack/interactivity"));
+    options.port = port;
+    options.bot_token.clone_from(&secrets.bot_token);
+    options.signing_secret.clone_from(&secrets.signing_secret);
+    options
+}
