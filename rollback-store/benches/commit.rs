@@ -1,7 +1,11 @@
 //! One durable step against the disk's own flush, and many at once, in one run: the machine's mood
 //! changes both, and only their ratio says something about the store.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench stops at the first surprise"
+)]
 #![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

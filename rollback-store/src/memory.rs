@@ -13,8 +13,7 @@ use rollback_core::ports::{
     StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey,
-    Timestamp,
+    Deploy, DeployId, Label, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -151,7 +150,8 @@ impl Books {
                 continue;
             }
             let head = new.last().map_or_else(|| self.head.clone(), Head::after);
-            let record = head.append(draft).map_err(|error| unwritable("the audit record", error))?;
+            let record =
+                head.append(draft).map_err(|error| unwritable("the audit record", &error))?;
             new.push(record.clone());
             all.push(record);
         }
@@ -165,7 +165,8 @@ impl Books {
             self.head = Head::after(last);
         }
         self.records.extend(new);
-        let Commit { rollback, opening, entry, holds_service, was_ordered, view, notices, .. } = commit;
+        let Commit { rollback, opening, entry, holds_service, was_ordered, view, notices, .. } =
+            commit;
         if let Some(opening) = opening {
             let kept = Kept {
                 opening: *opening,
@@ -573,4 +574,3 @@ impl Store for MemoryStore {
         Ok(())
     }
 }
-

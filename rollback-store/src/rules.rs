@@ -1,9 +1,9 @@
 //! What both stores hold to, decided in one place and without any storage.
 
-use rollback_core::{ServiceKey, StateName};
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
+use rollback_core::{ServiceKey, StateName};
 
 /// Most rows that one question is answered with. Whoever wants more asks again after the last.
 pub const PAGE_MAX: usize = 10_000;
@@ -101,6 +101,6 @@ pub(crate) fn check_room(commit: &Commit, entries: u64) -> Result<(), StoreError
 }
 
 /// An audit record, or a stored value, that cannot be written.
-pub(crate) fn unwritable(what: impl Into<String>, problem: impl ToString) -> StoreError {
+pub(crate) fn unwritable(what: impl Into<String>, problem: &impl ToString) -> StoreError {
     StoreError::Corrupt { what: what.into(), problem: problem.to_string() }
 }

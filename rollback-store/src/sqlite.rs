@@ -162,10 +162,7 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`OpenError`]. Nothing was changed, but that an empty file may have been made.
-    pub async fn open(
-        location: impl Into<Location>,
-        options: Options,
-    ) -> Result<Self, OpenError> {
+    pub async fn open(location: impl Into<Location>, options: Options) -> Result<Self, OpenError> {
         let location = location.into();
         let path = match &location {
             Location::File(path) => path.clone(),

@@ -70,7 +70,10 @@ async fn a_killed_process_leaves_whole_steps() {
     }
     let steps: usize = answered.values().sum();
     assert!(steps > 100, "only {steps} steps were answered before the kills");
-    println!("{KILLS} processes killed, {} rollbacks, {steps} answered steps: all there", answered.len());
+    println!(
+        "{KILLS} processes killed, {} rollbacks, {steps} answered steps: all there",
+        answered.len()
+    );
 }
 
 /// Starts a writer, lets it answer some steps, kills it, and notes what it had answered.
@@ -117,10 +120,8 @@ async fn check(path: &Path, answered: &BTreeMap<String, usize>) {
     for listed in store.list(&Query::all(usize::MAX)).await.unwrap() {
         let journal = store.load(&listed.view.id).await.unwrap().unwrap();
         assert_eq!(u64::try_from(journal.entries.len()).unwrap(), listed.entries);
-        let whole = rollback_core::journal::replay_whole(
-            journal.opening.clone(),
-            journal.entries.clone(),
-        );
+        let whole =
+            rollback_core::journal::replay_whole(journal.opening.clone(), journal.entries.clone());
         drafts += whole.drafts.len();
         let rollback = replay(journal.opening, journal.entries);
         assert_eq!(rollback.view(), listed.view, "journal and view are of two moments");

@@ -172,8 +172,7 @@ impl Run {
             }
             Op::Queue(notices) => said(store.queue(self.notices(notices)).await),
             Op::Deliver { place, message } => {
-                let message =
-                    message.map(|id| MessageRef::new(parsed("C1"), id.to_string()));
+                let message = message.map(|id| MessageRef::new(parsed("C1"), id.to_string()));
                 match queued(place) {
                     Some(queued) => said(store.delivered(&queued, message).await),
                     None => "never seen".into(),

@@ -274,10 +274,7 @@ async fn a_row_that_cannot_be_read_is_an_error_that_names_it() {
             "the opening of rollback `rb-1`",
         ),
         ("UPDATE rollback SET view = '[]'", "the view of rollback `rb-1`"),
-        (
-            "UPDATE rollback SET view = replace(view, 'rb-1', 'rb-2')",
-            "the view of rollback `rb-1`",
-        ),
+        ("UPDATE rollback SET view = replace(view, 'rb-1', 'rb-2')", "the view of rollback `rb-1`"),
         ("UPDATE rollback SET entries = -1", "the journal of rollback `rb-1`"),
         ("UPDATE rollback SET from_revision = 'a b'", "the rollbacks of"),
         ("UPDATE rollback SET ended_at = -1", "the last rollback of"),

@@ -8,8 +8,8 @@ use rollback_core::observed::{Acceptance, Facts, Live, Preflight, ServiceRecord}
 use rollback_core::ports::{Capabilities, Commit, CompareAndSet, Fence};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Event, Fact, Health, Observation, Pair, Phase, Plan, Policy, Progress, Purpose, Receipt, RevisionRef,
-    Rollback, RollbackId, ServiceKey, Settlement, Sighting, Timestamp, Transition,
+    Event, Fact, Health, Observation, Pair, Phase, Plan, Policy, Progress, Purpose, Receipt,
+    RevisionRef, Rollback, RollbackId, ServiceKey, Settlement, Sighting, Timestamp, Transition,
 };
 use std::time::Duration;
 
@@ -144,8 +144,7 @@ impl Script {
         let origin = Origin::Click(fixtures::ana().actor());
         let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let backend = BackendEntry::new(fixtures::parsed("prod"), capabilities);
-        let mut opening =
-            Opening::new(self.id.clone(), plan, policy, origin, backend, self.at);
+        let mut opening = Opening::new(self.id.clone(), plan, policy, origin, backend, self.at);
         opening.purpose = self.purpose;
         opening
     }
@@ -192,10 +191,9 @@ impl Script {
                 let settlement = Settlement::new(ana.actor(), ana.standing(now), found);
                 Some(Event::Settled(Box::new(settlement)))
             }
-            (
-                Ending::Succeeded | Ending::Failed | Ending::Cancelled | Ending::NotVerified,
-                0,
-            ) => Some(Event::TriggerAccepted(Receipt::new("run-7"))),
+            (Ending::Succeeded | Ending::Failed | Ending::Cancelled | Ending::NotVerified, 0) => {
+                Some(Event::TriggerAccepted(Receipt::new("run-7")))
+            }
             (Ending::Succeeded | Ending::NotVerified, 1) => phase(Phase::Complete),
             (Ending::Failed, 1) => phase(Phase::Failed),
             (Ending::Cancelled, 1) => phase(Phase::Cancelled),

@@ -1,6 +1,9 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
-use super::value::{Answer, all, corrupt, execute, first, from_json, int, limit, millis, moment, parsed, to_json, uint};
+use super::value::{
+    Answer, all, corrupt, execute, first, from_json, int, limit, millis, moment, parsed, to_json,
+    uint,
+};
 use crate::rules::appears_once;
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::Queued;
@@ -69,7 +72,9 @@ pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
 macro_rules! waiting {
     ($select:literal, $rest:literal) => {
         concat!(
-            "SELECT ", $select, " FROM outbox AS one
+            "SELECT ",
+            $select,
+            " FROM outbox AS one
              LEFT JOIN outbox AS parent
                  ON parent.notifier = one.notifier AND parent.key = one.thread_key
              WHERE one.version > one.delivered AND one.abandoned IS NULL
@@ -121,7 +126,7 @@ impl Raw {
         queued.previous = message_of(self.previous, what)?;
         queued.thread = message_of(self.thread, what)?;
         queued.attempt = if self.in_doubt { Attempt::InDoubt } else { Attempt::Clean };
-        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), error))?;
+        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), &error))?;
         Ok(queued)
     }
 }
@@ -220,12 +225,7 @@ pub(super) fn abandon(db: &Connection, queued: &Queued, why: &Label) -> Answer<(
              not_before = iif(version = ?3, not_before, 0)
          WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version
              AND abandoned IS NULL",
-        params![
-            queued.notifier.as_str(),
-            queued.key.as_str(),
-            int(queued.version),
-            why.as_str(),
-        ],
+        params![queued.notifier.as_str(), queued.key.as_str(), int(queued.version), why.as_str(),],
     )?;
     Ok(())
 }

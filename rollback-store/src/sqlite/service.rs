@@ -1,10 +1,10 @@
 //! What is known of services: rollbacks in lists, deploys, freezes, what is bad.
 
+use super::outbox;
 use super::value::{
     Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
     uint,
 };
-use super::outbox;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
@@ -34,7 +34,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
             let what = || format!("the view of rollback `{id}`");
             let view: RollbackView = from_json(&view, what)?;
             if view.id.as_str() != id {
-                return Err(corrupt(what(), format!("it is that of rollback `{}`", view.id)));
+                return Err(corrupt(what(), &format!("it is that of rollback `{}`", view.id)));
             }
             Ok(Listed::new(view, uint(entries, what)?, holds_service))
         })
