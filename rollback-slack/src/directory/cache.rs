@@ -46,10 +46,6 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
 
     /// What is known about `key`: remembered where `freshness` allows it, asked otherwise. The age
     /// of an answer counts from when the question was sent.
-    #[expect(
-        clippy::future_not_send,
-        reason = "it is as `Send` as what it asks; every caller's boxed future proves it"
-    )]
     pub(super) async fn fact(
         &self,
         key: &K,
