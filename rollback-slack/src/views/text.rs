@@ -39,13 +39,23 @@ impl Words {
 
     /// Somebody's words, on one line.
     pub(super) fn line(mut self, theirs: &str, units_max: usize) -> Self {
-        self.0.push_str(&mrkdwn_line(theirs, units_max));
+        if is_bare(theirs, units_max) {
+            self.0.push_str(theirs);
+        } else {
+            self.0.push_str(&mrkdwn_line(theirs, units_max));
+        }
         self
     }
 
     /// Somebody's name for something, as code.
     pub(super) fn code(mut self, theirs: &str) -> Self {
-        self.0.push_str(&code_span(theirs, NAME_UNITS_MAX));
+        if is_bare(theirs, NAME_UNITS_MAX.saturating_sub(2)) {
+            self.0.push('`');
+            self.0.push_str(theirs);
+            self.0.push('`');
+        } else {
+            self.0.push_str(&code_span(theirs, NAME_UNITS_MAX));
+        }
         self
     }
 
@@ -135,6 +145,13 @@ impl Words {
     pub(super) fn text(self) -> String {
         self.0
     }
+}
+
+/// Whether escaping would leave the text as it is, as for nearly every version and id: then it
+/// need not be copied twice.
+fn is_bare(text: &str, units_max: usize) -> bool {
+    let bare = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>' | b'`');
+    !text.is_empty() && text.len() <= units_max && text.bytes().all(bare)
 }
 
 fn person(id: &str) -> String {
@@ -310,6 +327,15 @@ mod tests {
             ("<!channel> `<@U1>`", "[<!channel> ]`<@U1>`"),
         ] {
             assert_eq!(leaves(text, &[]), shown, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_not_escaped_needs_no_escape(text in "[!-~]{0,12}|\\PC{0,6}", max in 0_usize..14) {
+            if is_bare(&text, max) {
+                proptest::prop_assert_eq!(mrkdwn_line(&text, max), text);
+            }
         }
     }
 
