@@ -1,5 +1,5 @@
 //! What the core costs: a step, a replay, the guards, a decision.
-#![expect(clippy::unwrap_used, missing_docs, reason = "a bench of fixtures")]
+#![expect(clippy::unwrap_used, reason = "a bench of fixtures")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use rollback_core::access::{AccessPolicy, Duty, Moment, Principal, Rule};

@@ -1,6 +1,6 @@
 //! Properties over generated policies, facts and events. The numbers are those of the invariants
 //! in `ARCHITECTURE.md`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by panicking")]
 
 use core::time::Duration;
 use proptest::prelude::*;
@@ -330,7 +330,7 @@ fn opening(approvals: u8, proposed: bool, drill: bool) -> rollback_core::journal
 /// tried as often as what precedes one.
 fn journals() -> impl Strategy<Value = Vec<(Timestamp, Event)>> {
     let (ana, at) = (fixtures::ana(), now());
-    let good = vec![
+    let good = [
         (at, Event::StandingObserved(Box::new(ana.standing(at)))),
         (at, fixtures::observed(at)),
         (at, ana.confirmed(at)),
