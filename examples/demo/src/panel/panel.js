@@ -3,12 +3,14 @@
 
 import { el } from "/_page/dom.js";
 
-export const title = "Behind the scenes";
+export const title = "Backstage";
 
 const ASKED_EVERY = 400; // milliseconds
 const PATH = ["authorizing", "confirming", "approving", "checking", "recording", "triggering", "running", "verifying", "succeeded"];
 const ENDS = ["denied", "refused", "withdrawn", "expired", "failed", "not_verified", "outcome_unknown"];
 const words = (name) => name.replaceAll("_", " ");
+/** Text with what stands between backticks set as code. */
+const prose = (text) => text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 
 export default async function start(panel, page) {
   const scene = sceneSection(page);
@@ -101,7 +103,7 @@ function shopSection() {
   const badge = el("span", { id: "demo-shop-status", class: "demo-badge", role: "status" });
   const releases = el("span", { class: "muted" });
   const glass = el("div", { class: "demo-glass" });
-  return section("demo-shop", "The shop, as a customer sees it", [el("p", { class: "demo-row" }, badge, releases), glass], (state) => [
+  return section("demo-shop", "The shop, as customers see it", [el("p", { class: "demo-row" }, badge, releases), glass], (state) => [
     [state.run, state.shop, state.engine?.live],
     () => {
       const status = state.shop?.status;
@@ -147,7 +149,7 @@ function machineSection() {
           else node.removeAttribute("aria-current");
           node.replaceChildren(words(name), ...here.map((one) => el("span", { class: "who" }, one.requested_by?.name ?? one.requested_by?.id ?? "")));
         }
-        said.textContent = latest ? latest.explanation : "Nobody has clicked yet.";
+        said.replaceChildren(...(latest ? prose(latest.explanation) : ["Nobody has clicked yet."]));
       },
     ];
   });
@@ -186,7 +188,7 @@ function record(one) {
     { data: { kind: one.kind } },
     el("span", { class: "number" }, `${one.sequence}`),
     el("span", { class: "kind" }, words(one.kind)),
-    el("span", { class: "what" }, [who, what].filter(Boolean).join(": ")),
+    el("span", { class: "what" }, prose([who, what].filter(Boolean).join(": "))),
     el("code", { title: `hash ${one.hash}, after ${one.previous_hash}` }, one.hash.slice(0, 8)),
   );
 }
