@@ -4,7 +4,7 @@
 use crate::fact::{Fact, Missing};
 use crate::id::GuardName;
 use crate::known_good::{Candidates, Skip};
-use crate::model::{Pair, Plan, RevisionRef};
+use crate::model::{Pair, Plan, RevisionRef, RevisionStatus};
 use crate::observed::{Acceptance, Facts, InProgress, Live, OperationKind, Reading};
 use crate::policy::Policy;
 use crate::time::{Timestamp, in_words};
@@ -445,7 +445,10 @@ fn target(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdi
     };
     let what = alloc::format!("{} is not a safe target: {skip}", plan.to());
     let next = match &skip {
-        Skip::RestorableUnknown | Skip::MigrationUnknown { .. } | Skip::SoakUnknown => {
+        Skip::RestorableUnknown
+        | Skip::MigrationUnknown { .. }
+        | Skip::SoakUnknown
+        | Skip::NotSucceeded(RevisionStatus::Unknown) => {
             return Ok(Verdict::Unknown(Explanation::new(
                 what,
                 "report what is not known, or fix forward with a new deploy",
@@ -457,7 +460,9 @@ fn target(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdi
         Skip::NotRestorable => "deploy that version anew, or choose another target",
         Skip::Live
         | Skip::SameAsLive
-        | Skip::NotSucceeded(_)
+        | Skip::NotSucceeded(
+            RevisionStatus::Failed | RevisionStatus::Succeeded | RevisionStatus::Superseded,
+        )
         | Skip::NotSoaked { .. }
         | Skip::MarkedBad(_)
         | Skip::RolledBackFrom => "fix forward, or deploy a version that is known to be good",

@@ -1,5 +1,5 @@
 //! A deploy message built, checked against Slack's limits and written as JSON. Aim: 5 µs.
-#![expect(missing_docs, clippy::unwrap_used, reason = "a bench has no readers but its author")]
+#![expect(clippy::unwrap_used, reason = "a bench has no readers but its author")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rollback_core::notice::DeployCard;

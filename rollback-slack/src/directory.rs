@@ -72,7 +72,7 @@ impl SlackDirectory {
     }
 
     async fn profile(&self, user: &UserId, freshness: Freshness) -> Fact<Profile> {
-        let ask = async || {
+        let ask = async {
             let answer = in_time(self.api.user(user.as_str())).await?;
             self.read(&answer)
         };
@@ -103,7 +103,7 @@ impl SlackDirectory {
     }
 
     async fn membership(&self, user: &UserId, group: &GroupId, freshness: Freshness) -> Fact<bool> {
-        let ask = async || self.members(group).await.map(Arc::new);
+        let ask = async { self.members(group).await.map(Arc::new) };
         let members = self.groups.fact(group, freshness, self.clock.as_ref(), ask).await;
         members.map(|members| members.contains(user.as_str()))
     }

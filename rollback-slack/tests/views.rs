@@ -177,7 +177,7 @@ fn hostile_view(state: &str, text: &str) -> RollbackView {
         &json!({
             "from": {"revision": "42", "version": text, "commit": text},
             "to": {"revision": "41", "version": text, "commit": text},
-            "requested_by": actor, "approved_by": vec![actor.clone(); 40], "approvals_min": 3,
+            "requested_by": actor, "approved_by": vec![&actor; 40], "approvals_min": 3,
             "reason": if reason.trim().is_empty() { Value::Null } else { json!(reason) },
             "guards": vec![guard; 61], "not_undone": vec![text; 40],
             "execution": {"backend": "prod", "id": text},

@@ -101,6 +101,6 @@ pub(crate) fn check_room(commit: &Commit, entries: u64) -> Result<(), StoreError
 }
 
 /// An audit record, or a stored value, that cannot be written.
-pub(crate) fn unwritable(what: impl Into<String>, problem: impl ToString) -> StoreError {
+pub(crate) fn unwritable(what: impl Into<String>, problem: &impl ToString) -> StoreError {
     StoreError::Corrupt { what: what.into(), problem: problem.to_string() }
 }

@@ -16,16 +16,20 @@
     reason = "a test kit fails by panicking, with the name of what failed"
 )]
 
+pub mod audit_sink;
 pub mod backend;
 mod chat;
 mod clock;
+pub mod directory;
 mod drive;
 pub mod fakes;
 pub mod fixtures;
 pub mod invariants;
 mod life;
+pub mod notifier;
 pub mod script;
 pub mod store;
+pub mod strategies;
 mod suite;
 
 pub use crate::chat::{Chat, Message};

@@ -39,23 +39,19 @@ impl<K, V> fmt::Debug for Cache<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
+impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
     pub(super) fn new(entries_max: usize) -> Self {
         Self { entries: Mutex::default(), entries_max, turns: AtomicU64::new(0) }
     }
 
     /// What is known about `key`: remembered where `freshness` allows it, asked otherwise. The age
     /// of an answer counts from when the question was sent.
-    #[expect(
-        clippy::future_not_send,
-        reason = "it is as `Send` as what it asks; every caller's boxed future proves it"
-    )]
     pub(super) async fn fact(
         &self,
         key: &K,
         freshness: Freshness,
         clock: &dyn Clock,
-        ask: impl AsyncFnOnce() -> Result<V, String>,
+        ask: impl Future<Output = Result<V, String>> + Send,
     ) -> Fact<V> {
         let came = self.turn();
         let slot = self.slot(key, came);
@@ -76,7 +72,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
         let observed_at = clock.now();
         // Gone before the question: who drops this future must not leave the old answer as new.
         *held = None;
-        let answer = Answer { asked, observed_at, value: ask().await };
+        let answer = Answer { asked, observed_at, value: ask.await };
         *held = Some(answer.clone());
         told(answer)
     }
@@ -140,7 +136,7 @@ mod tests {
     const MINUTE: Freshness = Freshness::AtMost(Duration::from_secs(60));
 
     async fn ask(cache: &Cache<u8, u32>, freshness: Freshness, clock: &Stopped, says: u32) -> u32 {
-        *cache.fact(&1, freshness, clock, async || Ok(says)).await.value().unwrap()
+        *cache.fact(&1, freshness, clock, async { Ok(says) }).await.value().unwrap()
     }
 
     #[tokio::test]
@@ -158,7 +154,8 @@ mod tests {
     async fn a_failure_is_unknown_and_is_not_remembered_and_forgets_what_was_known() {
         let (cache, clock) = (Cache::new(8), clock());
         assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
-        let failed = cache.fact(&1, Freshness::Now, &clock, async || Err("no answer".into())).await;
+        let failed =
+            cache.fact(&1, Freshness::Now, &clock, async { Err("no answer".into()) }).await;
         assert_eq!(failed, Fact::unknown("no answer"));
         assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }
@@ -169,7 +166,7 @@ mod tests {
         let times = AtomicU64::new(0);
         let question = || async {
             let answered = cache
-                .fact(&1, Freshness::Now, &clock, async || {
+                .fact(&1, Freshness::Now, &clock, async {
                     tokio::task::yield_now().await;
                     Ok(times.fetch_add(1, Ordering::Relaxed))
                 })
@@ -186,7 +183,7 @@ mod tests {
     async fn what_was_used_longest_ago_makes_room() {
         let (cache, clock) = (Cache::new(2), clock());
         let remember = async |key: u8, says: u32| {
-            *cache.fact(&key, MINUTE, &clock, async || Ok(says)).await.value().unwrap()
+            *cache.fact(&key, MINUTE, &clock, async { Ok(says) }).await.value().unwrap()
         };
         for (key, says, told) in [(1, 1, 1), (2, 2, 2), (1, 9, 1), (3, 3, 3), (1, 9, 1), (2, 9, 9)]
         {
@@ -199,7 +196,7 @@ mod tests {
     async fn a_question_that_was_dropped_leaves_nothing_behind() {
         let (cache, clock) = (Cache::<u8, u32>::new(8), clock());
         assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
-        let never = cache.fact(&1, Freshness::Now, &clock, std::future::pending);
+        let never = cache.fact(&1, Freshness::Now, &clock, std::future::pending());
         assert!(tokio::time::timeout(Duration::from_millis(5), never).await.is_err());
         assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }

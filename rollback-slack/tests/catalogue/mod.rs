@@ -97,6 +97,7 @@ fn ended(state: &str, explanation: &str) -> Value {
 const REFUSED: &str = "checkout in production was not rolled back; nothing was changed\n\
      migration `20261121_drop_col` of `42` cannot be reversed; roll forward with a fix";
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn deploys() -> Vec<(&'static str, Value)> {
     let running = json!({"cancellable": true,
         "progress": {"phase": "health_checking", "message": "2 of 5 pods are ready"}});

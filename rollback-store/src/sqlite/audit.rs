@@ -17,7 +17,7 @@ pub(super) fn head(db: &Connection) -> Answer<Head> {
     let (chain, sequence, hash) = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
     let mut head = Head::genesis(chain);
     head.sequence = uint(sequence, what)?;
-    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), error))?;
+    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?;
     Ok(head)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn append(db: &Connection, drafts: Vec<Draft>) -> Answer<Vec<Record>>
             records.push(record);
             continue;
         }
-        let record = head.append(draft).map_err(|error| unwritable("the audit record", error))?;
+        let record = head.append(draft).map_err(|error| unwritable("the audit record", &error))?;
         insert(db, &record)?;
         head = Head::after(&record);
         records.push(record);
@@ -47,7 +47,7 @@ pub(super) fn append(db: &Connection, drafts: Vec<Draft>) -> Answer<Vec<Record>>
 }
 
 fn insert(db: &Connection, record: &Record) -> Answer<()> {
-    let bytes = record.canonical().map_err(|error| unwritable("the audit record", error))?;
+    let bytes = record.canonical().map_err(|error| unwritable("the audit record", &error))?;
     execute(
         db,
         "INSERT INTO audit (sequence, id, rollback, service, environment, record)
@@ -77,11 +77,11 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
 fn read((sequence, line): &(i64, String)) -> Answer<Record> {
     let what = || format!("audit record {sequence}");
     let place = uint(*sequence, what)?;
-    let record = Record::parse(line, place).map_err(|error| corrupt(what(), error))?;
+    let record = Record::parse(line, place).map_err(|error| corrupt(what(), &error))?;
     if record.sequence == place {
         Ok(record)
     } else {
-        Err(corrupt(what(), format!("it says it is record {}", record.sequence)))
+        Err(corrupt(what(), &format!("it says it is record {}", record.sequence)))
     }
 }
 

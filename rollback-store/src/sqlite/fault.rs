@@ -48,7 +48,6 @@ pub(super) fn failed(error: &Error) -> StoreError {
 /// A commit is taken when the log's last frame, with its checksum, is on the disk. When the file
 /// may not be written, is locked, or has no room for that frame, there is no such frame. After
 /// every other error, a failed flush above all, it may be there.
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not proved is in doubt")]
 pub(super) fn uncommitted(error: &Error) -> Failure {
     let why = format!("the transaction could not be committed: {error}");
     match error.sqlite_error_code() {

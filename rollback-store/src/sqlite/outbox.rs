@@ -132,7 +132,7 @@ impl Raw {
         queued.previous = message_of(self.previous, what)?;
         queued.thread = message_of(self.thread, what)?;
         queued.attempt = if self.in_doubt { Attempt::InDoubt } else { Attempt::Clean };
-        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), error))?;
+        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), &error))?;
         Ok(queued)
     }
 }

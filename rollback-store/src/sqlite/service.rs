@@ -34,7 +34,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
             let what = || format!("the view of rollback `{id}`");
             let view: RollbackView = from_json(&view, what)?;
             if view.id.as_str() != id {
-                return Err(corrupt(what(), format!("it is that of rollback `{}`", view.id)));
+                return Err(corrupt(what(), &format!("it is that of rollback `{}`", view.id)));
             }
             Ok(Listed::new(view, uint(entries, what)?, holds_service))
         })

@@ -181,7 +181,7 @@ pub(super) fn load(db: &Connection, id: &RollbackId) -> Answer<Option<Journal>> 
     let what = || format!("the opening of rollback `{id}`");
     let opening: Opening = from_json(&opening, what)?;
     if opening.id != *id {
-        return Err(corrupt(what(), format!("it is that of rollback `{}`", opening.id)));
+        return Err(corrupt(what(), &format!("it is that of rollback `{}`", opening.id)));
     }
     let rows: Vec<(i64, String)> = all(
         db,
@@ -193,13 +193,13 @@ pub(super) fn load(db: &Connection, id: &RollbackId) -> Answer<Option<Journal>> 
     for (expected, (number, entry)) in (1..).zip(rows) {
         if number != expected {
             let what = format!("the journal of rollback `{id}`");
-            return Err(corrupt(what, format!("entry {expected} is missing")));
+            return Err(corrupt(what, &format!("entry {expected} is missing")));
         }
         entries.push(from_json(&entry, || format!("entry {number} of rollback `{id}`"))?);
     }
     if i64::try_from(entries.len()) != Ok(count) {
         let what = format!("the journal of rollback `{id}`");
-        return Err(corrupt(what, format!("it has {} entries, not {count}", entries.len())));
+        return Err(corrupt(what, &format!("it has {} entries, not {count}", entries.len())));
     }
     Ok(Some(Journal::new(opening, entries)))
 }

@@ -9,26 +9,26 @@ use serde::de::DeserializeOwned;
 
 pub(super) type Answer<T> = Result<T, StoreError>;
 
-pub(super) fn corrupt(what: impl Into<String>, problem: impl ToString) -> StoreError {
+pub(super) fn corrupt(what: impl Into<String>, problem: &(impl ToString + ?Sized)) -> StoreError {
     StoreError::Corrupt { what: what.into(), problem: problem.to_string() }
 }
 
 pub(super) fn to_json<T: Serialize>(what: &str, value: &T) -> Answer<String> {
-    serde_json::to_string(value).map_err(|error| crate::rules::unwritable(what, error))
+    serde_json::to_string(value).map_err(|error| crate::rules::unwritable(what, &error))
 }
 
 pub(super) fn from_json<T: DeserializeOwned>(
     text: &str,
     what: impl FnOnce() -> String,
 ) -> Answer<T> {
-    serde_json::from_str(text).map_err(|error| corrupt(what(), error))
+    serde_json::from_str(text).map_err(|error| corrupt(what(), &error))
 }
 
 pub(super) fn parsed<T: TryFrom<String>>(text: String, what: impl FnOnce() -> String) -> Answer<T>
 where
     T::Error: ToString,
 {
-    T::try_from(text).map_err(|error| corrupt(what(), error))
+    T::try_from(text).map_err(|error| corrupt(what(), &error))
 }
 
 /// SQLite's integers are signed; nothing we count or time comes near the end of them.
@@ -37,7 +37,7 @@ pub(super) fn int(number: u64) -> i64 {
 }
 
 pub(super) fn uint(number: i64, what: impl FnOnce() -> String) -> Answer<u64> {
-    u64::try_from(number).map_err(|_negative| corrupt(what(), format!("{number} is negative")))
+    u64::try_from(number).map_err(|_negative| corrupt(what(), &format!("{number} is negative")))
 }
 
 pub(super) fn millis(at: Timestamp) -> i64 {

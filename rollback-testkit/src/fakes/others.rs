@@ -4,7 +4,7 @@ use crate::fixtures::Person;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::Record;
-use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef};
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
     AuditSink, Clock, Directory, ErrorKind, Freshness, HealthSource, Notifier, NotifyError,
     PortError,
@@ -71,7 +71,7 @@ impl Directory for FakeDirectory {
         }
         locked(&self.people).get(user).map_or_else(
             || Standing::unknown(format!("the directory does not know `{user}`")),
-            |person| person.standing_in(groups, self.clock.now()),
+            |person| person.standing_in(groups, self.clock.now()).about(user.clone()),
         )
     }
 }
@@ -104,6 +104,7 @@ pub struct FakeNotifier {
 struct Posted {
     message: MessageRef,
     versions: Vec<u64>,
+    notice: Notice,
 }
 
 impl FakeNotifier {
@@ -130,6 +131,12 @@ impl FakeNotifier {
         locked(&self.messages).keys().cloned().collect()
     }
 
+    /// What every message shows now, by key.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Notice> {
+        locked(&self.messages).values().map(|posted| posted.notice.clone()).collect()
+    }
+
     /// The versions of a message that were shown, in order.
     #[must_use]
     pub fn versions(&self, key: &str) -> Vec<u64> {
@@ -154,9 +161,11 @@ impl FakeNotifier {
         let posted = messages.entry(delivery.key.clone()).or_insert_with(|| Posted {
             message: MessageRef::new(delivery.channel.clone(), format!("1763804000.{number:06}")),
             versions: Vec::new(),
+            notice: delivery.notice.clone(),
         });
         if posted.versions.last().is_none_or(|last| *last < delivery.version) {
             posted.versions.push(delivery.version);
+            posted.notice = delivery.notice.clone();
         }
         posted.message.clone()
     }

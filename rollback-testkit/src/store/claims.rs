@@ -23,10 +23,8 @@ async fn claimed(store: &dyn Store, owner: &Instance, now: Timestamp) -> Result<
 }
 
 fn lost(error: &StoreError) -> Outcome {
-    match error {
-        StoreError::ClaimLost(id) if id.as_str() == "rb-1" => Ok(()),
-        other => Err(Failure(format!("the claim was lost, and the store answered: {other}"))),
-    }
+    let told = matches!(error, StoreError::ClaimLost(id) if id.as_str() == "rb-1");
+    ensure(told, &format!("the claim was lost, and the store answered: {error}"))
 }
 
 pub(super) async fn one_process_at_a_time_has_a_claim(store: &dyn Store) -> Outcome {

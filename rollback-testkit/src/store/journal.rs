@@ -11,17 +11,13 @@ use rollback_core::ports::{Commit, Journal, Query, Queued, Store, StoreError};
 const HOLDING: usize = 4;
 
 fn moved_on(error: &StoreError, id: &str) -> Outcome {
-    match error {
-        StoreError::MovedOn(found) if found.as_str() == id => Ok(()),
-        other => Err(Failure(format!("`{id}` moved on, and the store answered: {other}"))),
-    }
+    let told = matches!(error, StoreError::MovedOn(found) if found.as_str() == id);
+    ensure(told, &format!("`{id}` moved on, and the store answered: {error}"))
 }
 
 fn held_by(error: &StoreError, id: &str) -> Outcome {
-    match error {
-        StoreError::ServiceHeld(holder) if holder.as_str() == id => Ok(()),
-        other => Err(Failure(format!("`{id}` holds the service, and the store answered: {other}"))),
-    }
+    let told = matches!(error, StoreError::ServiceHeld(holder) if holder.as_str() == id);
+    ensure(told, &format!("`{id}` holds the service, and the store answered: {error}"))
 }
 
 fn journal_of(commits: &[Commit]) -> Result<Journal, Failure> {

@@ -16,30 +16,30 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub const OWNER: &str = "U02ANA";
-pub const APPROVER: &str = "U03BO";
-pub const STRANGER: &str = "U09EVE";
-pub const CHANNEL: &str = "C0DEPLOYS";
-pub const TEAM: &str = "T0ACME";
+pub(crate) const OWNER: &str = "U02ANA";
+pub(crate) const APPROVER: &str = "U03BO";
+pub(crate) const STRANGER: &str = "U09EVE";
+pub(crate) const CHANNEL: &str = "C0DEPLOYS";
+pub(crate) const TEAM: &str = "T0ACME";
 const TOKEN: &str = "xoxb-local-1";
 const SECRET: &str = "a-signing-secret";
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Stage {
-    pub slack: LocalSlack,
-    pub engine: Engine,
-    pub cd: Arc<FakeBackend>,
+pub(crate) struct Stage {
+    pub(crate) slack: LocalSlack,
+    pub(crate) engine: Engine,
+    pub(crate) cd: Arc<FakeBackend>,
     folder: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     runner: JoinHandle<()>,
 }
 
-pub fn key() -> ServiceKey {
+pub(crate) fn key() -> ServiceKey {
     rollback_testkit::fixtures::key()
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock::new().now()
 }
 
@@ -68,11 +68,11 @@ fn catalog(configure: impl FnOnce(&mut ServiceConfig)) -> Catalog {
 }
 
 impl Stage {
-    pub async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         Self::set_with(|_| {}).await
     }
 
-    pub async fn set_with(configure: impl FnOnce(&mut ServiceConfig)) -> Self {
+    pub(crate) async fn set_with(configure: impl FnOnce(&mut ServiceConfig)) -> Self {
         let mut people = Options::default()
             .user(User::new(OWNER, "Ana").title("Owner"))
             .user(User::new(APPROVER, "Bo").title("Approver"))
@@ -106,13 +106,13 @@ impl Stage {
         let (stop, stopped) = oneshot::channel::<()>();
         let running = engine.clone();
         let runner = tokio::spawn(async move {
-            let until = async { drop(stopped.await) };
+            let until = async move { stopped.await.expect("a stage that says stop") };
             running.run(until).await.expect("a readable store");
         });
         Self { slack, engine, cd, folder, stop: Some(stop), server, runner }
     }
 
-    pub fn deploy(&self, id: &str, revision: &str, version: &str) -> Deploy {
+    pub(crate) fn deploy(&self, id: &str, revision: &str, version: &str) -> Deploy {
         let mut deploy = Deploy::new(id.parse().expect("an id"), key(), version, now());
         deploy.revision = Some(revision.parse().expect("an id"));
         deploy.migrations = Migrations::Known(Vec::new());
@@ -123,17 +123,17 @@ impl Stage {
         deploy
     }
 
-    pub async fn report(&self) -> DeployReport {
+    pub(crate) async fn report(&self) -> DeployReport {
         let deploy = self.deploy("ci-4711", "42", "2.14.0");
         self.engine.deployed(deploy).await.expect("a kept deploy")
     }
 
-    pub async fn deploy_message(&self) -> Message {
+    pub(crate) async fn deploy_message(&self) -> Message {
         self.message_with("2.14.0").await
     }
 
     /// The first message of the channel that says this.
-    pub async fn message_with(&self, text: &str) -> Message {
+    pub(crate) async fn message_with(&self, text: &str) -> Message {
         let found = self.slack.wait_until(PATIENCE, |slack| {
             slack.messages(CHANNEL).into_iter().find(|m| m.all_text().contains(text))
         });
@@ -141,7 +141,7 @@ impl Stage {
     }
 
     /// Waits until the deploy message says this.
-    pub async fn message_says(&self, text: &str) -> Message {
+    pub(crate) async fn message_says(&self, text: &str) -> Message {
         let ts = self.deploy_message().await.ts;
         let found = self.slack.wait_until(PATIENCE, |slack| {
             slack.message(CHANNEL, &ts).filter(|message| message.all_text().contains(text))
@@ -150,7 +150,7 @@ impl Stage {
     }
 
     /// Waits for a modal on somebody's screen that says this.
-    pub async fn modal(&self, user: &str, text: &str) -> View {
+    pub(crate) async fn modal(&self, user: &str, text: &str) -> View {
         let found = self.slack.wait_until(PATIENCE, |slack| {
             let views = slack.views(user);
             views.into_iter().find(|view| format!("{view:?}").contains(text))
@@ -158,7 +158,7 @@ impl Stage {
         found.await.unwrap_or_else(|late| panic!("{user} never saw a modal with {text:?}: {late}"))
     }
 
-    pub async fn click(&self, user: &str, action: &str) {
+    pub(crate) async fn click(&self, user: &str, action: &str) {
         let message = self.slack.wait_until(PATIENCE, |slack| {
             let mut messages = slack.messages(CHANNEL);
             let threads: Vec<Message> =
@@ -172,18 +172,18 @@ impl Stage {
     }
 
     /// Clicks Rollback and waits for the modal that can be submitted.
-    pub async fn open(&self, user: &str) -> View {
+    pub(crate) async fn open(&self, user: &str) -> View {
         self.click(user, "rollback_open").await;
         self.modal(user, "\"submit\": Object").await
     }
 
-    pub async fn confirm(&self, user: &str, view: &View, reason: &str) {
+    pub(crate) async fn confirm(&self, user: &str, view: &View, reason: &str) {
         let submitted = self.slack.submit(user, &view.id, &[("reason", reason)]).await;
         submitted.expect("a modal to submit");
     }
 
     /// Waits until the newest rollback is in this state.
-    pub async fn reaches(&self, state: StateName) {
+    pub(crate) async fn reaches(&self, state: StateName) {
         let reached = async {
             loop {
                 let views = self.engine.rollbacks(&Query::all(1)).await.expect("a list");
@@ -197,14 +197,14 @@ impl Stage {
         assert!(reached.is_ok(), "the rollback never was {state}");
     }
 
-    pub async fn thread(&self) -> Vec<String> {
+    pub(crate) async fn thread(&self) -> Vec<String> {
         let ts = self.deploy_message().await.ts;
         self.slack.thread(CHANNEL, &ts).into_iter().map(|message| message.all_text()).collect()
     }
 
-    pub async fn stop(mut self) -> tempfile::TempDir {
+    pub(crate) async fn stop(mut self) -> tempfile::TempDir {
         if let Some(stop) = self.stop.take() {
-            drop(stop.send(()));
+            stop.send(()).expect("a running engine");
         }
         (&mut self.runner).await.expect("a clean shutdown");
         self.server.abort();

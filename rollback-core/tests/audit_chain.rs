@@ -1,0 +1,225 @@
+//! The audit chain: what a bare chain can detect it detects, and its bytes are those of RFC 8785
+//! (`INV-28`).
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use rollback_core::audit::{ChainError, Draft, Hash, Head, Record, Verifier};
+use rollback_core::journal::{Entry, replay_whole};
+use rollback_core::{Actor, Event, Label, Reason, Said};
+use rollback_testkit::{fixtures, strategies};
+
+/// The records of a rollback with hostile words in every field that takes any.
+fn drafts(words: &str) -> Vec<Draft> {
+    let (ana, at) = (fixtures::ana(), fixtures::at(0));
+    let mut opening = fixtures::clicked_by(&ana, fixtures::policy());
+    let mut deployer = rollback_core::Deployer::default();
+    deployer.name = Some(Label::new(words));
+    opening.deployer = Some(deployer);
+    let mut actor: Actor = ana.actor();
+    actor.name = Some(Label::new(words));
+    let reason = Reason::parse(format!("x{words}")).unwrap_or_else(|_long| fixtures::reason());
+    let pair = fixtures::plan().pair();
+    let confirmation =
+        rollback_core::proof::Confirmation::new(actor.clone(), ana.standing(at), reason, pair);
+    let events = [
+        Event::StandingObserved(Box::new(ana.standing(at))),
+        fixtures::observed(at),
+        Event::ConfirmationGiven(Box::new(confirmation)),
+        fixtures::observed(at),
+        Event::IntentNotRecorded(words.into()),
+        Event::WithdrawalGiven(Box::new(Said::new(actor, ana.standing(at)))),
+    ];
+    replay_whole(opening, events.map(|event| Entry::new(at, event))).drafts
+}
+
+fn chain(words: &str) -> Vec<Record> {
+    let mut head = Head::genesis("default");
+    let mut records = Vec::new();
+    for draft in drafts(words) {
+        let record = head.append(draft).unwrap();
+        head = Head::after(&record);
+        records.push(record);
+    }
+    assert!(records.len() >= 4, "a chain of {}", records.len());
+    records
+}
+
+fn verify(records: &[Record]) -> Result<Head, ChainError> {
+    let mut verifier = Verifier::new("default");
+    for record in records {
+        verifier.check(record)?;
+    }
+    Ok(verifier.head().clone())
+}
+
+#[test]
+fn a_chain_that_nobody_touched_verifies_and_survives_its_bytes() {
+    let records = chain("plain");
+    assert_eq!(verify(&records).unwrap(), Head::after(records.last().unwrap()));
+    for record in &records {
+        let line = record.canonical().unwrap();
+        assert_eq!(&Record::parse(&line, record.sequence).unwrap(), record);
+    }
+}
+
+#[test]
+fn a_dropped_record_is_a_gap_wherever_it_was_but_at_the_end() {
+    let records = chain("plain");
+    for dropped in 0..records.len() - 1 {
+        let mut rest = records.clone();
+        rest.remove(dropped);
+        let place = records[dropped].sequence;
+        let expected = ChainError::Gap { expected: place, found: place + 1 };
+        assert_eq!(verify(&rest).unwrap_err(), expected);
+    }
+}
+
+/// A bare chain cannot know what came after; a head that was kept elsewhere can.
+#[test]
+fn a_truncated_chain_verifies_and_its_head_is_another() {
+    let records = chain("plain");
+    let anchored = verify(&records).unwrap();
+    let truncated = verify(&records[..records.len() - 1]).unwrap();
+    assert_ne!(truncated, anchored);
+    let mut from_anchor = Verifier::from_head(anchored);
+    let late = &records[records.len() - 1];
+    assert!(matches!(from_anchor.check(late), Err(ChainError::Gap { .. })));
+}
+
+#[test]
+fn swapped_records_are_found() {
+    let records = chain("plain");
+    for first in 0..records.len() - 1 {
+        let mut swapped = records.clone();
+        swapped.swap(first, first + 1);
+        assert!(verify(&swapped).is_err());
+        // Renumbering hides the gap and breaks the hash.
+        let (one, two) = (swapped[first].sequence, swapped[first + 1].sequence);
+        swapped[first].sequence = two;
+        swapped[first + 1].sequence = one;
+        let found = verify(&swapped).unwrap_err();
+        assert_eq!(found.sequence(), Some(records[first].sequence), "{found}");
+    }
+}
+
+#[test]
+fn a_fork_is_found_where_it_begins() {
+    let (ours, theirs) = (chain("plain"), chain("other words"));
+    let mut forked = ours[..2].to_vec();
+    forked.extend_from_slice(&theirs[2..]);
+    assert_eq!(verify(&forked).unwrap_err(), ChainError::Broken { sequence: 3 });
+}
+
+#[test]
+fn a_record_of_another_chain_is_foreign() {
+    let mut other = Head::genesis("other");
+    let record = other.append(drafts("plain").remove(0)).unwrap();
+    assert_eq!(verify(&[record.clone()]).unwrap_err(), ChainError::Foreign { sequence: 1 });
+    other = Head::after(&record);
+    assert_eq!(other.sequence, 1);
+}
+
+/// Every leaf of every record, changed by itself.
+#[test]
+fn no_field_can_be_edited_unseen() {
+    let records = chain("plain");
+    for (place, record) in records.iter().enumerate() {
+        let value = serde_json::to_value(record).unwrap();
+        for (field, original) in value.as_object().unwrap() {
+            for other in ["\"edited\"", "7", "null", "true", "[]"] {
+                let mut edited = value.clone();
+                edited[field] = serde_json::from_str(other).unwrap();
+                if edited[field] == *original {
+                    continue;
+                }
+                let Ok(forged) = serde_json::from_value::<Record>(edited) else { continue };
+                if forged == *record {
+                    continue;
+                }
+                let mut chain = records.clone();
+                chain[place] = forged;
+                assert!(verify(&chain).is_err(), "`{field}` was edited to {other}, unseen");
+            }
+        }
+    }
+}
+
+#[test]
+fn stored_bytes_that_were_not_hashed_are_refused() {
+    let record = &chain("plain")[0];
+    let line = record.canonical().unwrap();
+    let spaced = line.replace("\":", "\": ");
+    let unknown = line.replacen('{', "{\"aa\":1,", 1);
+    let other_schema = line.replace("rollback-audit/v1", "rollback-audit/v9");
+    for bad in [spaced.as_str(), &unknown, &other_schema, "", "{}", "null", &line[1..]] {
+        let refused = Record::parse(bad, 1).unwrap_err();
+        assert!(matches!(refused, ChainError::NotCanonical { sequence: 1, .. }), "{bad}");
+    }
+}
+
+#[test]
+fn a_hash_is_64_lower_case_digits_and_nothing_else() {
+    let text = "0123456789abcdef".repeat(4);
+    assert_eq!(Hash::parse(&text).unwrap().to_string(), text);
+    assert_eq!(Hash::GENESIS.to_string(), "0".repeat(64));
+    for bad in [&text[1..], &text.to_uppercase(), &text.replace('a', "g"), "", &format!("{text}0")]
+    {
+        assert!(Hash::parse(bad).is_err(), "{bad}");
+    }
+}
+
+/// Text that JSON writers are known to disagree about.
+fn hostile() -> impl Strategy<Value = String> {
+    let nasty = prop::sample::select(vec![
+        "\u{2028}",
+        "\u{7f}",
+        "\u{0}",
+        "\u{8}",
+        "\u{c}",
+        "\"",
+        "\\",
+        "/",
+        "<!channel>",
+        "\u{202e}",
+        "\u{1f600}",
+        "\u{e000}",
+        "e\u{301}",
+    ]);
+    prop::collection::vec(prop_oneof![nasty.prop_map(str::to_owned), ".{0,4}"], 0..8)
+        .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// The bytes are those of an implementation of RFC 8785 that we did not write.
+    #[test]
+    fn canonical_bytes_are_those_of_another_implementation(words in hostile()) {
+        for record in chain(&words) {
+            let theirs = serde_json_canonicalizer::to_string(&record).unwrap();
+            prop_assert_eq!(record.canonical().unwrap(), theirs);
+        }
+    }
+
+    #[test]
+    fn whatever_a_rollback_records_verifies(
+        events in strategies::events(30),
+        words in hostile(),
+    ) {
+        let mut opening = fixtures::clicked_by(&fixtures::ana(), fixtures::policy());
+        opening.id = "rb-7".parse().unwrap();
+        let entries = events.into_iter().map(|(at, event)| Entry::new(at, event));
+        let mut head = Head::genesis(words.as_str());
+        let mut verifier = Verifier::new(words.as_str());
+        let mut ids = std::collections::BTreeSet::new();
+        for draft in replay_whole(opening, entries).drafts {
+            prop_assert!(ids.insert(draft.id.clone()), "two records are called {}", draft.id);
+            let record = head.append(draft).unwrap();
+            let line = record.canonical().unwrap();
+            let read = Record::parse(&line, record.sequence).unwrap();
+            prop_assert!(verifier.check(&read).is_ok());
+            head = Head::after(&record);
+        }
+        prop_assert_eq!(verifier.head(), &head);
+    }
+}

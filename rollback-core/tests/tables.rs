@@ -1,0 +1,517 @@
+//! Tables: each guard on each kind of fact, each way to be skipped, each way to be turned away,
+//! and every sentence that a person can see.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use core::time::Duration;
+use rollback_core::access::{Access, Account, Denial, Duty, Moment, Route};
+use rollback_core::guard::{
+    CUSTOM_GUARDS_MAX, Guard, GuardSet, GuardSetError, Question, Verdict, evaluate,
+};
+use rollback_core::known_good::{Candidates, Skip, migrations_between};
+use rollback_core::observed::{
+    Facts, Freeze, InProgress, LastRollback, LatestDeploy, Live, OperationKind, Preflight, Reading,
+    ServiceRecord,
+};
+use rollback_core::{
+    Fact, GuardName, Migration, Migrations, Pair, Policy, Restorable, Reversible, Revision,
+    RevisionStatus, Timestamp,
+};
+use rollback_testkit::fixtures::{self, parsed};
+use std::collections::BTreeSet;
+
+fn now() -> Timestamp {
+    fixtures::at(0)
+}
+
+fn before(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(now().as_millis() - seconds * 1_000)
+}
+
+/// The verdict on one guard, by name.
+fn verdict(guard: &Guard, facts: &Facts, shown: Option<&Pair>, policy: &Policy) -> &'static str {
+    let plan = fixtures::plan();
+    let id = parsed("rb-1");
+    let mut question = Question::new(&plan, policy, now());
+    question.shown = shown;
+    question.asking = Some(&id);
+    let report = evaluate(&question, facts);
+    report.findings().iter().find(|f| f.guard == *guard).unwrap().verdict_name()
+}
+
+fn with(change: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = fixtures::facts(now());
+    change(&mut facts);
+    facts
+}
+
+fn with_record(change: impl FnOnce(&mut ServiceRecord)) -> Facts {
+    let mut record = ServiceRecord::default();
+    change(&mut record);
+    with(|facts| facts.record = Fact::known(record, now()))
+}
+
+fn with_history(change: impl FnOnce(&mut Vec<Revision>)) -> Facts {
+    let mut history = fixtures::history();
+    change(&mut history);
+    with(|facts| facts.history = Fact::known(history, now()))
+}
+
+fn with_live(change: impl FnOnce(&mut Live)) -> Facts {
+    let mut live = Live::running(fixtures::reference("42"));
+    change(&mut live);
+    with(|facts| facts.live = Fact::known(live, now()))
+}
+
+fn latest(id: &str, at: Timestamp) -> LatestDeploy {
+    LatestDeploy::new(parsed("ci-9"), Some(parsed(id)), at)
+}
+
+/// Facts that each stand in one guard's way, and facts at the edge that do not.
+fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
+    use Guard::{
+        AlreadyAtTarget, BackendAccepts, CoolDown, Freeze as Frozen, InFlight, KnownGood,
+        Migrations as Migrated, NewerDeploy, TargetRestorable, UndoneByBackend,
+    };
+    let row = |what, guard, facts, expected| (what, guard, facts, expected);
+    let migrated = |reversible| {
+        with_history(|h| {
+            h[0].migrations = Migrations::Known(vec![Migration::new("m1", reversible)]);
+        })
+    };
+    let freeze = |from, until| {
+        with(|f| f.freezes = Fact::known(vec![Freeze::new("lock", from, until)], now()))
+    };
+    let last = |at| with_record(|r| r.last_rollback = Some(LastRollback::new(parsed("rb-0"), at)));
+    let operation = |kind, ours: Option<&str>| {
+        with_live(|live| {
+            let mut running = InProgress::new(kind);
+            running.operation_id = ours.map(parsed);
+            live.in_progress = Some(running);
+        })
+    };
+    vec![
+        row(
+            "another is live",
+            NewerDeploy,
+            with_live(|l| l.revision = Some(fixtures::reference("43"))),
+            "block",
+        ),
+        row("nothing is live", NewerDeploy, with_live(|l| l.revision = None), "block"),
+        row(
+            "a newer one was reported",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(latest("43", now()))),
+            "block",
+        ),
+        row(
+            "an older one was reported late",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(latest("39", before(900)))),
+            "pass",
+        ),
+        row(
+            "the live one was reported",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(latest("42", now()))),
+            "pass",
+        ),
+        row(
+            "reported, and rolled back from since",
+            NewerDeploy,
+            with_record(|r| {
+                r.latest_deploy = Some(latest("43", now()));
+                r.rolled_back_from.insert(parsed("43"));
+            }),
+            "pass",
+        ),
+        row(
+            "reported at the same moment",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(latest("43", before(600)))),
+            "pass",
+        ),
+        row(
+            "reported, and the live one's time is not known",
+            NewerDeploy,
+            {
+                let mut facts =
+                    with_record(|r| r.latest_deploy = Some(latest("43", before(9_000))));
+                let mut history = fixtures::history();
+                history[0].deployed_at = None;
+                facts.history = Fact::known(history, now());
+                facts
+            },
+            "block",
+        ),
+        row(
+            "pruned",
+            TargetRestorable,
+            with_history(|h| h[1].restorable = Restorable::No),
+            "block",
+        ),
+        row(
+            "perhaps pruned",
+            TargetRestorable,
+            with_history(|h| h[1].restorable = Restorable::Unknown),
+            "unknown",
+        ),
+        row(
+            "gone from the history",
+            TargetRestorable,
+            with_history(|h| drop(h.remove(1))),
+            "block",
+        ),
+        row("an empty history", TargetRestorable, with_history(Vec::clear), "block"),
+        row("no migrations", Migrated, with_history(|_| {}), "pass"),
+        row("reversible", Migrated, migrated(Reversible::Yes), "pass"),
+        row("irreversible", Migrated, migrated(Reversible::No), "block"),
+        row("perhaps reversible", Migrated, migrated(Reversible::Unknown), "unknown"),
+        row(
+            "migrations unknown",
+            Migrated,
+            with_history(|h| h[0].migrations = Migrations::Unknown),
+            "unknown",
+        ),
+        row(
+            "the target's own migrations do not matter",
+            Migrated,
+            with_history(|h| h[1].migrations = Migrations::Unknown),
+            "pass",
+        ),
+        row("failed", KnownGood, with_history(|h| h[1].status = RevisionStatus::Failed), "block"),
+        row(
+            "superseded",
+            KnownGood,
+            with_history(|h| h[1].status = RevisionStatus::Superseded),
+            "pass",
+        ),
+        row(
+            "nobody can say",
+            KnownGood,
+            with_history(|h| h[1].status = RevisionStatus::Unknown),
+            "unknown",
+        ),
+        row(
+            "marked bad",
+            KnownGood,
+            with_record(|r| drop(r.marked_bad.insert(parsed("41"), "bad".into()))),
+            "block",
+        ),
+        row(
+            "rolled back from",
+            KnownGood,
+            with_record(|r| drop(r.rolled_back_from.insert(parsed("41")))),
+            "block",
+        ),
+        row(
+            "the live one is a copy of it",
+            KnownGood,
+            with_history(|h| h[0].restores = Some(parsed("41"))),
+            "block",
+        ),
+        row(
+            "the target is live",
+            AlreadyAtTarget,
+            with_live(|l| l.revision = Some(fixtures::reference("41"))),
+            "block",
+        ),
+        row(
+            "another rollback holds the service",
+            InFlight,
+            with_record(|r| r.in_flight = Some(parsed("rb-0"))),
+            "block",
+        ),
+        row(
+            "this rollback holds the service",
+            InFlight,
+            with_record(|r| r.in_flight = Some(parsed("rb-1"))),
+            "pass",
+        ),
+        row("a deploy is in progress", InFlight, operation(OperationKind::Deploy, None), "block"),
+        row(
+            "a rollback is in progress",
+            InFlight,
+            operation(OperationKind::Rollback, None),
+            "block",
+        ),
+        row(
+            "another one's rollback is in progress",
+            InFlight,
+            operation(OperationKind::Rollback, Some("rb-0")),
+            "block",
+        ),
+        row("frozen without end", Frozen, freeze(before(1), None), "block"),
+        row("frozen from now on", Frozen, freeze(now(), None), "block"),
+        row("frozen later", Frozen, freeze(fixtures::at(1), None), "pass"),
+        row("frozen until now", Frozen, freeze(before(9), Some(now())), "pass"),
+        row("frozen until later", Frozen, freeze(before(9), Some(fixtures::at(1))), "block"),
+        row("just rolled back", CoolDown, last(before(299)), "block"),
+        row("rolled back long enough ago", CoolDown, last(before(300)), "pass"),
+        row("rolled back in the future", CoolDown, last(fixtures::at(60)), "block"),
+        row(
+            "auto-sync is on",
+            UndoneByBackend,
+            with(|f| {
+                let mut preflight = Preflight::accepted();
+                preflight.undone_by = Some("auto-sync".into());
+                f.preflight = Fact::known(preflight, now());
+            }),
+            "block",
+        ),
+        row(
+            "the CD would not",
+            BackendAccepts,
+            with(|f| f.preflight = Fact::known(Preflight::rejected("no quota"), now())),
+            "block",
+        ),
+    ]
+}
+
+#[test]
+fn each_guard_blocks_what_it_is_for_and_nothing_beside_it() {
+    let policy = fixtures::policy();
+    for (what, guard, facts, expected) in guard_table() {
+        assert_eq!(verdict(&guard, &facts, None, &policy), expected, "{what}: {}", guard.name());
+    }
+    for guard in Guard::BUILT_IN {
+        let facts = fixtures::facts(now());
+        assert_eq!(verdict(&guard, &facts, None, &policy), "pass", "{}", guard.name());
+    }
+}
+
+#[test]
+fn each_guard_is_unknown_on_a_source_that_failed_or_is_stale() {
+    let policy = fixtures::policy();
+    let stale = fixtures::facts(before(31));
+    let edge = fixtures::facts(before(30));
+    for guard in Guard::BUILT_IN {
+        let expected = if guard == Guard::ConfirmationCurrent { "pass" } else { "unknown" };
+        let silent = Facts::unknown("the CD did not answer");
+        assert_eq!(verdict(&guard, &silent, None, &policy), expected, "{}", guard.name());
+        assert_eq!(verdict(&guard, &stale, None, &policy), expected, "{}", guard.name());
+        assert_eq!(verdict(&guard, &edge, None, &policy), "pass", "{}", guard.name());
+    }
+}
+
+#[test]
+fn a_confirmation_of_another_pair_is_stale() {
+    let (policy, facts) = (fixtures::policy(), fixtures::facts(now()));
+    let guard = Guard::ConfirmationCurrent;
+    for (from, to, expected) in [("42", "41", "pass"), ("42", "40", "block"), ("41", "41", "block")]
+    {
+        let shown = Pair::new(parsed(from), parsed(to));
+        assert_eq!(verdict(&guard, &facts, Some(&shown), &policy), expected);
+    }
+}
+
+fn guard_names(count: usize) -> BTreeSet<GuardName> {
+    (0..count).map(|number| parsed(&format!("budget-{number}"))).collect()
+}
+
+#[test]
+fn a_guard_of_the_hosts_own_is_judged_like_any_other() {
+    let mut policy = fixtures::policy();
+    policy.guards = GuardSet::with(guard_names(1)).unwrap();
+    let guard = Guard::Custom(parsed("budget-0"));
+    let reading = |fact: Fact<Reading>| with(|f| drop(f.custom.insert(parsed("budget-0"), fact)));
+    let violated = Reading::Violated("the error budget is spent".into());
+    for (facts, expected) in [
+        (fixtures::facts(now()), "unknown"),
+        (reading(Fact::known(Reading::Holds, now())), "pass"),
+        (reading(Fact::known(violated, now())), "block"),
+        (reading(Fact::unknown("no answer")), "unknown"),
+        (reading(Fact::known(Reading::Holds, before(31))), "unknown"),
+    ] {
+        assert_eq!(verdict(&guard, &facts, None, &policy), expected);
+    }
+}
+
+#[test]
+fn a_guard_set_has_every_built_in_one_and_a_bounded_number_of_others() {
+    assert_eq!(GuardSet::built_in().as_slice(), Guard::BUILT_IN);
+    let full = GuardSet::with(guard_names(CUSTOM_GUARDS_MAX)).unwrap();
+    assert_eq!(full.as_slice().len(), Guard::BUILT_IN.len() + CUSTOM_GUARDS_MAX);
+    assert_eq!(full.custom().count(), CUSTOM_GUARDS_MAX);
+    let over = CUSTOM_GUARDS_MAX + 1;
+    assert_eq!(GuardSet::with(guard_names(over)), Err(GuardSetError::TooMany(over)));
+    for guard in Guard::BUILT_IN {
+        let name: GuardName = parsed(guard.name());
+        let taken = GuardSet::with(BTreeSet::from([name.clone()]));
+        assert_eq!(taken, Err(GuardSetError::Taken(name)));
+    }
+    let json = serde_json::to_string(&full).unwrap();
+    assert_eq!(serde_json::from_str::<GuardSet>(&json).unwrap(), full);
+    assert!(serde_json::from_str::<GuardSet>("[\"freeze\"]").is_err());
+}
+
+#[test]
+fn every_reason_to_skip_a_candidate_is_given() {
+    let soak = Duration::from_secs(600);
+    let good = fixtures::history;
+    let judge = |history: Vec<Revision>, record: ServiceRecord| {
+        Candidates::new(&history, &parsed("42"), &record, soak, now()).judge(&parsed("41"))
+    };
+    let changed = |change: &dyn Fn(&mut Vec<Revision>)| {
+        let mut history = good();
+        change(&mut history);
+        judge(history, ServiceRecord::default())
+    };
+    let mut marked = ServiceRecord::default();
+    marked.marked_bad.insert(parsed("41"), "lost orders".into());
+    let mut rolled = ServiceRecord::default();
+    rolled.rolled_back_from.insert(parsed("41"));
+    let irreversible = Migrations::Known(vec![Migration::new("m1", Reversible::No)]);
+    let revision = parsed("42");
+    assert_eq!(judge(good(), ServiceRecord::default()), Ok(()));
+    assert_eq!(judge(good(), marked), Err(Skip::MarkedBad("lost orders".into())));
+    assert_eq!(judge(good(), rolled), Err(Skip::RolledBackFrom));
+    assert_eq!(changed(&|h| h[1].restorable = Restorable::No), Err(Skip::NotRestorable));
+    assert_eq!(changed(&|h| h[1].restorable = Restorable::Unknown), Err(Skip::RestorableUnknown));
+    assert_eq!(changed(&|h| drop(h.remove(1))), Err(Skip::NotRestorable));
+    assert_eq!(changed(&|h| h.swap(0, 1)), Err(Skip::NotRestorable));
+    assert_eq!(changed(&|h| h[0].restores = Some(parsed("41"))), Err(Skip::SameAsLive));
+    for status in [RevisionStatus::Failed, RevisionStatus::Unknown] {
+        assert_eq!(changed(&|h| h[1].status = status), Err(Skip::NotSucceeded(status)));
+    }
+    assert_eq!(changed(&|h| h[1].deployed_at = None), Err(Skip::SoakUnknown));
+    assert_eq!(changed(&|h| h[0].deployed_at = None), Err(Skip::SoakUnknown));
+    let live_for = Duration::from_secs(599);
+    assert_eq!(
+        changed(&|h| h[1].deployed_at = Some(before(600 + 599))),
+        Err(Skip::NotSoaked { live_for, soak })
+    );
+    assert_eq!(changed(&|h| h[1].deployed_at = Some(before(600 + 600))), Ok(()));
+    assert_eq!(
+        changed(&|h| h[0].migrations = irreversible.clone()),
+        Err(Skip::MigrationIrreversible { revision, migration: "m1".into() })
+    );
+    let unknown = Err(Skip::MigrationUnknown { revision: parsed("42") });
+    assert_eq!(changed(&|h| h[0].migrations = Migrations::Unknown), unknown);
+    let live = Candidates::new(&good(), &parsed("42"), &ServiceRecord::default(), soak, now())
+        .judge(&parsed("42"));
+    assert_eq!(live, Err(Skip::Live));
+}
+
+/// A failed deploy was never live: what ran before it soaks on; and it may have migrated.
+#[test]
+fn a_failed_deploy_in_between_neither_ends_the_soak_nor_hides_its_migrations() {
+    let mut history = fixtures::history();
+    let mut failed = fixtures::revision("41b", "2.13.5", before(24 * 3_600 - 60));
+    failed.status = RevisionStatus::Failed;
+    history.insert(1, failed);
+    let record = ServiceRecord::default();
+    let soak = Duration::from_secs(3_600);
+    let live = parsed("42");
+    let judged =
+        |h: &[Revision]| Candidates::new(h, &live, &record, soak, now()).judge(&parsed("41"));
+    assert_eq!(judged(&history), Ok(()));
+    history[1].migrations = Migrations::Unknown;
+    assert_eq!(judged(&history), Err(Skip::MigrationUnknown { revision: parsed("41b") }));
+    history[1].migrations = Migrations::Known(vec![Migration::new("m2", Reversible::Yes)]);
+    history[1].status = RevisionStatus::Succeeded;
+    let live_for = Duration::from_secs(60);
+    assert_eq!(judged(&history), Err(Skip::NotSoaked { live_for, soak }));
+    let names = migrations_between(&history, &history[0].reference(), &history[2].reference());
+    assert_eq!(names, [(parsed("41b"), "m2".into())]);
+}
+
+#[test]
+fn without_a_candidate_the_choice_says_why() {
+    let record = ServiceRecord::default();
+    let choose = |history: &[Revision], live: &str| {
+        Candidates::new(history, &parsed(live), &record, Duration::ZERO, now()).choose()
+    };
+    let only = &fixtures::history()[..1];
+    assert!(choose(only, "42").why.contains("first revision"));
+    assert!(choose(&[], "42").why.contains("not in the deploy history"));
+    let mut bad = fixtures::history();
+    bad[1].status = RevisionStatus::Failed;
+    bad[2].restorable = Restorable::No;
+    let choice = choose(&bad, "42");
+    assert_eq!((choice.target, choice.skipped.len()), (None, 2));
+    assert!(choice.why.contains("`41`") && choice.why.contains("its deploy failed"));
+    let chosen = choose(&fixtures::history(), "42");
+    assert_eq!(chosen.target.unwrap().id.as_str(), "41");
+}
+
+#[test]
+fn each_of_the_fixtures_people_is_let_in_or_turned_away_for_the_right_reason() {
+    let access = fixtures::access();
+    let decide = |person: &fixtures::Person, duty| {
+        let moment = Moment::new(now(), Duration::from_secs(30));
+        let standing = person.standing(now());
+        let decision = access.decide(duty, &person.actor(), &standing, moment);
+        (decision.verdict, decision.rule.to_owned())
+    };
+    let owner = (Ok(Route::Ownership), "checkout owners".to_owned());
+    let account = "only active full members of our own workspaces".to_owned();
+    let table = [
+        (fixtures::ana(), owner.clone()),
+        (fixtures::ana_again(), owner.clone()),
+        (fixtures::bo(), owner.clone()),
+        (fixtures::cleo(), owner),
+        (fixtures::finn(), (Ok(Route::BreakGlass), "break-glass".into())),
+        (fixtures::dan(), (Err(Denial::DeniedByRule), "suspended".into())),
+        (fixtures::eve(), (Err(Denial::NotNamed), "default: deny".into())),
+        (fixtures::guest(), (Err(Denial::Account(Account::Guest)), account.clone())),
+        (fixtures::bot(), (Err(Denial::Account(Account::Bot)), account.clone())),
+        (fixtures::gone(), (Err(Denial::Account(Account::Deactivated)), account.clone())),
+        (fixtures::stranger(), (Err(Denial::ForeignWorkspace), account)),
+    ];
+    for (person, expected) in table {
+        for duty in [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle] {
+            assert_eq!(decide(&person, duty), expected, "{} {duty:?}", person.name);
+        }
+    }
+}
+
+#[test]
+fn where_approvers_are_named_owners_do_not_approve() {
+    let mut policy = fixtures::access_policy();
+    policy.break_glass.clear();
+    let cleo = vec![rollback_core::access::Principal::User(fixtures::cleo().id())];
+    let rule = rollback_core::access::Rule::for_service("approvers", &parsed("checkout"), cleo);
+    policy.approvers.push(rule);
+    let access = policy.for_service(&fixtures::key());
+    let may = |person: fixtures::Person, duty| {
+        let moment = Moment::new(now(), Duration::from_secs(30));
+        access.decide(duty, &person.actor(), &person.standing(now()), moment).verdict.is_ok()
+    };
+    assert!(may(fixtures::cleo(), Duty::Approve) && !may(fixtures::bo(), Duty::Approve));
+    assert!(may(fixtures::bo(), Duty::Request) && may(fixtures::bo(), Duty::Withdraw));
+}
+
+#[test]
+fn an_answer_about_somebody_else_lets_nobody_in() {
+    let (ana, bo) = (fixtures::ana(), fixtures::bo());
+    let moment = Moment::new(now(), Duration::from_secs(30));
+    let borrowed = ana.standing(now()).about(ana.id());
+    let decision = fixtures::access();
+    let decision = decision.decide(Duty::Request, &bo.actor(), &borrowed, moment);
+    assert!(matches!(decision.verdict, Err(Denial::Unknown(_))), "{decision:?}");
+    let empty = Access::default();
+    assert!(empty.decide(Duty::Request, &ana.actor(), &borrowed, moment).verdict.is_err());
+}
+
+/// Every sentence of a guard that a person can read: reviewed as one page.
+#[test]
+fn what_the_guards_say_reads_well() {
+    let policy = fixtures::policy();
+    let plan = fixtures::plan();
+    let mut page = String::new();
+    for (what, guard, facts, _) in guard_table() {
+        let question = Question::new(&plan, &policy, now());
+        let report = evaluate(&question, &facts);
+        let finding = report.findings().iter().find(|f| f.guard == guard).unwrap();
+        let said = match &finding.verdict {
+            Verdict::Pass => continue,
+            Verdict::Block(_) | Verdict::Unknown(_) => finding.explanation(),
+        };
+        assert!(!said.ends_with('.'), "{said}");
+        page.push_str(&format!("{what} [{}]\n    {said}\n", guard.name()));
+    }
+    for guard in Guard::BUILT_IN {
+        page.push_str(&format!("{} passes\n    {}\n", guard.name(), guard.promise()));
+    }
+    insta::assert_snapshot!("guards", page);
+}
