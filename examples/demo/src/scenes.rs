@@ -122,7 +122,7 @@ pub(crate) enum What {
 pub(crate) const GOOD: Scene = Scene {
     id: "good",
     title: "A good rollback",
-    click: "Dana's deploy of 2.14.0 broke the shop. As Ana, who owns it, click “Rollback”, read what \
+    click: "Dana's deploy of 2.14.0 broke the shop. As Ana, who owns it, click “Roll back to 2.13.4”, read what \
             will happen, give a reason and confirm.",
     watch: "The shop on this page turns from 500 to working; the phases appear in the message's \
             thread; Dana gets a direct message.",
@@ -139,7 +139,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "denied",
         title: "A stranger is denied",
-        click: "You are Eve, who owns nothing here. Click “Rollback”. Then try as Gus, a guest, and as \
+        click: "You are Eve, who owns nothing here. Click “Roll back”. Then try as Gus, a guest, and as \
                 Sam of another workspace: both are even in the owners' group.",
         watch: "Only the person who clicked sees the denial; it names who may. Each one is in the \
                 audit trail. Finn of the emergency group may, and #oncall hears of it.",
@@ -166,7 +166,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "newer",
         title: "A newer deploy lands meanwhile",
-        click: "Click “Rollback” and take your time: while the window is open, Dana ships 2.14.1. \
+        click: "Click “Roll back” and take your time: while the window is open, Dana ships 2.14.1. \
                 Then confirm.",
         watch: "What you confirmed is no longer what would happen, so nothing happens. The refusal \
                 names the newer deploy, and the old message loses its button.",
@@ -181,7 +181,7 @@ pub const SCENES: &[Scene] = &[
         id: "missing",
         title: "The target is gone",
         click: "After the message was posted, a clean-up job removed the folder of 2.13.4. Click \
-                “Rollback”.",
+                “Roll back”.",
         watch: "The check at the click finds that it can no longer be restored, and says so before \
                 anything is touched.",
         cues: &[Cue {
@@ -194,7 +194,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "unreachable",
         title: "The CD system does not answer",
-        click: "The disk with the releases is unplugged. Click “Rollback”.",
+        click: "The disk with the releases is unplugged. Click “Roll back”.",
         watch: "What cannot be evaluated is a no: every guard that needs the CD system says what it \
                 could not find out, and the rollback is refused.",
         cues: &[Cue {
@@ -207,7 +207,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "race",
         title: "Two people click at once",
-        click: "Click “Rollback” as Ana, give a reason and confirm. Bo does the same at the same \
+        click: "Click “Roll back” as Ana, give a reason and confirm. Bo does the same at the same \
                 moment.",
         watch: "Exactly one of the two gets the service; the other is told whose rollback it is. \
                 Look as Bo, too.",
@@ -215,7 +215,7 @@ pub const SCENES: &[Scene] = &[
             Cue {
                 when: When::Reached(ANA, StateName::Authorizing),
                 what: What::Click(BO),
-                told: "Bo clicked “Rollback” as well.",
+                told: "Bo clicked “Roll back” as well.",
             },
             Cue {
                 when: When::Reached(ANA, StateName::Checking),

@@ -10,7 +10,7 @@ const EMOJI = {
   gear: "⚙️", grey_question: "❔", hammer_and_wrench: "🛠️", heavy_check_mark: "✔️", hourglass: "⌛", hourglass_flowing_sand: "⏳",
   information_source: "ℹ️", large_blue_circle: "🔵", large_green_circle: "🟢", large_orange_circle: "🟠", large_red_circle: "🔴",
   large_yellow_circle: "🟡", leftwards_arrow_with_hook: "↩️", link: "🔗", lock: "🔒", mag: "🔍", memo: "📝", no_entry: "⛔",
-  no_entry_sign: "🚫", octagonal_sign: "🛑", package: "📦", pager: "📟", question: "❓", raised_hand: "✋", red_circle: "🔴",
+  no_entry_sign: "🚫", octagonal_sign: "🛑", package: "📦", pager: "📟", point_right: "👉", question: "❓", raised_hand: "✋", red_circle: "🔴",
   repeat: "🔁", rewind: "⏪", robot_face: "🤖", rocket: "🚀", rotating_light: "🚨", ship: "🚢", shield: "🛡️", siren: "🚨",
   snowflake: "❄️", sos: "🆘", stop_sign: "🛑", stopwatch: "⏱️", tada: "🎉", test_tube: "🧪", timer_clock: "⏲️", traffic_light: "🚦",
   twisted_rightwards_arrows: "🔀", unlock: "🔓", warning: "⚠️", wastebasket: "🗑️", wave: "👋", white_check_mark: "✅",
