@@ -386,11 +386,16 @@ pub async fn play(scene: &Scene, fate: Fate) -> Run {
     let mut host = site.boot(fate);
     let first = host.life.clone();
     let mut people = People::default();
+    let mut stopped = None;
     let until = site.now().after(Duration::from_secs(4 * 3600));
     while site.now() < until && !people.content(&site, scene).await {
         let life = host.life.clone();
         tokio::select! {
             biased;
+            () = life.paused() => {
+                // Another replica is there, and people reach that one. The first goes on later.
+                stopped = Some(std::mem::replace(&mut host, site.boot(Fate::Spared)));
+            }
             () = life.ended() => {
                 host.crash();
                 host = site.boot(Fate::Spared);
@@ -400,18 +405,33 @@ pub async fn play(scene: &Scene, fate: Fate) -> Run {
             }
         }
     }
-    site.settle().await;
-    let evidence = site.evidence(Rest::Reached).await;
-    host.crash();
-    Run {
+    if stopped.is_some() {
+        // Whatever it still believes in, it does now.
+        tokio::time::sleep(rollback_testkit::PAUSE * 3).await;
+    }
+    loop {
+        let life = host.life.clone();
+        tokio::select! {
+            biased;
+            () = life.ended() => {
+                host.crash();
+                host = site.boot(Fate::Spared);
+            }
+            () = site.settle() => break,
+        }
+    }
+    let run = Run {
         points: first.points(),
         actions: first.actions(),
         killed_at: first.killed_at(),
-        evidence,
-    }
+        evidence: site.evidence(Rest::Reached).await,
+    };
+    host.crash();
+    drop(stopped);
+    run
 }
 
-/// How often Ana settles, or tries to.
+/// What the people of a scene have done so far.
 #[derive(Default)]
 pub struct People {
     deployed: bool,
