@@ -50,6 +50,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             Err(_) => inner.clock.now().after(STORE_RETRY),
         };
         tokio::select! {
+            biased;
             () = inner.stopping.cancelled() => {}
             () = inner.outbox_wake.notified() => {}
             () = inner.clock.sleep_until(next) => {}

@@ -35,5 +35,5 @@ mod suite;
 pub use crate::chat::{Chat, Message};
 pub use crate::clock::ManualClock;
 pub use crate::drive::{order_at, order_for};
-pub use crate::life::{Fate, Life, Log, Mortal};
+pub use crate::life::{Fate, Life, Log, Mortal, PAUSE};
 pub use crate::suite::{Simulated, Summary};
