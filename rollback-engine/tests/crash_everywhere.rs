@@ -171,11 +171,7 @@ fn killed_at_every_point_it_ends_what_it_began() {
 
 #[test]
 fn paused_at_every_point_it_wakes_up_as_a_stranger() {
-    let _tally = sweep(
-        "paused",
-        |spared| (1..=spared.points).map(Fate::PausedAt).collect(),
-        1_000,
-    );
+    let _tally = sweep("paused", |spared| (1..=spared.points).map(Fate::PausedAt).collect(), 1_000);
 }
 
 #[test]

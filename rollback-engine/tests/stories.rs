@@ -32,7 +32,14 @@ fn ana_rolls_back_and_everybody_hears_of_it_once() {
         let _evidence = site.holds("happy").await;
         assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
         let kinds = [
-            "requested", "confirmed", "triggered", "phase", "phase", "phase", "phase", "succeeded",
+            "requested",
+            "confirmed",
+            "triggered",
+            "phase",
+            "phase",
+            "phase",
+            "phase",
+            "succeeded",
         ];
         assert_eq!(site.kinds(&id).await, kinds);
         let thread = site.thread();
@@ -58,7 +65,10 @@ fn a_stranger_is_turned_away_with_the_names_of_those_who_may() {
         let _evidence = site.holds("denied").await;
         let told = site.whispers(&eve());
         assert_eq!(told.len(), 1);
-        assert!(told[0].contains("no rule names you") && told[0].contains("S0PAYMENTS"), "{told:?}");
+        assert!(
+            told[0].contains("no rule names you") && told[0].contains("S0PAYMENTS"),
+            "{told:?}"
+        );
         assert!(site.thread().is_empty(), "nobody else is bothered");
         assert_eq!(site.cd.sends(), 0);
     });
@@ -388,9 +398,7 @@ fn the_word_about_one_person_is_never_taken_for_the_next() {
             tokio::task::yield_now().await;
             host.engine.withdraw(&id, ana().actor()).await.unwrap();
             host.engine.click(&on, eve().actor()).await.unwrap();
-            let view = site
-                .until_that(&id, |v| v.state != StateName::Authorizing, "decided")
-                .await;
+            let view = site.until_that(&id, |v| v.state != StateName::Authorizing, "decided").await;
             assert_eq!(view.state, StateName::Proposed, "Eve was let in");
         }
         host.engine.withdraw(&id, ana().actor()).await.unwrap();
@@ -416,7 +424,11 @@ fn reports_of_deploys_may_come_twice_late_and_at_once() {
         assert_eq!(two.unwrap().card.superseded_by, Some("2.15.0".into()), "late is not newest");
         let _evidence = site.holds("deploys").await;
         let older = site.cards("ci-42");
-        assert_eq!(older.last().unwrap().superseded_by, Some("2.15.0".into()), "no button any more");
+        assert_eq!(
+            older.last().unwrap().superseded_by,
+            Some("2.15.0".into()),
+            "no button any more"
+        );
         let messages = site.chat.messages();
         let of = |key: &str| messages.iter().filter(|message| message.key.as_str() == key).count();
         assert_eq!((of("deploy:ci-42"), of("deploy:ci-43"), of("deploy:ci-late")), (1, 1, 1));

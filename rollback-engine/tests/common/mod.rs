@@ -4,7 +4,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks for one thing among many"
 )]
 #![allow(
     dead_code,
@@ -19,8 +21,8 @@ use rollback_core::ports::{
     HealthSource, Instance, Query, Store,
 };
 use rollback_core::{
-    Deploy, Deployer, Health, Limits, Migrations, Phase, Proposer, Purpose, Reason, RollbackId, RollbackView,
-    StateName, Timestamp,
+    Deploy, Deployer, Health, Limits, Migrations, Phase, Proposer, Purpose, Reason, RollbackId,
+    RollbackView, StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
@@ -499,11 +501,8 @@ impl People {
         }
         match view.state {
             StateName::Confirming if !view.guards.is_empty() => {
-                let plan = rollback_core::Plan::new(
-                    view.key.clone(),
-                    view.from.clone(),
-                    view.to.clone(),
-                );
+                let plan =
+                    rollback_core::Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
                 let pair = plan.unwrap().pair();
                 Some(engine.confirm(id, ana.actor(), fixtures::reason(), pair).await)
             }
@@ -544,7 +543,7 @@ impl Draw {
     }
 
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+        choices[usize::try_from(self.below(u64::try_from(choices.len()).unwrap())).unwrap()]
     }
 }
 
@@ -565,8 +564,7 @@ impl Site {
         let faults = [Fault::Refuse, Fault::Conflict, Fault::LoseAnswer, Fault::LoseRequest];
         if draw.one_in(3) {
             let worse = [Fault::HoldUp, Fault::Hang];
-            let fault =
-                if draw.one_in(3) { draw.one_of(&worse) } else { draw.one_of(&faults) };
+            let fault = if draw.one_in(3) { draw.one_of(&worse) } else { draw.one_of(&faults) };
             self.cd.fail(Method::Start, fault);
         }
         for method in [Method::Find, Method::Fence, Method::Observe, Method::Cancel] {

@@ -10,9 +10,7 @@ use rollback_core::ports::{
     NotifyError, PortError, StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{
-    Phase, Plan, Progress, Receipt, Revision, RevisionRef, ServiceKey, Timestamp,
-};
+use rollback_core::{Phase, Plan, Progress, Receipt, Revision, RevisionRef, ServiceKey, Timestamp};
 use rollback_testkit::Message;
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::invariants::Seen;
@@ -93,9 +91,8 @@ impl CdBackend for Cd {
     async fn history(&self, _key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
         let ago = |number: u64| Timestamp::from_millis(1_000 + number);
         let all = (FIRST..=self.newest()).rev();
-        let mut history: Vec<Revision> = all
-            .map(|n| fixtures::revision(&n.to_string(), &format!("1.{n}"), ago(n)))
-            .collect();
+        let mut history: Vec<Revision> =
+            all.map(|n| fixtures::revision(&n.to_string(), &format!("1.{n}"), ago(n))).collect();
         // The first one must stay in sight, however many there are.
         let first = history.pop();
         history.truncate(limit.saturating_sub(1));
@@ -249,7 +246,7 @@ impl AuditSink for Sink {
     }
 
     async fn record(&self, record: &Record) -> Result<(), PortError> {
-        let kept = lines(&self.file).len() as u64;
+        let kept = u64::try_from(lines(&self.file).len()).unwrap();
         if record.sequence == kept + 1 {
             append(&self.file, &record.canonical().unwrap());
         }

@@ -28,11 +28,8 @@ const ROLLBACKS: usize = 6;
 
 /// Opens what was left behind, and goes on.
 pub(crate) fn child(folder: &Path, fate: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run(folder, fate));
 }
 
