@@ -225,11 +225,25 @@ impl Books {
                 let Some(thread) = &message.queued.thread_key else { return Some((message, None)) };
                 let parent = self.outbox.get(&(message.queued.notifier.clone(), thread.clone()))?;
                 let is_settled = parent.delivered > 0 || parent.abandoned.is_some();
-                is_settled.then(|| (message, parent.queued.previous.clone()))
+                let may = is_settled && !self.follows_a_line_that_waits(message);
+                may.then(|| (message, parent.queued.previous.clone()))
             })
             .collect();
         waiting.sort_by_key(|(message, _)| message.number);
         waiting
+    }
+
+    /// Whether an earlier line of its thread is not told yet.
+    fn follows_a_line_that_waits(&self, message: &Message) -> bool {
+        let queued = &message.queued;
+        appears_once(&queued.notice)
+            && self.outbox.values().any(|earlier| {
+                earlier.number < message.number
+                    && earlier.is_pending()
+                    && appears_once(&earlier.queued.notice)
+                    && earlier.queued.notifier == queued.notifier
+                    && earlier.queued.thread_key == queued.thread_key
+            })
     }
 
     fn record(&self, key: &ServiceKey) -> ServiceRecord {
