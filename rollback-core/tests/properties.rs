@@ -5,7 +5,8 @@
 use core::time::Duration;
 use proptest::prelude::*;
 use rollback_core::access::{
-    Access, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route, Rule, Standing,
+    Access, AccessIndex, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route,
+    Rule, Standing,
 };
 use rollback_core::guard::{self, Guard, Question, Verdict};
 use rollback_core::journal::{Entry, replay, replay_whole};
@@ -167,6 +168,17 @@ proptest! {
             let decision = access.decide(duty, &person.actor(), &standing, moment());
             prop_assert!(decision.verdict.is_err());
         }
+    }
+
+    /// An index gives the rules that a search gives, for services that it knows and others.
+    #[test]
+    fn an_index_answers_like_a_search(
+        policy in strategies::access_policy(),
+        known in strategies::key(),
+        asked in strategies::key(),
+    ) {
+        let index = AccessIndex::new(policy.clone(), [known]);
+        prop_assert_eq!(index.for_service(&asked).into_owned(), policy.for_service(&asked));
     }
 
     /// Taking away a right never gives one: a further denial turns no denial into a permission.
