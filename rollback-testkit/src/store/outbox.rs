@@ -160,34 +160,33 @@ pub(super) async fn what_belongs_in_a_thread_waits_for_its_message(store: &dyn S
     let parent = store.due(at(99), 99).await?.pop();
     let parent = parent.ok_or_else(|| Failure("the message is not due".into()))?;
     store.delivered(&parent, Some(message("1.0"))).await?;
-    are_due(store, at(99), &["l1 v1 1", "l2 v1 2"]).await?;
+    are_due(store, at(99), &["l1 v1 1", "l2 v1 2", "l3 v1 4"]).await?;
     let threads: Vec<_> = store.due(at(99), 99).await?.into_iter().map(|q| q.thread).collect();
-    same("the threads", &threads, &vec![Some(message("1.0")), None])?;
+    same("the threads", &threads, &vec![Some(message("1.0")), None, Some(message("1.0"))])?;
     // What is told anew about the message does not hold its thread up.
     store.queue(vec![latest("a", "5")?]).await?;
-    are_due(store, at(99), &["l1 v1 1", "l2 v1 2", "a v2 5"]).await
+    are_due(store, at(99), &["l1 v1 1", "l2 v1 2", "a v2 5", "l3 v1 4"]).await
 }
 
-pub(super) async fn a_line_waits_for_the_one_before_it_in_its_thread(store: &dyn Store) -> Outcome {
+pub(super) async fn a_line_does_not_overtake_one_that_waits(store: &dyn Store) -> Outcome {
     store.queue(vec![latest("a", "1")?]).await?;
-    let parent = only(store).await?;
-    store.delivered(&parent, Some(message("1.0"))).await?;
-    let lines = ["l1", "l2", "l3"].map(|key| line(key, "2"));
-    for line in lines {
-        store.queue(vec![line?.in_thread_of("a")]).await?;
-    }
-    are_due(store, at(99), &["l1 v1 2"]).await?;
-    let first = only(store).await?;
-    // A line that is put off holds the later ones up: they would stand above it.
-    store.postpone(&first, at(50), Attempt::Clean).await?;
-    are_due(store, at(49), &[]).await?;
-    are_due(store, at(50), &["l1 v1 2"]).await?;
-    store.delivered(&first, Some(message("2.0"))).await?;
-    let second = only(store).await?;
-    same("the second line", &second.key, &Label::new("l2"))?;
-    // One that is given up holds nobody up.
-    store.abandon(&second, "it can never be posted").await?;
-    are_due(store, at(99), &["l3 v1 2"]).await
+    store.delivered(&only(store).await?, Some(message("1.0"))).await?;
+    store.queue(vec![line("l1", "2")?.in_thread_of("a")]).await?;
+    store.postpone(&only(store).await?, at(10), Attempt::InDoubt).await?;
+    let elsewhere = line("l3", "4")?;
+    store.queue(vec![line("l2", "3")?.in_thread_of("a"), elsewhere]).await?;
+    are_due(store, at(9), &["l3 v1 4"]).await?;
+    store.delivered(&only_of(store, "l3").await?, Some(message("3.0"))).await?;
+    same("next", &store.next_due().await?, &Some(at(10)))?;
+    are_due(store, at(10), &["l1 v1 2", "l2 v1 3"]).await?;
+    store.delivered(&only_of(store, "l1").await?, Some(message("2.0"))).await?;
+    are_due(store, at(0), &["l2 v1 3"]).await
+}
+
+async fn only_of(store: &dyn Store, key: &str) -> Result<Queued, Failure> {
+    let due = store.due(at(99), 99).await?;
+    let found = due.into_iter().find(|queued| queued.key.as_str() == key);
+    found.ok_or_else(|| Failure(format!("`{key}` is not due")))
 }
 
 pub(super) async fn a_thread_without_a_message_is_waited_for_by_nobody(
