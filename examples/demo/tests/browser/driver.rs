@@ -135,8 +135,9 @@ impl Browser {
     }
 
     async fn find(&self, css: &str) -> Result<String, String> {
-        let found = self.try_post("/element", &json!({"using": "css selector", "value": css}));
-        Ok(found.await?[ELEMENT].as_str().unwrap().to_owned())
+        let wanted = json!({"using": "css selector", "value": css});
+        let found = self.try_post("/element", &wanted).await?;
+        Ok(found[ELEMENT].as_str().unwrap().to_owned())
     }
 
     /// Clicks where a person would: an element that is covered, hidden or moving is tried again.
@@ -209,7 +210,7 @@ fn base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for group in sextets.chunks(4) {
         let bits =
-            group.iter().fold(0, |bits, sextet| bits << 6 | sextet) << (6 * (4 - group.len()));
+            group.iter().fold(0, |bits, sextet| (bits << 6) | sextet) << (6 * (4 - group.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     bytes
