@@ -5,6 +5,8 @@ use crate::scenes::{Cue, DEPLOYS, SCENES, Scene, What, When};
 use crate::worker::CONTROL_HEADER;
 use local_slack::LocalSlack;
 use rollback_core::StateName;
+use rollback_core::ports::Clock as _;
+use rollback_engine::SystemClock;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,6 +22,9 @@ const LOOKED_EVERY: Duration = Duration::from_millis(120);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// What the second person gives as a reason.
 const REASON: &str = "customers cannot pay";
+/// How often, and how many times in a scene, a worker that ended by itself is started again.
+const STARTED_EVERY: Duration = Duration::from_secs(1);
+const STARTS_MAX: u32 = 5;
 /// How many wishes for a scene wait; more are dropped.
 const WISHES_MAX: usize = 4;
 
@@ -53,14 +58,8 @@ impl Show {
     #[must_use]
     pub(crate) fn new(scene: &'static Scene) -> (Arc<Self>, Wishes) {
         let (wishes, arrive) = mpsc::channel(WISHES_MAX);
-        let seen = Seen {
-            scene,
-            run: 0,
-            worker: None,
-            engine: Value::Null,
-            shop: None,
-            told: Vec::new(),
-        };
+        let seen =
+            Seen { scene, run: 0, worker: None, engine: Value::Null, shop: None, told: Vec::new() };
         (Arc::new(Self { seen: Mutex::new(seen), wishes }), Wishes(arrive))
     }
 
@@ -137,6 +136,9 @@ pub(crate) struct Director {
     scene: &'static Scene,
     next_cue: usize,
     last_cue: Instant,
+    started: Instant,
+    starts: u32,
+    clock: SystemClock,
 }
 
 impl Director {
@@ -153,6 +155,9 @@ impl Director {
             scene,
             next_cue: 0,
             last_cue: Instant::now(),
+            started: Instant::now(),
+            starts: 0,
+            clock: SystemClock::new(),
         }
     }
 
@@ -198,9 +203,14 @@ impl Director {
         self.next_cue = 0;
         self.scene_dir = self.dir.join(format!("{run}-{}", scene.id));
         std::fs::create_dir_all(&self.scene_dir)?;
-        self.workers.start(&self.call, &self.scene_dir, scene.id)?;
+        self.starts = 0;
         self.last_cue = Instant::now();
-        Ok(())
+        self.start()
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        self.started = Instant::now();
+        self.workers.start(&self.call, &self.scene_dir, self.scene.id)
     }
 
     async fn look(&mut self) {
@@ -231,11 +241,18 @@ impl Director {
     fn keep_alive(&mut self) -> io::Result<()> {
         let waits_for_cue =
             self.scene.cues.get(self.next_cue).is_some_and(|cue| matches!(cue.what, What::Restart));
-        if self.workers.pid().is_some() || waits_for_cue {
+        let lately = self.started.elapsed() < STARTED_EVERY;
+        if self.workers.pid().is_some() || waits_for_cue || lately {
             return Ok(());
         }
+        self.starts = self.starts.saturating_add(1);
+        if self.starts > STARTS_MAX {
+            let log = self.scene_dir.join("worker.log");
+            let why = format!("the rollback service ends again and again; see {}", log.display());
+            return Err(io::Error::other(why));
+        }
         self.tell("The rollback service ended by itself and was started again; see worker.log.");
-        self.workers.start(&self.call, &self.scene_dir, self.scene.id)
+        self.start()
     }
 
     /// Gives the next cue when its moment has come. One that could not be followed yet is given
@@ -287,9 +304,7 @@ impl Director {
                 true
             }
             What::Kill => self.workers.kill().await.is_ok(),
-            What::Restart => {
-                self.workers.start(&self.call, &self.scene_dir, self.scene.id).is_ok()
-            }
+            What::Restart => self.start().is_ok(),
         };
         if !followed {
             tracing::debug!(?cue, "a cue could not be followed yet");
@@ -324,7 +339,7 @@ impl Director {
     }
 
     fn tell(&self, text: &str) {
-        let at = rollback_core::ports::Clock::now(&rollback_engine::SystemClock::new());
+        let at = self.clock.now();
         self.show.lock().told.push(json!({"at": at, "text": text}));
     }
 }
@@ -350,10 +365,9 @@ impl Glimpse {
             | StateName::Failed
             | StateName::NotVerified
             | StateName::OutcomeUnknown => self.state >= wanted,
-            StateName::Refused
-            | StateName::Denied
-            | StateName::Withdrawn
-            | StateName::Expired => false,
+            StateName::Refused | StateName::Denied | StateName::Withdrawn | StateName::Expired => {
+                false
+            }
         }
     }
 }

@@ -8,6 +8,19 @@
 //!                                  └── looks as a customer does ──▶ shop ◀────────┘
 //! ```
 //!
+//! ```no_run
+//! use demo::{Demo, Setup};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let setup = Setup::new(std::env::temp_dir().join("look"), "target/debug/demo".into());
+//! let demo = Demo::start(setup).await?;
+//! println!("open {}", demo.url());
+//! # demo.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! `cargo demo` runs it. The parts that matter are the real ones; what is made up is who clicks
 //! and what goes wrong. The worker is a process of its own so that it can be killed in the middle.
 //! See [`releases`] for the deployment mechanism, which is also the worked example of writing a

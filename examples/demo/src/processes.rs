@@ -34,11 +34,7 @@ impl Secrets {
             let parts = [uuid::Uuid::now_v7(), uuid::Uuid::now_v7()];
             format!("{prefix}{}{}", parts[0].simple(), parts[1].simple())
         };
-        Self {
-            bot_token: secret("xoxb-"),
-            signing_secret: secret(""),
-            control_token: secret(""),
-        }
+        Self { bot_token: secret("xoxb-"), signing_secret: secret(""), control_token: secret("") }
     }
 }
 

@@ -4,6 +4,8 @@ use rollback_core::{Label, Migration, Migrations, Reversible, StateName};
 use serde::Serialize;
 use std::time::Duration;
 
+/// The workspace.
+pub const WORKSPACE: &str = "T0LOCAL";
 /// Owner of the shop.
 pub const ANA: &str = "U02ANA";
 /// Owner of the shop, too: whom Ana asks to approve.

@@ -69,15 +69,11 @@ impl Demo {
         let (port, shop_port) = free_ports()?;
         let secrets = Secrets::new();
         let (show, wishes) = Show::new(setup.scene);
-        let options = workspace(setup.port, &secrets, port).with_panel(panel::routes(Arc::clone(&show)));
+        let options =
+            workspace(setup.port, &secrets, port).with_panel(panel::routes(Arc::clone(&show)));
         let slack = LocalSlack::start(options).await?;
-        let call = Call {
-            program: setup.program,
-            port,
-            shop_port,
-            api_url: slack.api_url(),
-            secrets,
-        };
+        let call =
+            Call { program: setup.program, port, shop_port, api_url: slack.api_url(), secrets };
         std::fs::create_dir_all(&setup.dir)?;
         let director = Director::new(Arc::clone(&show), slack.clone(), call, setup.dir);
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -151,6 +147,7 @@ fn workspace(port: u16, secrets: &Secrets, worker_port: u16) -> Options {
         .channel(Channel::new(scenes::ON_CALL, "oncall"))
         .interactivity_url(format!("http://127.0.0.1:{worker_port}/slack/interactivity"));
     options.port = port;
+    scenes::WORKSPACE.clone_into(&mut options.team_id);
     options.bot_token.clone_from(&secrets.bot_token);
     options.signing_secret.clone_from(&secrets.signing_secret);
     options

@@ -179,12 +179,10 @@ async fn assemble(
     let key = ServiceKey::new("checkout".parse()?, "production".parse()?);
     let releases = open_releases(worker, &key, &clock).await?;
     let health = HttpHealth::new(releases.health_url(), Arc::clone(&clock));
-    let (store, _name) = {
-        let path = worker.dir.join("rollback.db");
-        (SqliteStore::open(path.clone(), rollback_store::Options::default()).await?, path)
-    };
+    let path = worker.dir.join("rollback.db");
+    let store = SqliteStore::open(path, rollback_store::Options::default()).await?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let workspace = "T0LOCAL".parse()?;
+    let workspace = scenes::WORKSPACE.parse()?;
     let directory: Arc<dyn Directory> =
         Arc::new(SlackDirectory::new(api.clone(), workspace, Arc::clone(&clock)));
     let notifier: Arc<dyn Notifier> = Arc::new(
@@ -237,7 +235,7 @@ fn access(key: &ServiceKey) -> Result<AccessPolicy, IdError> {
     let owners =
         vec![Principal::User(scenes::ANA.parse()?), Principal::Group(scenes::PAYMENTS.parse()?)];
     let mut access = AccessPolicy::default();
-    access.workspaces.insert("T0LOCAL".parse()?);
+    access.workspaces.insert(scenes::WORKSPACE.parse()?);
     access.owners.push(Rule::for_service("checkout owners", &key.service, owners));
     access.break_glass.push(Principal::Group(scenes::INCIDENT.parse()?));
     Ok(access)
@@ -250,8 +248,7 @@ impl Service {
         self.deploy(&shop("2.13.4", Brings::Nothing), scenes::ANA, "Ana").await?;
         let mut broken = shop("2.14.0", self.scene.migration);
         broken.files = shop_files("2.14.0", &PRICES.map(|(name, _)| (name, "2.50".into())));
-        broken.leaves_behind =
-            vec!["receipts that 2.14.0 has sent stay sent".to_owned()];
+        broken.leaves_behind = vec!["receipts that 2.14.0 has sent stay sent".to_owned()];
         self.deploy(&broken, scenes::DANA, "Dana").await?;
         self.releases.set_grace(GRACE);
         Ok(())

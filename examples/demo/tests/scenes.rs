@@ -44,7 +44,12 @@ impl Play {
                 started.elapsed() < PATIENCE,
                 "it never came true that {what}:\n{}\n{:#?}",
                 serde_json::to_string_pretty(&state["engine"]["rollbacks"]).unwrap(),
-                self.demo().slack().messages(DEPLOYS).iter().map(Message::all_text).collect::<Vec<_>>()
+                self.demo()
+                    .slack()
+                    .messages(DEPLOYS)
+                    .iter()
+                    .map(Message::all_text)
+                    .collect::<Vec<_>>()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -222,8 +227,7 @@ async fn of_two_who_confirm_at_once_one_gets_the_service() {
     play.confirm(ANA).await;
     let both_ended = |state: &Value| {
         let rollbacks = state["engine"]["rollbacks"].as_array().cloned().unwrap_or_default();
-        let mut ends: Vec<_> =
-            rollbacks.iter().filter_map(|one| one["state"].as_str()).collect();
+        let mut ends: Vec<_> = rollbacks.iter().filter_map(|one| one["state"].as_str()).collect();
         ends.sort_unstable();
         ends == ["refused", "succeeded"]
     };
@@ -238,7 +242,8 @@ async fn an_outage_of_slack_neither_stops_the_rollback_nor_loses_or_doubles_a_me
     let play = Play::of("outage").await;
     play.roll_back(ANA).await;
     play.until("the shop works again while Slack is down", |state| {
-        state["shop"]["status"] == 200 && state["told"].as_array().is_some_and(|told| told.len() == 1)
+        state["shop"]["status"] == 200
+            && state["told"].as_array().is_some_and(|told| told.len() == 1)
     })
     .await;
     play.ends("succeeded").await;

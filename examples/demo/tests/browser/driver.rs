@@ -57,12 +57,8 @@ impl Browser {
             .unwrap();
         let profile = tempfile::tempdir().unwrap();
         let base = format!("http://127.0.0.1:{port}");
-        let mut browser = Self {
-            driver,
-            session: base.clone(),
-            http: reqwest::Client::new(),
-            _profile: profile,
-        };
+        let mut browser =
+            Self { driver, session: base.clone(), http: reqwest::Client::new(), _profile: profile };
         browser.answers(&base).await;
         let profile = browser._profile.path().display();
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {
@@ -103,7 +99,8 @@ impl Browser {
 
     /// The size of the page itself: a window in a headless browser has its own least width.
     pub(crate) async fn resize(&self, width: u32, height: u32) {
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
         self.post("/goog/cdp/execute", &command).await;
     }
@@ -138,8 +135,9 @@ impl Browser {
     }
 
     async fn find(&self, css: &str) -> Result<String, String> {
-        let found = self.try_post("/element", &json!({"using": "css selector", "value": css}));
-        Ok(found.await?[ELEMENT].as_str().unwrap().to_owned())
+        let wanted = json!({"using": "css selector", "value": css});
+        let found = self.try_post("/element", &wanted).await?;
+        Ok(found[ELEMENT].as_str().unwrap().to_owned())
     }
 
     /// Clicks where a person would: an element that is covered, hidden or moving is tried again.
@@ -211,7 +209,8 @@ fn base64(text: &str) -> Vec<u8> {
         text.bytes().filter(|byte| *byte != b'=').map(|byte| u32::from(value(byte))).collect();
     let mut bytes = Vec::new();
     for group in sextets.chunks(4) {
-        let bits = group.iter().fold(0, |bits, sextet| bits << 6 | sextet) << (6 * (4 - group.len()));
+        let bits =
+            group.iter().fold(0, |bits, sextet| (bits << 6) | sextet) << (6 * (4 - group.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     bytes

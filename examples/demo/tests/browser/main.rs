@@ -63,7 +63,9 @@ impl Visit {
     }
 
     async fn ends(&self, state: &str) {
-        self.browser.until(&format!("document.querySelector('#demo li.lit')?.dataset.state === '{state}'")).await;
+        self.browser
+            .until(&format!("document.querySelector('#demo li.lit')?.dataset.state === '{state}'"))
+            .await;
         self.browser.reads("#demo-chain", "verified").await;
     }
 
@@ -84,11 +86,17 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
     visit.shot("modal.png").await;
     visit.browser.keys("Customers cannot pay: the catalog has no prices").await;
     visit.browser.click("#modal-submit").await;
-    visit.browser.until("document.querySelector('#demo li.lit')?.dataset.state === 'running'").await;
+    visit
+        .browser
+        .until("document.querySelector('#demo li.lit')?.dataset.state === 'running'")
+        .await;
     visit.shot("running.png").await;
     visit.ends("succeeded").await;
     visit.browser.reads("#demo-shop-status", "works").await;
-    visit.browser.until("!document.querySelector('#messages [data-action-id=\"rollback_open\"]')").await;
+    visit
+        .browser
+        .until("!document.querySelector('#messages [data-action-id=\"rollback_open\"]')")
+        .await;
     visit.browser.keys(ESCAPE).await;
     visit.shot("healed.png").await;
 
@@ -102,13 +110,19 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
 
     visit.begin("irreversible").await;
     visit.browser.reads("#messages", "20261121_drop_legacy_prices").await;
-    visit.browser.until("!document.querySelector('#messages [data-action-id=\"rollback_open\"]')").await;
+    visit
+        .browser
+        .until("!document.querySelector('#messages [data-action-id=\"rollback_open\"]')")
+        .await;
     visit.shot("irreversible.png").await;
 
     visit.begin("four-eyes").await;
     visit.look_as(ANA).await;
     visit.roll_back().await;
-    visit.browser.until("document.querySelector('#demo li.lit')?.dataset.state === 'approving'").await;
+    visit
+        .browser
+        .until("document.querySelector('#demo li.lit')?.dataset.state === 'approving'")
+        .await;
     visit.browser.keys(ESCAPE).await;
     visit.look_as(BO).await;
     visit.browser.click("#messages li:last-child [data-thread]").await;
