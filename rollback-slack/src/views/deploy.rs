@@ -130,7 +130,7 @@ const fn stands_in_the_way(view: &RollbackView) -> bool {
     match view.state {
         StateName::Succeeded => matches!(view.purpose, Purpose::Real),
         // Until a person has settled it, nobody knows what runs.
-        StateName::OutcomeUnknown => true,
+        StateName::OutcomeUnknown => !view.settled,
         StateName::Approving
         | StateName::Checking
         | StateName::Recording
@@ -255,7 +255,7 @@ pub(super) fn standing(before: Words, view: &RollbackView) -> Words {
 /// The reason, the CD system's last words and, at the end, how it ended.
 fn details(view: &RollbackView) -> Vec<Rich<'_>> {
     let mut parts = Vec::with_capacity(3);
-    if let Some(given) = &view.reason {
+    if let Some(given) = view.reason.as_ref().or(view.proposed_because.as_ref()) {
         parts.push(reason(given.as_str()));
     }
     if view.state.is_end() {
