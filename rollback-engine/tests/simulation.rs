@@ -1,11 +1,6 @@
 //! Random people, faults and deaths from a seed, on paused time. `ROLLBACK_SIM_SEEDS=n` plays `n`
 //! seeds, `ROLLBACK_SIM_FROM=s` starts at seed `s`; a failure prints the line that plays it again.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it played"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
