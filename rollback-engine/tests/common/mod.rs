@@ -205,7 +205,7 @@ impl Site {
     }
 
     /// The orders that were held up arrive now.
-    pub async fn release(&self) {
+    pub fn release(&self) {
         let (effects, live) = (self.cd.effects(), self.cd.truth());
         self.cd.release();
         if self.cd.effects() > effects {
