@@ -482,7 +482,7 @@ impl People {
             let unknown = view.state == StateName::OutcomeUnknown;
             if unknown && scene.late && !self.released {
                 self.released = true;
-                site.release().await;
+                site.release();
             }
             drop(self.say(site, scene, engine, &view).await);
         }
