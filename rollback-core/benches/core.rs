@@ -1,8 +1,8 @@
 //! What the core costs: a step, a replay, the guards, a decision.
-#![expect(clippy::unwrap_used, missing_docs, reason = "a bench of fixtures")]
+#![expect(clippy::unwrap_used, reason = "a bench of fixtures")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use rollback_core::access::{AccessPolicy, Duty, Moment, Principal, Rule};
+use rollback_core::access::{AccessIndex, AccessPolicy, Duty, Moment, Principal, Rule};
 use rollback_core::guard::{GuardSet, Question, evaluate};
 use rollback_core::journal::{Entry, replay};
 use rollback_core::observed::Reading;
@@ -124,6 +124,15 @@ fn decisions(criterion: &mut Criterion) {
     criterion.bench_function("decision: 1,000 services, 200 groups, rules looked up", |bencher| {
         bencher.iter(|| {
             let access = policy.for_service(black_box(&key));
+            access.decide(Duty::Request, &actor, &standing, moment).verdict.is_ok()
+        });
+    });
+    let keys = (0..1_000)
+        .map(|number| ServiceKey::new(parsed(&format!("service-{number}")), parsed("production")));
+    let index = AccessIndex::new(policy, keys);
+    criterion.bench_function("decision: 1,000 services, 200 groups, indexed", |bencher| {
+        bencher.iter(|| {
+            let access = index.for_service(black_box(&key));
             access.decide(Duty::Request, &actor, &standing, moment).verdict.is_ok()
         });
     });

@@ -5,6 +5,7 @@ use crate::fact::{Fact, Missing};
 use crate::id::{EnvironmentName, GroupId, IdError, Label, ServiceName, UserId, WorkspaceId};
 use crate::model::{Actor, ServiceKey};
 use crate::time::Timestamp;
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -205,6 +206,33 @@ impl AccessPolicy {
             approvers: concerning(&self.approvers),
             denied: concerning(&self.denied),
             break_glass: self.break_glass.clone(),
+        }
+    }
+}
+
+/// The rules of an organization, looked up once for each service that is configured, so that a
+/// decision does not search them.
+#[derive(Clone, Debug)]
+pub struct AccessIndex {
+    policy: AccessPolicy,
+    services: BTreeMap<ServiceKey, Access>,
+}
+
+impl AccessIndex {
+    /// Looks up the rules for each of these services.
+    #[must_use]
+    pub fn new(policy: AccessPolicy, services: impl IntoIterator<Item = ServiceKey>) -> Self {
+        let services =
+            services.into_iter().map(|key| (key.clone(), policy.for_service(&key))).collect();
+        Self { policy, services }
+    }
+
+    /// The rules that concern one service; those of a service that was not named are searched.
+    #[must_use]
+    pub fn for_service(&self, key: &ServiceKey) -> Cow<'_, Access> {
+        match self.services.get(key) {
+            Some(access) => Cow::Borrowed(access),
+            None => Cow::Owned(self.policy.for_service(key)),
         }
     }
 }

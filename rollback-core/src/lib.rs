@@ -1,4 +1,87 @@
-//! Pure policy for rolling back a deployment.
+//! Pure policy for rolling back a deployment: who may, what must hold, what is recorded, and how
+//! one rollback goes from a click to its end.
+//!
+//! ```text
+//! click -> Authorizing -> Confirming -> [Approving] -> Checking -> Recording -> Triggering -> Running -> Verifying -> Succeeded
+//!              |              |              |            |            |            |            |           |
+//!           Denied    Withdrawn/Expired   Expired      Refused      Refused   Refused/Unknown  Failed   NotVerified
+//! ```
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`Rollback::step`] | one total function: state, time and event in; state, effects, audit drafts and what became of the event out |
+//! | [`proof`] | what must have been checked, as types: each owns the one before it, and only the last gives an [`proof::Order`] |
+//! | [`guard`], [`known_good`] | pure judgements over facts; whatever is not known is not passed |
+//! | [`access`] | who may, by which rule |
+//! | [`journal`] | what is stored: a replay takes every event through the same checks again |
+//! | [`audit`] | the record and its hash chain |
+//! | [`ports`] | the traits that adapters implement |
+//!
+//! There is no I/O, no clock, no randomness and no hash order here: the crate is `no_std`, so that
+//! none can be named. Whoever drives it stores each transition and then performs its effects.
+//!
+//! ```
+//! use rollback_core::access::{AccessPolicy, Account, Principal, Profile, Rule, Standing};
+//! use rollback_core::audit::BackendEntry;
+//! use rollback_core::journal::{Opening, Origin};
+//! use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
+//! use rollback_core::{
+//!     Actor, Effect, Event, Fact, Plan, Policy, RevisionRef, Rollback, ServiceKey, StateName,
+//!     Timestamp,
+//! };
+//!
+//! // The team's rules: Ana owns the service.
+//! let key = ServiceKey::new("checkout".parse()?, "production".parse()?);
+//! let mut access = AccessPolicy::default();
+//! access.workspaces.insert("T0HOME".parse()?);
+//! let owners = vec![Principal::User("U02ANA".parse()?)];
+//! access.owners.push(Rule::for_service("checkout owners", &key.service, owners));
+//! let policy = Policy::new(access.for_service(&key));
+//!
+//! // Ana clicks the button of the deploy of `42`.
+//! let now = Timestamp::parse("2026-11-22T09:30:00Z")?;
+//! let (r42, r41) = (RevisionRef::new("42".parse()?), RevisionRef::new("41".parse()?));
+//! let plan = Plan::new(key, r42, r41)?;
+//! let mut ana = Actor::new("U02ANA".parse()?);
+//! ana.workspace = Some("T0HOME".parse()?);
+//! let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+//! let backend = BackendEntry::new("prod".parse()?, capabilities);
+//! let opening =
+//!     Opening::new("rb-1".parse()?, plan, policy, Origin::Click(ana.clone()), backend, now);
+//! let opened = Rollback::open(opening);
+//! assert_eq!(opened.effects, [Effect::ObserveStanding(ana.id.clone())]);
+//!
+//! // The directory knows her: a full member. The guards' facts are asked for next.
+//! let profile = Profile::new(Account::Member, "T0HOME".parse()?);
+//! let standing = Standing::new(Fact::known(profile, now), Default::default());
+//! let step = opened.rollback.step(now, Event::StandingObserved(Box::new(standing)));
+//! assert_eq!(step.rollback.state_name(), StateName::Confirming);
+//! assert_eq!(step.effects, [Effect::GatherFacts]);
+//!
+//! // An answer that nobody asked for yet changes nothing.
+//! let step = step.rollback.step(now, Event::IntentRecorded);
+//! assert!(step.effects.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A proof cannot be built, cloned or read back from anywhere but its check:
+//!
+//! ```compile_fail,E0624
+//! use rollback_core::proof::{Order, Recorded};
+//! fn forge(recorded: &Recorded) -> Order {
+//!     Order::issue(recorded)
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn read<T: serde::de::DeserializeOwned>() {}
+//! read::<rollback_core::proof::GuardsPassed>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn twice<T: Clone>() {}
+//! twice::<rollback_core::proof::Order>();
+//! ```
 #![no_std]
 extern crate alloc;
 #[cfg(any(test, feature = "mock"))]

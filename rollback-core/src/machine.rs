@@ -318,13 +318,14 @@ impl Rollback {
     }
 
     /// Whether no other rollback of the service may be confirmed: from the confirmation to the
-    /// end, and while an unknown outcome is not settled.
+    /// end, and while an unknown outcome is not settled. A drill never does: it must not stand in
+    /// the way of a real rollback.
     #[must_use]
     pub const fn holds_service(&self) -> bool {
         if let State::OutcomeUnknown(_, unsettled) = &self.state {
             return !unsettled.settled;
         }
-        self.state.name().is_in_flight()
+        matches!(self.opening.purpose, Purpose::Real) && self.state.name().is_in_flight()
     }
 
     /// Whether its order was ever given to the CD system, or may have been. Never in a drill.
@@ -424,6 +425,11 @@ impl Rollback {
                 Origin::Proposal { by, .. } => Some(by.clone()),
                 Origin::Click(_) => None,
             },
+            proposed_because: match &opening.origin {
+                Origin::Proposal { reason, .. } => Some(reason.clone()),
+                Origin::Click(_) => None,
+            },
+            settled: matches!(&self.state, State::OutcomeUnknown(_, unsettled) if unsettled.settled),
             deploy: opening.deploy.clone(),
             deployer: opening.deployer.clone(),
             purpose: opening.purpose,

@@ -426,7 +426,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// The notices that are due, in the order in which they were first queued. What belongs in the
     /// thread of a message that is not posted yet is not due, nor is a line that follows one of the
-    /// same thread that waits: a thread is read from top to bottom.
+    /// same thread that is postponed: a thread is read from top to bottom.
     ///
     /// # Errors
     ///

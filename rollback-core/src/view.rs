@@ -233,6 +233,11 @@ impl Execution {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
 /// A rollback as others may see it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -284,6 +289,12 @@ pub struct RollbackView {
     pub break_glass: bool,
     /// Who proposed it, if somebody did.
     pub proposed_by: Option<Proposer>,
+    /// Why they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_because: Option<Reason>,
+    /// Whether a person has settled an unknown outcome.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub settled: bool,
     /// The deploy whose button it was.
     pub deploy: Option<DeployId>,
     /// Who had deployed what is rolled back.

@@ -24,9 +24,10 @@ fn outcome(opening: Opening, entries: Vec<Entry>) -> Value {
     let effects: Vec<String> = whole
         .effects
         .iter()
-        .map(|(_, effect)| match serde_json::to_value(effect).unwrap() {
-            Value::String(name) => name,
-            other => other.as_object().unwrap().keys().next().unwrap().clone(),
+        .map(|(_, effect)| {
+            let value = serde_json::to_value(effect).unwrap();
+            let name = value.as_str().map(str::to_owned);
+            name.unwrap_or_else(|| value.as_object().unwrap().keys().next().unwrap().clone())
         })
         .collect();
     let mut view = serde_json::to_value(whole.rollback.view()).unwrap();
@@ -83,6 +84,7 @@ fn look(at: Timestamp) -> Event {
     Event::OutcomeObserved(Box::new(Sighting::new(Fact::known(live, at), healthy)))
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn journals() -> Vec<(&'static str, Opening, Vec<Entry>)> {
     let at = fixtures::at;
     let (ana, bo) = (fixtures::ana(), fixtures::bo());

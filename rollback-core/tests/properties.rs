@@ -1,11 +1,12 @@
 //! Properties over generated policies, facts and events. The numbers are those of the invariants
 //! in `ARCHITECTURE.md`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by panicking")]
 
 use core::time::Duration;
 use proptest::prelude::*;
 use rollback_core::access::{
-    Access, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route, Rule, Standing,
+    Access, AccessIndex, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route,
+    Rule, Standing,
 };
 use rollback_core::guard::{self, Guard, Question, Verdict};
 use rollback_core::journal::{Entry, replay, replay_whole};
@@ -169,6 +170,17 @@ proptest! {
         }
     }
 
+    /// An index gives the rules that a search gives, for services that it knows and others.
+    #[test]
+    fn an_index_answers_like_a_search(
+        policy in strategies::access_policy(),
+        known in strategies::key(),
+        asked in strategies::key(),
+    ) {
+        let index = AccessIndex::new(policy.clone(), [known]);
+        prop_assert_eq!(index.for_service(&asked).into_owned(), policy.for_service(&asked));
+    }
+
     /// Taking away a right never gives one: a further denial turns no denial into a permission.
     #[test]
     fn a_further_denial_never_permits(
@@ -330,7 +342,7 @@ fn opening(approvals: u8, proposed: bool, drill: bool) -> rollback_core::journal
 /// tried as often as what precedes one.
 fn journals() -> impl Strategy<Value = Vec<(Timestamp, Event)>> {
     let (ana, at) = (fixtures::ana(), now());
-    let good = vec![
+    let good = [
         (at, Event::StandingObserved(Box::new(ana.standing(at)))),
         (at, fixtures::observed(at)),
         (at, ana.confirmed(at)),

@@ -301,6 +301,7 @@ pub(crate) async fn choose_again(inner: Arc<Inner>) {
         }
         let next = inner.clock.now().after(AGAIN_EVERY);
         tokio::select! {
+            biased;
             () = inner.stopping.cancelled() => return,
             () = inner.clock.sleep_until(next) => {}
         }

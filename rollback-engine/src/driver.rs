@@ -368,6 +368,7 @@ impl Driver {
     async fn pause(&self, wait: Duration) {
         let until = self.inner.clock.now().after(wait);
         tokio::select! {
+            biased;
             () = self.inner.clock.sleep_until(until) => {}
             () = self.inner.stopping.cancelled() => {}
         }

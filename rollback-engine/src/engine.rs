@@ -214,7 +214,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: TaskTracker,
 }
 
-/// The engine. Cheap to clone; every clone is the same engine.
+/// The engine. Cheap to clone; every clone is the same engine. People reach it through
+/// [`Commands`](rollback_core::ports::Commands), pipelines through [`Engine::deployed`].
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,

@@ -1,4 +1,5 @@
-//! Drives rollbacks.
+#![doc = include_str!("../README.md")]
+
 mod catalog;
 mod clock;
 mod commands;

@@ -4,9 +4,9 @@ use crate::clock::within;
 use crate::engine::Inner;
 use crate::telling;
 use futures_util::future::join_all;
-use rollback_core::notice::{Attempt, Delivered, Delivery};
+use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             Err(_) => inner.clock.now().after(STORE_RETRY),
         };
         tokio::select! {
+            biased;
             () = inner.stopping.cancelled() => {}
             () = inner.outbox_wake.notified() => {}
             () = inner.clock.sleep_until(next) => {}
@@ -67,8 +68,15 @@ async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
         lanes.entry(lane).or_default().push(queued);
     }
     let delivered = join_all(lanes.into_values().map(|lane| async move {
+        // A line that has to wait holds up those that follow it in its thread.
+        let mut held_up = BTreeSet::new();
         for queued in lane {
-            deliver(inner, &queued).await?;
+            if is_line(&queued) && held_up.contains(&queued.thread_key) {
+                continue;
+            }
+            if deliver(inner, &queued).await? == Outcome::Waits && is_line(&queued) {
+                held_up.insert(queued.thread_key);
+            }
         }
         Ok::<(), StoreError>(())
     }))
@@ -77,10 +85,24 @@ async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-async fn deliver(inner: &Inner, queued: &Queued) -> Result<(), StoreError> {
+/// What became of one delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    /// Delivered, or given up.
+    Settled,
+    /// To be tried again.
+    Waits,
+}
+
+fn is_line(queued: &Queued) -> bool {
+    matches!(queued.notice, Notice::Line { .. })
+}
+
+async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> {
     let Some(notifier) = inner.notifiers.iter().find(|n| queued.notifier.as_str() == n.name())
     else {
-        return inner.store.abandon(queued, "no notifier of this name is configured").await;
+        inner.store.abandon(queued, "no notifier of this name is configured").await?;
+        return Ok(Outcome::Settled);
     };
     if queued.previous.is_none() && queued.attempt == Attempt::Clean {
         // What is posted by a process that dies before it notes so is looked for by the next one,
@@ -88,15 +110,15 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<(), StoreError> {
         inner.store.postpone(queued, inner.clock.now(), Attempt::InDoubt).await?;
     }
     match attempt(inner, notifier.as_ref(), queued).await {
-        Ok(Delivered::Posted(message)) => inner.store.delivered(queued, Some(message)).await,
-        Ok(Delivered::Sent | Delivered::NotMine) => inner.store.delivered(queued, None).await,
+        Ok(Delivered::Posted(message)) => inner.store.delivered(queued, Some(message)).await?,
+        Ok(Delivered::Sent | Delivered::NotMine) => inner.store.delivered(queued, None).await?,
         Err(NotifyError::Rejected { why }) => {
             tracing::error!(key = %queued.key, %why, "a notice can never be delivered");
-            inner.store.abandon(queued, &why).await
+            inner.store.abandon(queued, &why).await?;
         }
         Err(error) if queued.attempts >= ATTEMPTS_MAX => {
             tracing::error!(key = %queued.key, %error, "a notice is given up");
-            inner.store.abandon(queued, &error.to_string()).await
+            inner.store.abandon(queued, &error.to_string()).await?;
         }
         Err(error) => {
             tracing::warn!(key = %queued.key, %error, attempts = queued.attempts, "a notice was not delivered");
@@ -106,9 +128,11 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<(), StoreError> {
                 NotifyError::Rejected { .. } => (None, queued.attempt),
             };
             let wait = after.unwrap_or_else(|| pause_after(queued.attempts));
-            inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await
+            inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await?;
+            return Ok(Outcome::Waits);
         }
     }
+    Ok(Outcome::Settled)
 }
 
 async fn attempt(

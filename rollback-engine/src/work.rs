@@ -276,6 +276,7 @@ async fn hint_or_pause(inner: &Inner, view: &RollbackView, wait: Duration) {
     // Even a CD system that hints all the time is not asked more than ten times as often.
     pause(inner, wait / 10).await;
     tokio::select! {
+        biased;
         () = hint => {}
         () = pause(inner, wait) => {}
     }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod catalogue;
+mod fixtures;
 
-use catalogue::{all, card, lines, now, posted, view};
+use catalogue::{all, lines, posted};
+use fixtures::{card, now, view};
 use proptest::prelude::*;
 use rollback_core::notice::DeployCard;
 use rollback_core::{Line, RollbackView, StateName};
@@ -219,10 +221,10 @@ fn everything_with(text: &str) -> Vec<Value> {
         for modal in [confirm_modal(&view, backdrop), checking_modal(&view)] {
             made.push(serde_json::from_str(modal.unwrap().as_str()).unwrap());
         }
-        for (_, _, line, _) in lines() {
-            let line: Line = serde_json::from_value(line).unwrap();
-            made.push(posted(&thread_message(&view, &line).unwrap()));
-        }
+    }
+    for (_, state, line, _) in lines() {
+        let line: Line = serde_json::from_value(line).unwrap();
+        made.push(posted(&thread_message(&hostile_view(state, text), &line).unwrap()));
     }
     let card = hostile_card(text, None, "U03BOB");
     made.push(posted(&deploy_message(&card, 1).unwrap()));

@@ -6,7 +6,6 @@
     clippy::print_stdout,
     reason = "a bench stops at the first surprise"
 )]
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rollback_core::journal::Entry;
@@ -78,7 +77,7 @@ fn median(mut run: impl FnMut()) -> Duration {
         })
         .collect();
     times.sort();
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap()
 }
 
 /// Appends a page and flushes it.
@@ -134,7 +133,7 @@ fn durable_steps(criterion: &mut Criterion) {
         lane = runtime.block_on(Lane::new(&store, &format!("one-{}", unique())));
     }
     ratios.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (ratio, disk, step) = ratios[ratios.len() / 2];
+    let (ratio, disk, step) = ratios.get(ratios.len() / 2).copied().unwrap();
     println!("durable step {step:?}, the disk's own flush {disk:?}: ratio {ratio:.2}");
     let took = grouped(&runtime, &store, 40_000).as_secs_f64();
     println!("{CALLERS} callers: {:.0} steps a second", 40_000.0 / took);

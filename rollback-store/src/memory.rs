@@ -232,6 +232,21 @@ impl Books {
         waiting
     }
 
+    /// Whether an earlier line of its thread is not told yet, and `holds_up`.
+    fn follows(&self, message: &Message, holds_up: impl Fn(&Message) -> bool) -> bool {
+        let queued = &message.queued;
+        queued.thread_key.is_some()
+            && appears_once(&queued.notice)
+            && self.outbox.values().any(|earlier| {
+                earlier.number < message.number
+                    && earlier.is_pending()
+                    && appears_once(&earlier.queued.notice)
+                    && earlier.queued.notifier == queued.notifier
+                    && earlier.queued.thread_key == queued.thread_key
+                    && holds_up(earlier)
+            })
+    }
+
     fn record(&self, key: &ServiceKey) -> ServiceRecord {
         let real = || {
             self.rollbacks
@@ -468,6 +483,7 @@ impl Store for MemoryStore {
             .waiting()
             .into_iter()
             .filter(|(message, _)| message.not_before <= now)
+            .filter(|(message, _)| !books.follows(message, |earlier| earlier.not_before > now))
             .take(page(limit))
             .map(|(message, thread)| {
                 let mut queued = message.queued.clone();
@@ -478,7 +494,10 @@ impl Store for MemoryStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.books().waiting().into_iter().map(|(message, _)| message.not_before).min())
+        let books = self.books();
+        let waiting = books.waiting().into_iter().map(|(message, _)| message);
+        let first = waiting.filter(|message| !books.follows(message, |_earlier| true));
+        Ok(first.map(|message| message.not_before).min())
     }
 
     async fn delivered(

@@ -104,3 +104,39 @@ pub(crate) fn check_room(commit: &Commit, entries: u64) -> Result<(), StoreError
 pub(crate) fn unwritable(what: impl Into<String>, problem: &impl ToString) -> StoreError {
     StoreError::Corrupt { what: what.into(), problem: problem.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::script::{Ending, Script};
+
+    #[test]
+    fn the_entry_after_the_last_is_refused_and_nothing_else() {
+        let commits = Script::new("rb-1").commits(Ending::Succeeded);
+        let most = u64::try_from(ENTRIES_MAX).unwrap();
+        let step = &commits[1];
+        assert!(check_room(step, most - 1).is_ok());
+        let error = check_room(step, most).unwrap_err().to_string();
+        assert!(
+            error.contains("20000 entries") && error.contains("nothing was changed"),
+            "{error}"
+        );
+        assert!(check_room(&commits[0], most).is_ok(), "what adds no entry needs no room");
+    }
+
+    #[test]
+    fn a_page_has_an_end() {
+        assert_eq!([0, 7, usize::MAX].map(page), [0, 7, PAGE_MAX]);
+    }
+
+    /// The durable store asks for these states by name.
+    #[test]
+    fn the_states_that_led_away_are_the_ones_that_the_query_names() {
+        let named: Vec<&str> = StateName::ALL
+            .into_iter()
+            .filter(|state| led_away(*state))
+            .map(StateName::as_str)
+            .collect();
+        assert_eq!(named, ["succeeded", "not_verified", "outcome_unknown"]);
+    }
+}

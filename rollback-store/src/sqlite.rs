@@ -36,6 +36,10 @@ const READERS: usize = 2;
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS_MAX: usize = 96;
 
+/// How many pages the log may have before it is carried over: 16 MB. Each time costs two flushes,
+/// which a thousand pages, SQLite's own choice, would cost every 25 transactions under load.
+const LOG_PAGES: i64 = 4_000;
+
 /// Where a database is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -268,7 +272,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// kept in it.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
-    Ok(())
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
 }
 
 fn spawn(
@@ -289,7 +293,7 @@ fn read(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     while let Some(mut job) = jobs.blocking_recv() {
         let failure = look(connection, &mut *job)
             .err()
-            .map(|error| fault::Failure::Undone(fault::failed(&error).to_string()));
+            .map(|error| fault::Failure::Undone(error.to_string()));
         job.answer(failure.as_ref());
     }
 }
@@ -463,5 +467,109 @@ impl Store for SqliteStore {
                 .map(|_one| ())
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::audit::Verifier;
+    use rollback_testkit::fixtures::parsed;
+    use rollback_testkit::script::{Ending, Script};
+    use rusqlite::types::Value;
+
+    /// A store whose connection can be made to fail as a disk does.
+    async fn store(folder: &tempfile::TempDir) -> SqliteStore {
+        let path = folder.path().join("rollback.db");
+        SqliteStore::open(path, Options::default()).await.unwrap()
+    }
+
+    async fn pragma(store: &SqliteStore, name: &'static str, value: i64) {
+        let set = move |db: &Connection| {
+            db.pragma_update(None, name, value).map_err(|error| fault::failed(&error))
+        };
+        // Some of these answer with a row, which says what is set now.
+        let _answer = store.write(set).await;
+    }
+
+    async fn pages(store: &SqliteStore) -> i64 {
+        let count = |db: &Connection| {
+            db.query_row("PRAGMA page_count", [], |row| row.get(0))
+                .map_err(|error| fault::failed(&error))
+        };
+        store.write(count).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_unavailable_and_leaves_whole_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let full = pages(&store).await + 12;
+        pragma(&store, "max_page_count", full).await;
+        let mut refused = None;
+        for number in 0..100 {
+            let script = Script::new(&format!("rb-{number}")).of("checkout", "production");
+            for commit in script.commits(Ending::Succeeded) {
+                match store.commit(commit.clone()).await {
+                    Ok(_records) => {}
+                    Err(StoreError::Unavailable(_)) => {
+                        refused = Some(commit);
+                        break;
+                    }
+                    Err(other) => panic!("a full disk was told as: {other}"),
+                }
+            }
+            if refused.is_some() {
+                break;
+            }
+        }
+        let refused = refused.expect("the disk never became full");
+        let journal = store.load(&refused.rollback).await.unwrap();
+        let entries = journal.map_or(0, |journal| journal.entries.len());
+        assert_eq!(u64::try_from(entries).unwrap(), refused.expected);
+        pragma(&store, "max_page_count", full * 10).await;
+        store.commit(refused).await.unwrap();
+        let mut verifier = Verifier::new("default");
+        for record in store.audit(&Query::all(9_999)).await.unwrap() {
+            verifier.check(&record).unwrap();
+        }
+        assert_eq!(*verifier.head(), store.head().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_cannot_be_written_is_told_as_unavailable_by_readiness_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        pragma(&store, "query_only", 1).await;
+        let commits = Script::new("rb-1").commits(Ending::Succeeded);
+        let error = store.commit(commits.into_iter().next().unwrap()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        let error = store.ping().await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        assert_eq!(store.load(&parsed("rb-1")).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn every_commit_is_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let read = |name: &'static str| {
+            store.write(move |db| {
+                db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, Value>(0))
+                    .map_err(|error| fault::failed(&error))
+            })
+        };
+        assert_eq!(read("synchronous").await.unwrap(), Value::Integer(2));
+        assert_eq!(read("journal_mode").await.unwrap(), Value::Text("wal".into()));
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let written = store
+            .read(|db| value::execute(db, "UPDATE counter SET value = 9", []).map(|_rows| ()))
+            .await;
+        assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! The durable store answers as the model in memory does, whatever is asked in whatever order.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use rollback_core::known_good::Choice;
 use rollback_core::notice::{Attempt, DeployCard, MessageRef, Notice};

@@ -26,6 +26,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message that has shown nothing yet.
+    #[must_use]
+    pub fn new(key: impl Into<Label>, channel: ChannelId, message: MessageRef) -> Self {
+        Self { key: key.into(), channel, thread: None, message, shown: Vec::new() }
+    }
+
     /// What it shows now.
     #[must_use]
     pub fn now(&self) -> Option<&Notice> {

@@ -90,7 +90,8 @@ async fn who_is_not_known_is_no_member<H: Harness>(harness: &H) -> Simulated {
     let member = standing.profile.value().is_some_and(|p| p.account == Account::Member);
     assert!(!member, "somebody who is not known is a member");
     let gone = harness.no_group();
-    let standing = harness.directory().standing(&user, &[gone.clone()], Freshness::Now).await;
+    let standing =
+        harness.directory().standing(&user, core::slice::from_ref(&gone), Freshness::Now).await;
     assert_ne!(member_of(&standing, &gone), Some(true), "a group that does not exist");
     Simulated::Done
 }

@@ -4,6 +4,14 @@
 //! fakes, which keep the ground truth and can lie about it on demand; a policy proves itself on
 //! the strategies.
 //!
+//! | part | what it is |
+//! |---|---|
+//! | [`backend`], [`notifier`], [`audit_sink`], [`directory`], [`store`] | one conformance suite a port, each with one entry, `run_all`, and cases that are named |
+//! | [`fakes`] | every port in memory, with its ground truth and faults on demand |
+//! | [`fixtures`] | named people whose roles overlap, a service with a history, facts that pass |
+//! | [`strategies`] | proptest strategies for policies, people, facts, histories and events |
+//! | [`order_for`] | a genuine order for a test, from a real rollback: there is no back door |
+//!
 //! ```
 //! use rollback_testkit::{fixtures, order_for};
 //! let order = order_for(fixtures::plan());
@@ -35,5 +43,5 @@ mod suite;
 pub use crate::chat::{Chat, Message};
 pub use crate::clock::ManualClock;
 pub use crate::drive::{order_at, order_for};
-pub use crate::life::{Fate, Life, Log, Mortal};
+pub use crate::life::{Fate, Life, Log, Mortal, PAUSE};
 pub use crate::suite::{Simulated, Summary};

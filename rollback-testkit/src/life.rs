@@ -26,6 +26,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How long a process stands still: longer than the engine's lease, and shorter than facts stay
+/// fresh, so that it wakes up with an order in its hands that it believes in.
+pub const PAUSE: Duration = Duration::from_secs(20);
+
 /// What happens to a process, once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a sweep names the one it makes")]
@@ -34,6 +38,9 @@ pub enum Fate {
     Spared,
     /// It is killed at this point, counted from 1. Every action has two: before and after.
     KilledAt(usize),
+    /// It stands still at this point for [`PAUSE`], as a process that is stopped and continued or a
+    /// machine that is suspended, and then goes on as if nothing had happened.
+    PausedAt(usize),
     /// This action, counted from 1, happens twice, and the second answer is the one that counts.
     Repeats(usize),
     /// This action happens, and its answer is lost.
@@ -53,7 +60,15 @@ struct Shared {
     fate: Fate,
     counts: Mutex<Counts>,
     dead: watch::Sender<Option<&'static str>>,
+    paused: watch::Sender<Pause>,
     log: Log,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pause {
+    NotYet,
+    Now,
+    Over,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +106,7 @@ impl Life {
             fate,
             counts: Mutex::default(),
             dead: watch::Sender::new(None),
+            paused: watch::Sender::new(Pause::NotYet),
             log: log.clone(),
         };
         Self { shared: Arc::new(shared) }
@@ -127,8 +143,19 @@ impl Life {
         }
     }
 
-    /// The dead do nothing, for ever.
+    /// Completes when it stands still, or has stood still.
+    pub async fn paused(&self) {
+        let mut paused = self.shared.paused.subscribe();
+        if paused.wait_for(|pause| *pause != Pause::NotYet).await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    }
+
+    /// The dead do nothing, for ever; those who stand still do nothing until they go on.
     async fn alive(&self) {
+        let mut paused = self.shared.paused.subscribe();
+        // The sender lives as long as this life.
+        drop(paused.wait_for(|pause| *pause != Pause::Now).await);
         if self.killed_at().is_some() {
             core::future::pending::<()>().await;
         }
@@ -141,6 +168,16 @@ impl Life {
             counts.points += 1;
             counts.points
         };
+        if self.shared.fate == Fate::PausedAt(count) {
+            self.shared.paused.send_replace(Pause::Now);
+            let shared = Arc::clone(&self.shared);
+            // Whoever waits here may be dropped; the pause ends nevertheless.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(PAUSE).await;
+                shared.paused.send_replace(Pause::Over);
+            }));
+            self.alive().await;
+        }
         if self.shared.fate == Fate::KilledAt(count) {
             self.shared.dead.send_replace(Some(name));
             core::future::pending::<()>().await;
@@ -461,7 +498,16 @@ impl Notifier for Mortal<Chat> {
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
         let doubt = || Err(NotifyError::InDoubt { why: "the answer was lost".into() });
-        self.life.act("deliver", || self.inner.deliver(delivery), doubt).await
+        let tried = Mutex::new(false);
+        let call = || async {
+            let mut delivery = delivery.clone();
+            if core::mem::replace(&mut *locked(&tried), true) {
+                // Below the port, whoever sends a request twice must look whether it arrived.
+                delivery.attempt = Attempt::InDoubt;
+            }
+            self.inner.deliver(&delivery).await
+        };
+        self.life.act("deliver", call, doubt).await
     }
 }
 

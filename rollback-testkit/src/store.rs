@@ -108,6 +108,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         outbox::a_line_that_was_delivered_is_never_queued_again,
         outbox::a_line_queued_again_while_it_is_delivered_appears_once,
         outbox::what_belongs_in_a_thread_waits_for_its_message,
+        outbox::a_line_does_not_overtake_one_that_waits,
         outbox::a_thread_without_a_message_is_waited_for_by_nobody,
         outbox::a_thread_of_another_notifier_is_another_thread,
         outbox::a_postponed_notice_waits_with_whatever_is_newest,

@@ -91,10 +91,9 @@ impl notifier::Harness for Chat {
         self.0.keys().len()
     }
     async fn shows(&self, text: &str) -> bool {
-        self.0.shown().iter().any(|notice| match notice {
-            Notice::Deploy(card) => card.deploy.version.as_str() == text,
-            _ => false,
-        })
+        self.0.shown().iter().any(
+            |notice| matches!(notice, Notice::Deploy(card) if card.deploy.version.as_str() == text),
+        )
     }
     async fn cut(&self) {
         self.0.fail(NotifierFault::Retry(None));

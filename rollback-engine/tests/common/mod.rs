@@ -4,7 +4,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks for one thing among many"
 )]
 #![allow(
     dead_code,
@@ -19,12 +21,14 @@ use rollback_core::ports::{
     HealthSource, Instance, Query, Store,
 };
 use rollback_core::{
-    Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
-    StateName, Timestamp,
+    Deploy, Deployer, Health, Limits, Migrations, Phase, Proposer, Purpose, Reason, RollbackId,
+    RollbackView, StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
-use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeHealth, FakeSink};
+use rollback_testkit::fakes::{
+    FakeBackend, FakeDirectory, FakeHealth, FakeSink, Fault, Method, NotifierFault, SinkFault,
+};
 use rollback_testkit::fixtures::{self, Person, parsed};
 use rollback_testkit::invariants::{Evidence, Rest, Seen};
 use rollback_testkit::{Chat, Fate, Life, Log, ManualClock, Mortal};
@@ -348,6 +352,8 @@ pub struct Scene {
     pub deploy_in: Option<StateName>,
     /// What was held up arrives after the end, and Ana settles what is unknown.
     pub late: bool,
+    /// What else is the matter with the world, drawn from this seed.
+    pub seed: Option<u64>,
 }
 
 impl Scene {
@@ -360,6 +366,7 @@ impl Scene {
             withdraw_in: None,
             deploy_in: None,
             late: false,
+            seed: None,
         }
     }
 }
@@ -381,16 +388,26 @@ pub struct Run {
 /// Plays a scene with this fate, starts the engine again whenever it dies, and goes on until
 /// everything is at rest.
 pub async fn play(scene: &Scene, fate: Fate) -> Run {
-    let site = Site::new((scene.setup)());
+    let mut draw = scene.seed.map(Draw::new);
+    let setup = draw.as_mut().map_or_else(scene.setup, Setup::drawn);
+    let site = Site::new(setup);
     (scene.prepare)(&site);
+    if let Some(draw) = &mut draw {
+        site.disturb(draw);
+    }
     let mut host = site.boot(fate);
     let first = host.life.clone();
     let mut people = People::default();
+    let mut stopped = None;
     let until = site.now().after(Duration::from_secs(4 * 3600));
     while site.now() < until && !people.content(&site, scene).await {
         let life = host.life.clone();
         tokio::select! {
             biased;
+            () = life.paused() => {
+                // Another replica is there, and people reach that one. The first goes on later.
+                stopped = Some(std::mem::replace(&mut host, site.boot(Fate::Spared)));
+            }
             () = life.ended() => {
                 host.crash();
                 host = site.boot(Fate::Spared);
@@ -400,13 +417,33 @@ pub async fn play(scene: &Scene, fate: Fate) -> Run {
             }
         }
     }
-    site.settle().await;
-    let evidence = site.evidence(Rest::Reached).await;
+    if stopped.is_some() {
+        // Whatever it still believes in, it does now.
+        tokio::time::sleep(rollback_testkit::PAUSE * 3).await;
+    }
+    loop {
+        let life = host.life.clone();
+        tokio::select! {
+            biased;
+            () = life.ended() => {
+                host.crash();
+                host = site.boot(Fate::Spared);
+            }
+            () = site.settle() => break,
+        }
+    }
+    let run = Run {
+        points: first.points(),
+        actions: first.actions(),
+        killed_at: first.killed_at(),
+        evidence: site.evidence(Rest::Reached).await,
+    };
     host.crash();
-    Run { points: first.points(), actions: first.actions(), killed_at: first.killed_at(), evidence }
+    drop(stopped);
+    run
 }
 
-/// How often Ana settles, or tries to.
+/// What the people of a scene have done so far.
 #[derive(Default)]
 pub struct People {
     deployed: bool,
@@ -481,6 +518,83 @@ impl People {
             }
             _ => None,
         }
+    }
+}
+
+/// Numbers from a seed: always the same ones.
+pub struct Draw(u64);
+
+impl Draw {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    pub fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+
+    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(u64::try_from(choices.len()).unwrap())).unwrap()]
+    }
+}
+
+impl Setup {
+    fn drawn(draw: &mut Draw) -> Self {
+        Self {
+            approvals: draw.one_of(&[0, 0, 0, 1, 2]),
+            compares: draw.one_of(&[CompareAndSet::Yes, CompareAndSet::Yes, CompareAndSet::No]),
+            fence: draw.one_of(&[Fence::Yes, Fence::Yes, Fence::No]),
+            purpose: draw.one_of(&[Purpose::Real, Purpose::Real, Purpose::Real, Purpose::Drill]),
+        }
+    }
+}
+
+impl Site {
+    /// A few things go wrong, each seed with its own share of calm.
+    fn disturb(&self, draw: &mut Draw) {
+        let faults = [Fault::Refuse, Fault::Conflict, Fault::LoseAnswer, Fault::LoseRequest];
+        if draw.one_in(3) {
+            let worse = [Fault::HoldUp, Fault::Hang];
+            let fault = if draw.one_in(3) { draw.one_of(&worse) } else { draw.one_of(&faults) };
+            self.cd.fail(Method::Start, fault);
+        }
+        for method in [Method::Find, Method::Fence, Method::Observe, Method::Cancel] {
+            for _again in 0..draw.one_of(&[0, 0, 1, 3]) {
+                self.cd.fail(method, draw.one_of(&[Fault::Refuse, Fault::Hang]));
+            }
+        }
+        for _again in 0..draw.one_of(&[0, 0, 2, 6]) {
+            let wait = Duration::from_secs(draw.below(90));
+            self.chat.fail(draw.one_of(&[
+                NotifierFault::Retry(None),
+                NotifierFault::Retry(Some(wait)),
+                NotifierFault::PostedInDoubt,
+                NotifierFault::LostInDoubt,
+                NotifierFault::Hang,
+            ]));
+        }
+        for _again in 0..draw.one_of(&[0, 0, 0, 2, 5]) {
+            self.sink.fail(draw.one_of(&[SinkFault::Fail, SinkFault::LoseAnswer, SinkFault::Hang]));
+        }
+        for _look in 0..draw.one_of(&[0, 0, 2, 8]) {
+            self.health.once(Health::Unhealthy("it is still starting".into()));
+        }
+        let phases: &[&[Phase]] = &[
+            &[Phase::Started, Phase::HealthChecking, Phase::Complete],
+            &[Phase::Complete],
+            &[Phase::Started, Phase::Started, Phase::Started, Phase::Failed],
+            &[Phase::Started, Phase::Started, Phase::Started, Phase::Started, Phase::Complete],
+        ];
+        self.cd.set_phases(draw.one_of(phases).iter().copied());
     }
 }
 

@@ -6,9 +6,11 @@ use rollback_core::{Label, Purpose, RevisionRef, RollbackView, StateName};
 
 use super::block::{Block, BlockId, Button, ButtonStyle, Confirm, ListStyle, Plain, Rich};
 use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RollbackButton};
-use super::text::{NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, reason};
+use super::text::{
+    NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, line, reason,
+};
 use super::{Breach, Message, ids, state};
-use crate::escape::{SafeUrl, plain_line};
+use crate::escape::SafeUrl;
 
 /// Longest version in a button, of which Slack shows about thirty characters.
 const BUTTON_VERSION_UNITS_MAX: usize = 40;
@@ -65,7 +67,7 @@ pub fn deploy_message(card: &DeployCard, version: u64) -> Result<Message, Breach
 fn title(card: &DeployCard) -> String {
     let deploy = &card.deploy;
     let title = format!("{} {} in {}", deploy.service, deploy.version, deploy.environment);
-    plain_line(&title, 150)
+    line(&title, 150).into_owned()
 }
 
 fn facts(card: &DeployCard) -> Vec<super::block::Mrkdwn> {
@@ -128,7 +130,7 @@ const fn stands_in_the_way(view: &RollbackView) -> bool {
     match view.state {
         StateName::Succeeded => matches!(view.purpose, Purpose::Real),
         // Until a person has settled it, nobody knows what runs.
-        StateName::OutcomeUnknown => true,
+        StateName::OutcomeUnknown => !view.settled,
         StateName::Approving
         | StateName::Checking
         | StateName::Recording
@@ -253,7 +255,7 @@ pub(super) fn standing(before: Words, view: &RollbackView) -> Words {
 /// The reason, the CD system's last words and, at the end, how it ended.
 fn details(view: &RollbackView) -> Vec<Rich<'_>> {
     let mut parts = Vec::with_capacity(3);
-    if let Some(given) = &view.reason {
+    if let Some(given) = view.reason.as_ref().or(view.proposed_because.as_ref()) {
         parts.push(reason(given.as_str()));
     }
     if view.state.is_end() {
@@ -301,7 +303,7 @@ fn buttons<'a>(
 
 fn label(card: &DeployCard, target: &RevisionRef) -> String {
     let name = target.version.as_ref().map_or(target.revision.as_str(), Label::as_str);
-    let name = plain_line(name, BUTTON_VERSION_UNITS_MAX);
+    let name = line(name, BUTTON_VERSION_UNITS_MAX);
     match card.purpose {
         Purpose::Real => format!("Roll back to {name}"),
         Purpose::Drill => format!("Drill: roll back to {name}"),

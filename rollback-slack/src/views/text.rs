@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use rollback_core::{Actor, Deployer, Label, RevisionRef, ServiceKey, Timestamp, UserId};
 
 use super::block::{Leaf, Mrkdwn, Rich, Style};
-use crate::escape::{code_span, mention, mrkdwn_line, plain_lines};
+use crate::escape::{code_span, mention, mrkdwn_line, plain_line, plain_lines};
 
 /// A name, a version or an id. Longer is cut: nobody compares eighty characters by eye.
 pub(super) const NAME_UNITS_MAX: usize = 80;
@@ -39,13 +39,23 @@ impl Words {
 
     /// Somebody's words, on one line.
     pub(super) fn line(mut self, theirs: &str, units_max: usize) -> Self {
-        self.0.push_str(&mrkdwn_line(theirs, units_max));
+        if is_bare(theirs, units_max) {
+            self.0.push_str(theirs);
+        } else {
+            self.0.push_str(&mrkdwn_line(theirs, units_max));
+        }
         self
     }
 
     /// Somebody's name for something, as code.
     pub(super) fn code(mut self, theirs: &str) -> Self {
-        self.0.push_str(&code_span(theirs, NAME_UNITS_MAX));
+        if is_bare(theirs, NAME_UNITS_MAX.saturating_sub(2)) {
+            self.0.push('`');
+            self.0.push_str(theirs);
+            self.0.push('`');
+        } else {
+            self.0.push_str(&code_span(theirs, NAME_UNITS_MAX));
+        }
         self
     }
 
@@ -137,6 +147,41 @@ impl Words {
     }
 }
 
+/// Whether escaping would leave the text as it is, as for nearly every version and id: then it
+/// need not be copied twice.
+fn is_bare(text: &str, units_max: usize) -> bool {
+    let bare = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'>' | b'`');
+    !text.is_empty() && text.len() <= units_max && text.bytes().all(bare)
+}
+
+/// Whether stripping would leave the text as it is: printable ASCII on one line, a single blank
+/// between words.
+fn is_seen(text: &str, units_max: usize) -> bool {
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    text.len() <= units_max
+        && ends.iter().all(|end| end.is_some_and(|byte| byte != b' '))
+        && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        && !text.contains("  ")
+}
+
+/// One line of literal text.
+pub(super) fn line(theirs: &str, units_max: usize) -> Cow<'_, str> {
+    if is_seen(theirs, units_max) {
+        Cow::Borrowed(theirs)
+    } else {
+        Cow::Owned(plain_line(theirs, units_max))
+    }
+}
+
+/// Lines of literal text.
+fn lines(theirs: &str, units_max: usize) -> Cow<'_, str> {
+    if is_seen(theirs, units_max) {
+        Cow::Borrowed(theirs)
+    } else {
+        Cow::Owned(plain_lines(theirs, units_max))
+    }
+}
+
 fn person(id: &str) -> String {
     if is_person(id) { mention(id) } else { code_span(id, NAME_UNITS_MAX) }
 }
@@ -192,7 +237,7 @@ impl<'a> Spans<'a> {
     }
 
     pub(super) fn code(mut self, theirs: &str) -> Self {
-        self.push(&crate::escape::plain_line(theirs, NAME_UNITS_MAX), Some(Style::CODE));
+        self.push(&line(theirs, NAME_UNITS_MAX), Some(Style::CODE));
         self
     }
 
@@ -204,7 +249,7 @@ impl<'a> Spans<'a> {
     /// The same, with mentions of whom the sentences name. For what only one person sees: a
     /// mention calls everybody it names.
     pub(super) fn words_naming(mut self, theirs: &str, units_max: usize, who: &[Label]) -> Self {
-        let text = plain_lines(theirs, units_max);
+        let text = lines(theirs, units_max);
         let ticks = text.matches('`').count();
         for (place, part) in text.split('`').enumerate() {
             let is_code = place % 2 == 1 && place < ticks;
@@ -219,7 +264,7 @@ impl<'a> Spans<'a> {
 
     /// Somebody's words as they are, line ends included.
     pub(super) fn literal(mut self, theirs: &str, units_max: usize) -> Self {
-        self.push(&plain_lines(theirs, units_max), None);
+        self.push(&lines(theirs, units_max), None);
         self
     }
 
@@ -310,6 +355,17 @@ mod tests {
             ("<!channel> `<@U1>`", "[<!channel> ]`<@U1>`"),
         ] {
             assert_eq!(leaves(text, &[]), shown, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_not_escaped_needs_no_escape(text in "[ -~]{0,12}|\\PC{0,6}", max in 0_usize..14) {
+            proptest::prop_assert_eq!(line(&text, max), plain_line(&text, max));
+            proptest::prop_assert_eq!(lines(&text, max), plain_lines(&text, max));
+            if is_bare(&text, max) {
+                proptest::prop_assert_eq!(mrkdwn_line(&text, max), text);
+            }
         }
     }
 

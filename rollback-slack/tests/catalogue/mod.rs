@@ -1,80 +1,13 @@
 //! Every view in every state, by name.
 
-use rollback_core::notice::DeployCard;
-use rollback_core::{Line, Purpose, RollbackView, ServiceKey, Timestamp};
+use rollback_core::{Line, Purpose, ServiceKey};
 use rollback_slack::views::{
     Backdrop, Message, approval_message, checking_modal, confirm_modal, deploy_message,
     deployer_message, loading_modal, on_call_message, private_message, thread_message,
 };
 use serde_json::{Value, json};
 
-pub(crate) fn now() -> Timestamp {
-    Timestamp::parse("2026-11-22T09:45:00Z").unwrap()
-}
-
-/// A rollback in a state, with these fields in place of the usual ones.
-pub(crate) fn view(state: &str, fields: &Value) -> RollbackView {
-    let mut view = json!({
-        "id": "rb-1", "service": "checkout", "environment": "production", "state": state, "steps": 1,
-        "from": {"revision": "42", "version": "2.14.0", "commit": "9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4"},
-        "to": {"revision": "41", "version": "2.13.4", "commit": "1a2b3c4"},
-        "requested_by": {"id": "U02ANA", "name": "Ana", "workspace": "T1", "channel": "C0DEPLOYS"},
-        "approved_by": [], "approvals_min": 0, "reason": "errors up 4x since 09:32",
-        "guards": guards(), "not_undone": ["config map `limits` keeps its present value"],
-        "expected_ms": 150_000, "execution": null, "progress": null,
-        "opened_at": "2026-11-22T09:40:00Z", "deadline": null, "ended_at": null,
-        "explanation": "", "who_may": ["user U02ANA", "group S0PAYMENTS"],
-        "rule": "checkout owners", "break_glass": false, "proposed_by": null,
-        "deploy": "ci-4711", "deployer": {"name": "Bob", "slack_user_id": "U03BOB"},
-        "purpose": "real", "cancellable": false,
-    });
-    merge(&mut view, fields);
-    serde_json::from_value(view).unwrap()
-}
-
-pub(crate) fn guards() -> Value {
-    json!([
-        {"name": "newer_deploy", "verdict": "pass", "explanation": "nothing newer has gone live"},
-        {"name": "migrations", "verdict": "pass", "explanation": "no migration stands in the way"},
-        {"name": "freeze", "verdict": "pass", "explanation": "no freeze or lock holds"},
-    ])
-}
-
-/// A deploy message's state, with these fields in place of the usual ones.
-pub(crate) fn card(fields: &Value) -> DeployCard {
-    let mut card = json!({
-        "deploy": {
-            "id": "ci-4711", "service": "checkout", "environment": "production",
-            "version": "2.14.0", "commit": "9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4",
-            "revision": "42", "deployer": {"name": "Bob", "slack_user_id": "U03BOB"},
-            "changelog_url": "https://git.example.com/shop/compare/2.13.4...2.14.0",
-            "deployed_at": "2026-11-22T09:30:00Z",
-            "migrations": [{"id": "20261121_add_index", "reversible": "yes"}],
-        },
-        "previous": {"revision": "41", "version": "2.13.4"},
-        "choice": {
-            "target": {"id": "41", "version": "2.13.4", "commit": "1a2b3c4",
-                "deployed_at": "2026-11-20T14:00:00Z", "status": "superseded", "restorable": true,
-                "migrations": []},
-            "why": "`41` (2.13.4) is the newest earlier revision that is known to be good",
-            "skipped": [],
-        },
-        "rollback": null, "superseded_by": null, "purpose": "real",
-    });
-    merge(&mut card, fields);
-    serde_json::from_value(card).unwrap()
-}
-
-fn merge(into: &mut Value, fields: &Value) {
-    match (into, fields) {
-        (Value::Object(into), Value::Object(fields)) => {
-            for (name, value) in fields {
-                merge(into.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, value) => *into = value.clone(),
-    }
-}
+use crate::fixtures::{card, now, view};
 
 /// A message as it is posted.
 pub(crate) fn posted(message: &Message) -> Value {

@@ -68,9 +68,9 @@ pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
 
 /// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
 /// that waits for that message is left out, and so is a line that follows one of the same thread
-/// that waits; what was told without a message, or given up, is waited for by nobody.
+/// that holds it up; what was told without a message, or given up, is waited for by nobody.
 macro_rules! waiting {
-    ($select:literal, $rest:literal) => {
+    ($select:literal, $holds_up:literal, $rest:literal) => {
         concat!(
             "SELECT ",
             $select,
@@ -85,7 +85,9 @@ macro_rules! waiting {
                      WHERE earlier.version > earlier.delivered AND earlier.abandoned IS NULL
                          AND earlier.number < one.number AND earlier.once
                          AND earlier.notifier = one.notifier
-                         AND earlier.thread_key = one.thread_key)) ",
+                         AND earlier.thread_key = one.thread_key ",
+            $holds_up,
+            ")) ",
             $rest
         )
     };
@@ -158,6 +160,7 @@ pub(super) fn due(db: &Connection, now: Timestamp, wanted: usize) -> Answer<Vec<
             "one.notifier, one.key, one.version, one.notice, one.channel, one.thread_key,
              one.message_channel, one.message_id, parent.message_channel, parent.message_id,
              one.in_doubt, one.attempts",
+            "AND earlier.not_before > ?1",
             "AND one.not_before <= ?1 ORDER BY one.number LIMIT ?2"
         ),
         params![millis(now), limit(wanted)],
@@ -169,7 +172,7 @@ pub(super) fn due(db: &Connection, now: Timestamp, wanted: usize) -> Answer<Vec<
 /// When the next one is.
 pub(super) fn next_due(db: &Connection) -> Answer<Option<Timestamp>> {
     let next: Option<Option<i64>> =
-        first(db, waiting!("min(one.not_before)", ""), [], |row| row.get(0))?;
+        first(db, waiting!("min(one.not_before)", "", ""), [], |row| row.get(0))?;
     next.flatten().map(|at| moment(at, || "the time of a notice".into())).transpose()
 }
 

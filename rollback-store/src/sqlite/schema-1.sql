@@ -8,7 +8,6 @@ CREATE TABLE rollback (
     drill         INTEGER NOT NULL,
     from_revision TEXT    NOT NULL,
     opened_at     INTEGER NOT NULL,
-    opening       TEXT    NOT NULL,         -- JSON
     entries       INTEGER NOT NULL,
     view          TEXT    NOT NULL,         -- JSON
     state         TEXT    NOT NULL,
@@ -25,6 +24,12 @@ CREATE INDEX rollback_of_service ON rollback (service, environment, opened_at, n
 CREATE INDEX rollback_ordered ON rollback (service, environment, ended_at, number)
     WHERE was_ordered = 1;
 CREATE INDEX rollback_unfinished ON rollback (number) WHERE is_end = 0 OR holds_service = 1;
+
+-- Apart from `rollback`, whose rows every step writes anew.
+CREATE TABLE opening (
+    rollback INTEGER PRIMARY KEY REFERENCES rollback (number),
+    opening  TEXT    NOT NULL               -- JSON
+) STRICT;
 
 CREATE TABLE entry (
     rollback INTEGER NOT NULL REFERENCES rollback (number),

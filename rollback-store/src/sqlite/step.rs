@@ -125,8 +125,8 @@ impl Step {
         execute(
             db,
             "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
-                 opening, entries, view, state, is_end, ended_at, was_ordered, holds_service)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 entries, view, state, is_end, ended_at, was_ordered, holds_service)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 view.id.as_str(),
                 service,
@@ -134,7 +134,6 @@ impl Step {
                 view.purpose == Purpose::Drill,
                 view.from.revision.as_str(),
                 millis(view.opened_at),
-                self.opening,
                 i64::from(self.entry.is_some()),
                 self.view,
                 view.state.as_str(),
@@ -144,7 +143,13 @@ impl Step {
                 holds_service,
             ],
         )?;
-        Ok(db.last_insert_rowid())
+        let number = db.last_insert_rowid();
+        execute(
+            db,
+            "INSERT INTO opening (rollback, opening) VALUES (?1, ?2)",
+            params![number, self.opening],
+        )?;
+        Ok(number)
     }
 
     fn update(&self, db: &Connection, found: &Found) -> Answer<i64> {
@@ -171,14 +176,15 @@ impl Step {
 
 /// A whole journal. Every entry is there, or it is an error.
 pub(super) fn load(db: &Connection, id: &RollbackId) -> Answer<Option<Journal>> {
-    let found: Option<(i64, i64, String)> = first(
-        db,
-        "SELECT number, entries, opening FROM rollback WHERE id = ?1",
-        [id.as_str()],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    let Some((number, count, opening)) = found else { return Ok(None) };
+    let found: Option<(i64, i64)> =
+        first(db, "SELECT number, entries FROM rollback WHERE id = ?1", [id.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let Some((number, count)) = found else { return Ok(None) };
     let what = || format!("the opening of rollback `{id}`");
+    let opening: Option<String> =
+        first(db, "SELECT opening FROM opening WHERE rollback = ?1", [number], |row| row.get(0))?;
+    let opening = opening.ok_or_else(|| corrupt(what(), "it is missing"))?;
     let opening: Opening = from_json(&opening, what)?;
     if opening.id != *id {
         return Err(corrupt(what(), &format!("it is that of rollback `{}`", opening.id)));

@@ -1,7 +1,7 @@
 //! The one thread that writes: it takes whatever waits into one transaction, and answers nobody
 //! before the transaction is on the disk.
 
-use super::fault::{Failure, failed, uncommitted};
+use super::fault::{Failure, uncommitted};
 use rollback_core::ports::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -88,7 +88,7 @@ fn transact(
     batch: &mut Vec<Box<dyn Job>>,
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
 ) -> Result<(), Failure> {
-    let undone = |error: rusqlite::Error| Failure::Undone(failed(&error).to_string());
+    let undone = |error: rusqlite::Error| Failure::Undone(error.to_string());
     say(connection, "BEGIN IMMEDIATE").map_err(undone)?;
     let mut next = 0;
     while let Some(job) = batch.get_mut(next) {
@@ -149,6 +149,7 @@ fn say(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::fault::failed;
 
     fn connection() -> Connection {
         let connection = Connection::open_in_memory().unwrap();

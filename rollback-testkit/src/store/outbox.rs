@@ -168,6 +168,27 @@ pub(super) async fn what_belongs_in_a_thread_waits_for_its_message(store: &dyn S
     are_due(store, at(99), &["l1 v1 1", "l2 v1 2", "a v2 5", "l3 v1 4"]).await
 }
 
+pub(super) async fn a_line_does_not_overtake_one_that_waits(store: &dyn Store) -> Outcome {
+    store.queue(vec![latest("a", "1")?]).await?;
+    store.delivered(&only(store).await?, Some(message("1.0"))).await?;
+    store.queue(vec![line("l1", "2")?.in_thread_of("a")]).await?;
+    store.postpone(&only(store).await?, at(10), Attempt::InDoubt).await?;
+    let elsewhere = line("l3", "4")?;
+    store.queue(vec![line("l2", "3")?.in_thread_of("a"), elsewhere]).await?;
+    are_due(store, at(9), &["l3 v1 4"]).await?;
+    store.delivered(&only_of(store, "l3").await?, Some(message("3.0"))).await?;
+    same("next", &store.next_due().await?, &Some(at(10)))?;
+    are_due(store, at(10), &["l1 v1 2", "l2 v1 3"]).await?;
+    store.delivered(&only_of(store, "l1").await?, Some(message("2.0"))).await?;
+    are_due(store, at(0), &["l2 v1 3"]).await
+}
+
+async fn only_of(store: &dyn Store, key: &str) -> Result<Queued, Failure> {
+    let due = store.due(at(99), 99).await?;
+    let found = due.into_iter().find(|queued| queued.key.as_str() == key);
+    found.ok_or_else(|| Failure(format!("`{key}` is not due")))
+}
+
 pub(super) async fn a_thread_without_a_message_is_waited_for_by_nobody(
     store: &dyn Store,
 ) -> Outcome {

@@ -1,0 +1,646 @@
+//! Whole stories on fakes and paused time: what people do, what they see, and what is on record.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Setup, Site, limits, paused};
+use rollback_core::ports::{ClickedOn, CommandError, Commands, Fence, SavedDeploy};
+use rollback_core::{Migrations, Phase, Proposer, Purpose, Reason, StateName};
+use rollback_testkit::Fate;
+use rollback_testkit::fakes::{Fault, Method, SinkFault};
+use rollback_testkit::fixtures::{self, ana, bo, cleo, eve, finn, parsed};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A site with its deploy reported, and an engine.
+async fn open(setup: Setup) -> (Site, common::Host) {
+    let site = Site::new(setup);
+    let host = site.boot(Fate::Spared);
+    let report = host.engine.deployed(site.deploy()).await.unwrap();
+    assert_eq!(report.saved, SavedDeploy::New);
+    (site, host)
+}
+
+#[test]
+fn ana_rolls_back_and_everybody_hears_of_it_once() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Succeeded, "{}", view.explanation);
+        let _evidence = site.holds("happy").await;
+        assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
+        let kinds = [
+            "requested",
+            "confirmed",
+            "triggered",
+            "phase",
+            "phase",
+            "phase",
+            "phase",
+            "succeeded",
+        ];
+        assert_eq!(site.kinds(&id).await, kinds);
+        let thread = site.thread();
+        assert_eq!(thread.len(), 6, "{thread:?}");
+        assert_eq!((thread[0].as_str(), thread[1].as_str()), ("Confirmed", "Triggered"));
+        assert_eq!(thread[5], "Ended");
+        let cards = site.cards("ci-42");
+        assert!(cards.first().unwrap().choice.target.is_some(), "the button is there at first");
+        let last = cards.last().unwrap().rollback.as_ref().unwrap();
+        assert_eq!((last.state, &last.reason), (StateName::Succeeded, &Some(fixtures::reason())));
+        let keys: Vec<String> =
+            site.chat.messages().iter().map(|message| message.key.to_string()).collect();
+        assert!(keys.contains(&format!("deployer:{id}")), "the deployer is told: {keys:?}");
+    });
+}
+
+#[test]
+fn a_stranger_is_turned_away_with_the_names_of_those_who_may() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let view = site.ended(&host.click(&eve()).await.id).await;
+        assert_eq!(view.state, StateName::Denied);
+        let _evidence = site.holds("denied").await;
+        let told = site.whispers(&eve());
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("no rule names you") && told[0].contains("S0PAYMENTS"),
+            "{told:?}"
+        );
+        assert!(site.thread().is_empty(), "nobody else is bothered");
+        assert_eq!(site.cd.sends(), 0);
+    });
+}
+
+#[test]
+fn a_directory_that_is_down_lets_nobody_in_and_says_so() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.directory.break_down("the chat service does not answer");
+        let view = site.ended(&host.click(&ana()).await.id).await;
+        assert_eq!(view.state, StateName::Denied);
+        assert!(view.explanation.contains("could not be found out"), "{}", view.explanation);
+        assert!(view.explanation.contains("nothing was changed"), "{}", view.explanation);
+
+        site.directory.heal();
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        site.directory.break_down("the chat service does not answer");
+        let view = host.confirm(&id, &ana()).await;
+        assert_eq!(view.state, StateName::Denied, "the submit is checked afresh");
+        let _evidence = site.holds("directory down").await;
+        assert_eq!(site.cd.sends(), 0);
+    });
+}
+
+#[test]
+fn a_newer_deploy_stops_it_whenever_it_lands() {
+    let newer = |site: &Site| site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        newer(&site);
+        let view = site.ended(&host.click(&ana()).await.id).await;
+        assert_eq!(view.state, StateName::Refused, "before the click");
+        assert!(view.explanation.contains("2.15.0"), "{}", view.explanation);
+        let _evidence = site.holds("before the click").await;
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        newer(&site);
+        host.confirm(&id, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Refused, "while the modal is open");
+        let _evidence = site.holds("while the modal is open").await;
+        assert_eq!(site.cd.sends(), 0);
+        assert!(site.thread().contains(&"Refused".to_owned()));
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.fail(Method::Start, Fault::Conflict);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Refused, "between the look and the order");
+        let _evidence = site.holds("between the look and the order").await;
+        assert_eq!(site.cd.effects(), 0);
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Verifying).await;
+        newer(&site);
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::NotVerified, "while the result is looked at");
+        assert!(view.explanation.contains("somebody deployed meanwhile"), "{}", view.explanation);
+        let _evidence = site.holds("while the result is looked at").await;
+    });
+}
+
+#[test]
+fn an_unknown_migration_leaves_no_button_and_says_why() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        let mut history = fixtures::history();
+        history[0].migrations = Migrations::Unknown;
+        site.cd.set_history(history, Some(parsed("42")));
+        let host = site.boot(Fate::Spared);
+        let mut deploy = site.deploy();
+        deploy.migrations = Migrations::Unknown;
+        let card = host.engine.deployed(deploy).await.unwrap().card;
+        assert!(card.choice.target.is_none());
+        assert!(card.choice.why.contains("migration"), "{}", card.choice.why);
+        let refused = host.try_click(&ana()).await.unwrap_err();
+        assert!(matches!(refused, CommandError::NoTarget(_)), "{refused}");
+        let _evidence = site.holds("unknown migration").await;
+    });
+}
+
+#[test]
+fn a_cd_system_that_does_not_answer_is_a_refusal_in_words() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.cut();
+        let view = site.ended(&host.click(&ana()).await.id).await;
+        assert_eq!(view.state, StateName::Refused);
+        assert!(view.explanation.contains("could not be evaluated"), "{}", view.explanation);
+        site.cd.heal();
+        for _method in 0..4 {
+            site.cd.fail(Method::Live, Fault::Hang);
+        }
+        let view = site.ended(&host.click(&ana()).await.id).await;
+        assert_eq!(view.state, StateName::Refused, "hanging is not answering");
+        assert!(view.explanation.contains("did not answer within"), "{}", view.explanation);
+        let _evidence = site.holds("cd down").await;
+        assert_eq!(site.cd.sends(), 0);
+    });
+}
+
+#[test]
+fn a_way_back_that_was_not_known_is_looked_up_again_by_itself() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        site.cd.cut();
+        let host = site.boot(Fate::Spared);
+        let card = host.engine.deployed(site.deploy()).await.unwrap().card;
+        assert!(card.choice.target.is_none());
+        site.cd.heal();
+        tokio::time::sleep(MINUTE).await;
+        site.settle().await;
+        let cards = site.cards("ci-42");
+        assert!(cards.last().unwrap().choice.target.is_some(), "the button comes by itself");
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+    });
+}
+
+#[test]
+fn of_two_who_confirm_at_once_one_rolls_back_and_the_other_is_told_who() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let (first, second) = (host.click(&ana()).await.id, host.click(&bo()).await.id);
+        site.shown(&first).await;
+        site.shown(&second).await;
+        let (people, ids) = ((ana(), bo()), (first, second));
+        tokio::join!(host.confirm(&ids.0, &people.0), host.confirm(&ids.1, &people.1));
+        let (one, other) = (site.ended(&ids.0).await, site.ended(&ids.1).await);
+        let states = [one.state, other.state];
+        assert!(states.contains(&StateName::Succeeded), "{states:?}");
+        assert!(states.contains(&StateName::Refused), "{states:?}");
+        let loser = if one.state == StateName::Refused { &one } else { &other };
+        let winner = if one.state == StateName::Refused { &other } else { &one };
+        assert!(loser.explanation.contains(winner.id.as_str()), "{}", loser.explanation);
+        let _evidence = site.holds("two at once").await;
+        assert_eq!(site.cd.sends(), 1);
+    });
+}
+
+#[test]
+fn a_click_while_another_one_runs_is_refused_and_the_message_keeps_the_one_that_runs() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_phases([Phase::Started; 100]);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        let view = site.ended(&host.click(&bo()).await.id).await;
+        assert_eq!(view.state, StateName::Refused);
+        site.settle().await;
+        let shown = site.cards("ci-42").last().unwrap().rollback.clone().unwrap();
+        assert_eq!(shown.id, id);
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        assert_eq!(site.ended(&id).await.state, StateName::Withdrawn);
+        let _evidence = site.holds("click while running").await;
+    });
+}
+
+#[test]
+fn four_eyes_are_four_eyes() {
+    paused(async {
+        let (site, host) = open(Setup { approvals: 1, ..Setup::default() }).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.view(&id).await.state, StateName::Approving);
+        for person in [ana(), fixtures::ana_again(), eve(), fixtures::guest(), fixtures::dan()] {
+            let view = host.engine.approve(&id, person.actor()).await.unwrap();
+            assert_eq!(view.state, StateName::Approving, "{} approved", person.name);
+        }
+        host.engine.approve(&id, bo().actor()).await.unwrap();
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("four eyes").await;
+        assert!(site.kinds(&id).await.contains(&"approved"));
+        assert_eq!(site.whispers(&ana()).len(), 1, "nobody approves their own");
+    });
+}
+
+#[test]
+fn one_rejection_is_enough() {
+    paused(async {
+        let (site, host) = open(Setup { approvals: 2, ..Setup::default() }).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        host.engine.approve(&id, bo().actor()).await.unwrap();
+        let view = host.engine.reject(&id, cleo().actor()).await.unwrap();
+        assert_eq!(view.state, StateName::Withdrawn);
+        let _evidence = site.holds("rejected").await;
+        assert_eq!(site.cd.sends(), 0);
+    });
+}
+
+#[test]
+fn who_breaks_the_glass_is_let_in_and_pages() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click_and_confirm(&site, &finn()).await;
+        assert!(site.ended(&id).await.break_glass);
+        let _evidence = site.holds("break-glass").await;
+        let keys: Vec<String> =
+            site.chat.messages().iter().map(|message| message.key.to_string()).collect();
+        assert!(keys.contains(&format!("oncall:{id}")), "{keys:?}");
+    });
+}
+
+#[test]
+fn without_the_audit_log_nothing_is_ordered() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.sink.break_down();
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Refused);
+        assert!(view.explanation.contains("audit log"), "{}", view.explanation);
+        assert_eq!(site.cd.sends(), 0);
+        site.sink.heal();
+        let _evidence = site.holds("audit down").await;
+        assert!(!site.sink.records().is_empty(), "what happened is recorded once it can be");
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.sink.fail(SinkFault::LoseAnswer);
+        site.sink.fail(SinkFault::Fail);
+        site.sink.fail(SinkFault::Hang);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded, "a hiccup is waited out");
+        let _evidence = site.holds("audit hiccup").await;
+    });
+}
+
+#[test]
+fn a_chat_that_is_down_for_the_whole_rollback_changes_nothing_and_catches_up() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        site.chat.break_down();
+        host.confirm(&id, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        assert!(site.thread().is_empty());
+        tokio::time::sleep(MINUTE * 3).await;
+        site.chat.heal();
+        let began = site.now();
+        let _evidence = site.holds("chat down").await;
+        assert!(site.now().since(began) <= MINUTE, "people are told within a minute");
+    });
+}
+
+#[test]
+fn a_line_that_is_held_up_is_not_overtaken() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        site.settle().await;
+        for fault in [
+            rollback_testkit::fakes::NotifierFault::Retry(Some(Duration::from_secs(20))),
+            rollback_testkit::fakes::NotifierFault::LostInDoubt,
+            rollback_testkit::fakes::NotifierFault::PostedInDoubt,
+            rollback_testkit::fakes::NotifierFault::Hang,
+        ] {
+            site.chat.fail(fault);
+        }
+        host.confirm(&id, &ana()).await;
+        site.ended(&id).await;
+        let _evidence = site.holds("held-up lines").await;
+        assert_eq!(site.thread().first().map(String::as_str), Some("Confirmed"));
+    });
+}
+
+#[test]
+fn a_drill_does_everything_but_send() {
+    paused(async {
+        let (site, host) = open(Setup { purpose: Purpose::Drill, ..Setup::default() }).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Succeeded);
+        assert!(view.explanation.starts_with("drill"), "{}", view.explanation);
+        let evidence = site.holds("drill").await;
+        assert_eq!((site.cd.sends(), site.cd.effects()), (0, 0));
+        assert!(evidence.records.iter().all(|record| record.draft.drill));
+    });
+}
+
+#[test]
+fn a_proposal_waits_for_somebody_who_may() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.propose().await.id;
+        tokio::time::sleep(MINUTE * 60).await;
+        assert_eq!(site.view(&id).await.state, StateName::Proposed);
+        assert_eq!(site.cd.sends(), 0, "a proposal executes nothing");
+        let on = ClickedOn::Proposal(id.clone());
+        host.engine.click(&on, eve().actor()).await.unwrap();
+        site.until(&id, StateName::Proposed).await;
+        host.engine.click(&on, ana().actor()).await.unwrap();
+        site.shown(&id).await;
+        host.confirm(&id, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("proposal").await;
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.propose().await.id;
+        tokio::time::sleep(limits().click_within + MINUTE).await;
+        assert_eq!(site.view(&id).await.state, StateName::Expired);
+        let _evidence = site.holds("proposal expired").await;
+    });
+}
+
+/// Ana steps back from a proposal and Eve clicks in the same breath: what the directory said about
+/// Ana must never let Eve in.
+#[test]
+fn the_word_about_one_person_is_never_taken_for_the_next() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.propose().await.id;
+        let on = ClickedOn::Proposal(id.clone());
+        for _try in 0..50 {
+            host.engine.click(&on, ana().actor()).await.unwrap();
+            // The driver has asked about Ana, and has not been told yet.
+            tokio::task::yield_now().await;
+            host.engine.withdraw(&id, ana().actor()).await.unwrap();
+            host.engine.click(&on, eve().actor()).await.unwrap();
+            let view = site.until_that(&id, |v| v.state != StateName::Authorizing, "decided").await;
+            assert_eq!(view.state, StateName::Proposed, "Eve was let in");
+        }
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        let _evidence = site.holds("one after the other").await;
+    });
+}
+
+#[test]
+fn reports_of_deploys_may_come_twice_late_and_at_once() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let again = host.engine.deployed(site.deploy()).await.unwrap();
+        assert_eq!(again.saved, SavedDeploy::Known);
+
+        tokio::time::sleep(MINUTE).await;
+        site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
+        let newer = site.deploy_of("43", "2.15.0");
+        let mut late = site.deploy_of("41", "2.13.4");
+        late.deployed_at = fixtures::at(0);
+        late.id = parsed("ci-late");
+        let (one, two) = tokio::join!(host.engine.deployed(newer), host.engine.deployed(late));
+        assert!(one.unwrap().card.superseded_by.is_none());
+        assert_eq!(two.unwrap().card.superseded_by, Some("2.15.0".into()), "late is not newest");
+        let _evidence = site.holds("deploys").await;
+        let older = site.cards("ci-42");
+        assert_eq!(
+            older.last().unwrap().superseded_by,
+            Some("2.15.0".into()),
+            "no button any more"
+        );
+        let messages = site.chat.messages();
+        let of = |key: &str| messages.iter().filter(|message| message.key.as_str() == key).count();
+        assert_eq!((of("deploy:ci-42"), of("deploy:ci-43"), of("deploy:ci-late")), (1, 1, 1));
+    });
+}
+
+#[test]
+fn a_modal_that_somebody_left_open_hides_nothing_that_happened() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let bystander = host.click(&bo()).await.id;
+        site.shown(&bystander).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        tokio::time::sleep(limits().confirm_within + MINUTE).await;
+        assert_eq!(site.view(&bystander).await.state, StateName::Expired);
+        let later = host.click(&cleo()).await.id;
+        assert_eq!(site.ended(&later).await.state, StateName::Refused);
+        let _evidence = site.holds("late modals").await;
+        let shown = site.cards("ci-42").last().unwrap().rollback.clone().unwrap();
+        assert_eq!((shown.id, shown.state), (id, StateName::Succeeded));
+    });
+}
+
+#[test]
+fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
+    for (fault, end) in [
+        (Fault::LoseAnswer, StateName::Succeeded),
+        (Fault::LoseRequest, StateName::Failed),
+        (Fault::HoldUp, StateName::Failed),
+        (Fault::Hang, StateName::Failed),
+    ] {
+        paused(async {
+            let (site, host) = open(Setup::default()).await;
+            site.cd.fail(Method::Start, fault);
+            let id = host.click_and_confirm(&site, &ana()).await;
+            let view = site.ended(&id).await;
+            assert_eq!(view.state, end, "{fault:?}: {}", view.explanation);
+            site.release().await;
+            let _evidence = site.holds("doubt").await;
+            assert_eq!(site.cd.sends(), 1, "what is in doubt is never sent again");
+            if end == StateName::Failed {
+                assert_eq!(site.cd.truth(), Some(parsed("42")), "{fault:?} landed late");
+            }
+        });
+    }
+}
+
+#[test]
+fn doubt_without_a_fence_is_visible_blocks_and_is_settled_by_a_person() {
+    paused(async {
+        let (site, host) = open(Setup { fence: Fence::No, ..Setup::default() }).await;
+        site.cd.fail(Method::Start, Fault::HoldUp);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::OutcomeUnknown);
+        assert!(view.explanation.contains("nobody knows"), "{}", view.explanation);
+        let blocked = site.ended(&host.click(&bo()).await.id).await;
+        assert_eq!(blocked.state, StateName::Refused, "the service waits for a person");
+
+        tokio::time::sleep(MINUTE * 5).await;
+        site.release().await;
+        tokio::time::sleep(MINUTE * 3).await;
+        let late = site.view(&id).await;
+        assert!(late.explanation.contains("had an effect after all"), "{}", late.explanation);
+        assert!(late.execution.is_some());
+
+        let finding = Reason::parse("it is on 2.13.4 and well").unwrap();
+        let denied = host.engine.settle(&id, eve().actor(), finding.clone()).await.unwrap();
+        assert!(!denied.explanation.contains("settled"), "{}", denied.explanation);
+        let settled = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        assert!(settled.explanation.starts_with("settled"), "{}", settled.explanation);
+        let evidence = site.holds("late effect").await;
+        assert_eq!(evidence.records.last().unwrap().draft.kind.as_str(), "settled");
+        assert_eq!(site.thread().last().unwrap(), &format!("Settled({:?})", ana().actor()));
+        let status = host.engine.status(&fixtures::key()).await.unwrap();
+        assert_eq!(status.rollback, None, "the service is free again");
+    });
+}
+
+#[test]
+fn nobody_confirms_and_nobody_approves_for_ever() {
+    paused(async {
+        let (site, host) = open(Setup { approvals: 1, ..Setup::default() }).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        tokio::time::sleep(limits().confirm_within + MINUTE).await;
+        assert_eq!(site.view(&id).await.state, StateName::Expired);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        tokio::time::sleep(limits().approve_within + MINUTE).await;
+        let view = host.engine.approve(&id, bo().actor()).await.unwrap();
+        assert_eq!(view.state, StateName::Expired, "late is late");
+        let _evidence = site.holds("expired").await;
+        assert_eq!(site.cd.sends(), 0);
+    });
+}
+
+#[test]
+fn what_was_cancelled_while_it_ran_says_so() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_phases([Phase::Started; 100]);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        host.engine.withdraw(&id, eve().actor()).await.unwrap();
+        assert_eq!(site.view(&id).await.state, StateName::Running, "a stranger stops nothing");
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Withdrawn);
+        assert_eq!(site.cd.truth(), Some(parsed("42")));
+        let _evidence = site.holds("cancelled").await;
+    });
+}
+
+#[test]
+fn a_rollback_that_is_not_healthy_is_not_called_a_success() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.health.break_down("the health check does not answer");
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::NotVerified);
+        assert!(view.explanation.contains("does not answer"), "{}", view.explanation);
+        let _evidence = site.holds("health unknown").await;
+    });
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_phases([Phase::Started, Phase::Failed]);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Failed);
+        let _evidence = site.holds("the CD system says it failed").await;
+    });
+}
+
+#[test]
+fn a_graceful_stop_in_any_state_is_quick_and_loses_nothing() {
+    let states = [
+        StateName::Confirming,
+        StateName::Approving,
+        StateName::Triggering,
+        StateName::Running,
+        StateName::Verifying,
+    ];
+    for state in states {
+        paused(async {
+            let (site, host) = open(Setup { approvals: 1, ..Setup::default() }).await;
+            if state == StateName::Triggering {
+                site.cd.fail(Method::Start, Fault::Hang);
+            }
+            site.cd.set_phases([Phase::Started, Phase::Started, Phase::Started, Phase::Complete]);
+            let id = host.click(&ana()).await.id;
+            site.shown(&id).await;
+            if state != StateName::Confirming {
+                host.confirm(&id, &ana()).await;
+            }
+            if !matches!(state, StateName::Confirming | StateName::Approving) {
+                host.engine.approve(&id, bo().actor()).await.unwrap();
+            }
+            site.until(&id, state).await;
+            let took = host.stop().await;
+            // An order that was sent is waited for as long as one request may take.
+            assert!(took <= limits().cd_timeout + Duration::from_secs(1), "{state}: {took:?}");
+            if state != StateName::Triggering {
+                assert!(took <= Duration::from_secs(1), "{state}: {took:?}");
+            }
+            let host = site.boot(Fate::Spared);
+            let began = site.now();
+            if state == StateName::Confirming {
+                host.confirm(&id, &ana()).await;
+            }
+            if matches!(state, StateName::Confirming | StateName::Approving) {
+                host.engine.approve(&id, bo().actor()).await.unwrap();
+            }
+            let view = site.ended(&id).await;
+            let end = if state == StateName::Triggering {
+                StateName::Failed
+            } else {
+                StateName::Succeeded
+            };
+            assert_eq!(view.state, end, "{state}: {}", view.explanation);
+            let waited = site.now().since(began);
+            assert!(waited <= MINUTE, "{state}: given back, so taken up at once: {waited:?}");
+            let _evidence = site.holds("graceful stop").await;
+        });
+    }
+}
+
+#[test]
+fn an_engine_that_stops_takes_no_more_commands() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let engine = host.engine.clone();
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        let _took = host.stop().await;
+        let on = ClickedOn::Deploy(parsed("ci-42"));
+        assert_eq!(engine.click(&on, ana().actor()).await.unwrap_err(), CommandError::Stopping);
+        let by = Proposer::new("agent-7", None);
+        let proposed = engine.propose(&fixtures::key(), None, fixtures::reason(), by).await;
+        assert_eq!(proposed.unwrap_err(), CommandError::Stopping);
+    });
+}
+
+#[test]
+fn unknown_names_are_answered_and_kept_nowhere() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let nothing = host.engine.view(&parsed("rb-never")).await.unwrap_err();
+        assert!(matches!(nothing, CommandError::NotFound(_)), "{nothing}");
+        let on = ClickedOn::Deploy(parsed("ci-never"));
+        let nothing = host.engine.click(&on, ana().actor()).await.unwrap_err();
+        assert!(matches!(nothing, CommandError::NotFound(_)), "{nothing}");
+        assert!(site.views().await.is_empty());
+    });
+}

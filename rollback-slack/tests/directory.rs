@@ -1,0 +1,124 @@
+//! Who is who and who is in which group, against a Slack of our own with faults on demand.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use local_slack::{Fault, LocalSlack, Options, User, UserGroup};
+use rollback_core::access::Account;
+use rollback_core::ports::{Clock, Directory, Freshness};
+use rollback_core::{Fact, GroupId, Timestamp, UserId};
+use rollback_slack::{SlackDirectory, WebApi, WebApiOptions};
+
+const MINUTE: Freshness = Freshness::AtMost(Duration::from_secs(60));
+
+#[derive(Debug)]
+struct Stopped;
+
+#[async_trait]
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_000_000)
+    }
+
+    async fn sleep_until(&self, _: Timestamp) {}
+}
+
+async fn slack() -> (LocalSlack, SlackDirectory) {
+    let options = Options::default()
+        .user(User::new("U02ANA", "Ana"))
+        .user(User::new("U03GUEST", "Guest").guest())
+        .user(User::new("U04AWAY", "Away").deactivated())
+        .user(User::new("U05BOT", "Bot").bot())
+        .user(User::new("U06OTHER", "Other").foreign("T0OTHER"))
+        .group(UserGroup::new("S0PAYMENTS", "payments", ["U02ANA"]))
+        .group(UserGroup::new("S0CLOSED", "closed", ["U02ANA"]).disabled());
+    let slack = LocalSlack::start(options).await.unwrap();
+    let mut options = WebApiOptions::default();
+    options.base_url = slack.api_url();
+    options.attempts_max = 1;
+    options.wait_max = Duration::ZERO;
+    let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
+    let directory = SlackDirectory::new(api, "T0LOCAL".parse().unwrap(), Arc::new(Stopped));
+    (slack, directory)
+}
+
+fn user(id: &str) -> UserId {
+    id.parse().unwrap()
+}
+
+fn group(id: &str) -> GroupId {
+    id.parse().unwrap()
+}
+
+async fn is_in(directory: &SlackDirectory, id: &str, freshness: Freshness) -> Fact<bool> {
+    let standing = directory.standing(&user("U02ANA"), &[group(id)], freshness).await;
+    standing.groups.get(id).unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_kind_of_account_is_told_apart() {
+    let (_slack, directory) = slack().await;
+    for (id, account) in [
+        ("U02ANA", Account::Member),
+        ("U03GUEST", Account::Guest),
+        ("U04AWAY", Account::Deactivated),
+        ("U05BOT", Account::Bot),
+        ("U06OTHER", Account::Stranger),
+    ] {
+        let standing = directory.standing(&user(id), &[], MINUTE).await;
+        assert_eq!(standing.profile.value().unwrap().account, account, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_group_is_nobody_and_a_group_that_never_was_is_unknown() {
+    let (_slack, directory) = slack().await;
+    assert_eq!(is_in(&directory, "S0PAYMENTS", MINUTE).await.value(), Some(&true));
+    assert_eq!(is_in(&directory, "S0CLOSED", MINUTE).await.value(), Some(&false));
+    let Fact::Unknown { why } = is_in(&directory, "S0NEVER", MINUTE).await else {
+        panic!("a group that never was is known")
+    };
+    assert!(why.contains("correct the configuration"), "{why}");
+}
+
+#[tokio::test]
+async fn somebody_whom_slack_does_not_know_is_unknown() {
+    let (_slack, directory) = slack().await;
+    let standing = directory.standing(&user("U0NOBODY"), &[], MINUTE).await;
+    assert_eq!(standing.profile, Fact::unknown("Slack does not know the account"));
+}
+
+#[tokio::test]
+async fn somebody_taken_out_of_a_group_is_out_at_the_next_question_that_wants_it_now() {
+    let (slack, directory) = slack().await;
+    assert_eq!(is_in(&directory, "S0PAYMENTS", MINUTE).await.value(), Some(&true));
+    assert!(slack.set_group_users("S0PAYMENTS", &[]));
+    assert_eq!(is_in(&directory, "S0PAYMENTS", MINUTE).await.value(), Some(&true), "remembered");
+    assert_eq!(is_in(&directory, "S0PAYMENTS", Freshness::Now).await.value(), Some(&false));
+    assert_eq!(is_in(&directory, "S0PAYMENTS", MINUTE).await.value(), Some(&false));
+}
+
+#[tokio::test]
+async fn a_slack_that_fails_makes_every_fact_unknown_and_never_an_old_one() {
+    for fault in [Fault::server_error(), Fault::reset(), Fault::rate_limited(30)] {
+        let (slack, directory) = slack().await;
+        assert_eq!(is_in(&directory, "S0PAYMENTS", MINUTE).await.value(), Some(&true));
+        slack.fail_next(fault.times(2));
+        let asked = [group("S0PAYMENTS")];
+        let standing = directory.standing(&user("U02ANA"), &asked, Freshness::Now).await;
+        assert!(standing.profile.value().is_none());
+        assert!(standing.groups.values().all(|fact| fact.value().is_none()));
+    }
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_make_one_call() {
+    let (slack, directory) = slack().await;
+    let many = (0..20).map(|_| is_in(&directory, "S0PAYMENTS", MINUTE));
+    let answers = futures_util::future::join_all(many).await;
+    assert!(answers.iter().all(|answer| answer.value() == Some(&true)));
+    assert_eq!(slack.calls_of("usergroups.users.list").len(), 1);
+    assert_eq!(slack.calls_of("users.info").len(), 1);
+}

@@ -1,0 +1,231 @@
+//! One message for one key, whatever Slack does: against a Slack of our own with faults on demand.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod fixtures;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fixtures::{card, now, view};
+use local_slack::{Channel, Fault, LocalSlack, Options, User};
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
+use rollback_core::ports::{Clock, Notifier, NotifyError};
+use rollback_core::{ChannelId, Line, Timestamp};
+use rollback_slack::{SlackNotifier, WebApi, WebApiOptions};
+use serde_json::json;
+
+#[derive(Debug)]
+struct Real;
+
+#[async_trait]
+impl Clock for Real {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        Timestamp::from_millis(since.as_millis().try_into().unwrap())
+    }
+
+    async fn sleep_until(&self, _: Timestamp) {}
+}
+
+async fn slack() -> (LocalSlack, SlackNotifier) {
+    let options = Options::default()
+        .user(User::new("U02ANA", "Ana"))
+        .user(User::new("U03BOB", "Bob"))
+        .user(User::new("U04EVE", "Eve"))
+        .channel(Channel::new("C0DEPLOYS", "deploys").members(["U02ANA", "U03BOB"]))
+        .channel(Channel::new("C0OLD", "old").archived());
+    let slack = LocalSlack::start(options).await.unwrap();
+    (slack.clone(), notifier(&slack))
+}
+
+fn notifier(slack: &LocalSlack) -> SlackNotifier {
+    let mut options = WebApiOptions::default();
+    options.base_url = slack.api_url();
+    options.attempt_timeout = Duration::from_millis(500);
+    options.attempts_max = 1;
+    options.wait_max = Duration::from_millis(200);
+    let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
+    SlackNotifier::new(api, Arc::new(Real))
+}
+
+fn channel(id: &str) -> ChannelId {
+    id.parse().unwrap()
+}
+
+/// The message of a deploy that went out just now.
+fn deploy(version: u64) -> Delivery {
+    let mut card = card(&json!({}));
+    card.deploy.deployed_at = Real.now();
+    Delivery::new("deploy:ci-4711", version, Notice::Deploy(Box::new(card)), channel("C0DEPLOYS"))
+}
+
+fn line(parent: &MessageRef) -> Delivery {
+    let mut view = view("running", &json!({}));
+    view.opened_at = Real.now();
+    let notice = Notice::Line { view: Box::new(view), line: Line::Triggered };
+    let mut delivery = Delivery::new("line:rb-1:4", 1, notice, channel("C0DEPLOYS"));
+    delivery.thread = Some(parent.clone());
+    delivery
+}
+
+fn at(delivered: Delivered) -> MessageRef {
+    let Delivered::Posted(message) = delivered else { panic!("{delivered:?}") };
+    message
+}
+
+async fn post(notifier: &SlackNotifier) -> MessageRef {
+    at(notifier.deliver(&deploy(1)).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_message_is_posted_with_its_key_and_then_brought_up_to_date_in_place() {
+    let (slack, notifier) = slack().await;
+    let first = post(&notifier).await;
+    let mut again = deploy(2);
+    again.previous = Some(first.clone());
+    assert_eq!(at(notifier.deliver(&again).await.unwrap()), first);
+    let messages = slack.messages("C0DEPLOYS");
+    let [message] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(message.metadata.as_ref().unwrap()["event_type"], "rollback");
+    let fields = &message.metadata.as_ref().unwrap()["event_payload"];
+    assert_eq!((&fields["key"], &fields["version"]), (&json!("deploy:ci-4711"), &json!("2")));
+    assert_eq!(message.element("rollback_open").unwrap()["value"], r#"{"d":"ci-4711","v":2}"#);
+}
+
+#[tokio::test]
+async fn a_post_in_doubt_is_looked_for_and_never_posted_twice() {
+    for fault in [Fault::done_but_server_error(), Fault::done_but_reset()] {
+        let (slack, notifier) = slack().await;
+        slack.fail_next(fault.on("chat.postMessage"));
+        let error = notifier.deliver(&deploy(1)).await.unwrap_err();
+        assert!(matches!(error, NotifyError::InDoubt { .. }), "{error}");
+        let mut again = deploy(2);
+        again.attempt = Attempt::InDoubt;
+        let found = at(notifier.deliver(&again).await.unwrap());
+        let messages = slack.messages("C0DEPLOYS");
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].ts, found.id.as_str());
+        assert_eq!(messages[0].revision, 1, "and it is brought up to date");
+    }
+}
+
+#[tokio::test]
+async fn a_post_in_doubt_that_never_arrived_is_posted() {
+    let (slack, notifier) = slack().await;
+    slack.fail_next(Fault::server_error().on("chat.postMessage"));
+    let error = notifier.deliver(&deploy(1)).await.unwrap_err();
+    assert!(matches!(error, NotifyError::InDoubt { .. }), "{error}");
+    let mut again = deploy(1);
+    again.attempt = Attempt::InDoubt;
+    at(notifier.deliver(&again).await.unwrap());
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 1);
+}
+
+#[tokio::test]
+async fn a_line_of_a_thread_appears_once() {
+    let (slack, notifier) = slack().await;
+    let parent = post(&notifier).await;
+    slack.fail_next(Fault::done_but_server_error().on("chat.postMessage"));
+    notifier.deliver(&line(&parent)).await.unwrap_err();
+    let mut again = line(&parent);
+    again.attempt = Attempt::InDoubt;
+    let posted = at(notifier.deliver(&again).await.unwrap());
+    again.previous = Some(posted.clone());
+    assert_eq!(at(notifier.deliver(&again).await.unwrap()), posted);
+    let replies: Vec<_> = slack
+        .thread("C0DEPLOYS", parent.id.as_str())
+        .into_iter()
+        .filter(|message| message.thread_ts.is_some())
+        .collect();
+    assert_eq!(replies.iter().filter(|reply| reply.ts != parent.id.as_str()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_somebody_deleted_is_posted_anew() {
+    let (slack, notifier) = slack().await;
+    let first = post(&notifier).await;
+    assert!(slack.delete_message("C0DEPLOYS", first.id.as_str()));
+    let mut again = deploy(2);
+    again.previous = Some(first.clone());
+    assert_ne!(at(notifier.deliver(&again).await.unwrap()), first);
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 1);
+}
+
+#[tokio::test]
+async fn what_slack_says_decides_between_later_in_doubt_and_never() {
+    let (slack, notifier) = slack().await;
+    slack.fail_next(Fault::rate_limited(7).on("chat.postMessage"));
+    let limited = notifier.deliver(&deploy(1)).await.unwrap_err();
+    assert!(
+        matches!(limited, NotifyError::Retry { after: Some(after), .. } if after.as_secs() >= 6),
+        "{limited:?}"
+    );
+    for (id, remedy) in [("C0NOWHERE", "correct the channel id"), ("C0OLD", "unarchive")] {
+        let mut delivery = deploy(1);
+        delivery.channel = channel(id);
+        // The first one keeps to the limit that it was told.
+        let rejected = self::notifier(&slack).deliver(&delivery).await.unwrap_err();
+        let NotifyError::Rejected { why } = &rejected else { panic!("{rejected:?}") };
+        assert!(why.contains(remedy), "{why}");
+    }
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 0);
+}
+
+#[tokio::test]
+async fn a_slack_that_cannot_be_reached_is_tried_again() {
+    let mut options = WebApiOptions::default();
+    options.base_url = "http://127.0.0.1:1/api/".into();
+    options.wait_max = Duration::ZERO;
+    let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
+    let error = SlackNotifier::new(api, Arc::new(Real)).deliver(&deploy(1)).await.unwrap_err();
+    assert!(matches!(error, NotifyError::Retry { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_denial_is_seen_by_the_clicker_alone_also_when_they_are_not_in_the_channel() {
+    let (slack, notifier) = slack().await;
+    let told = |to: &str| {
+        let view = Box::new(view("denied", &json!({})));
+        let notice = Notice::Private {
+            to: to.parse().unwrap(),
+            text: "you may not <!channel>".into(),
+            view,
+        };
+        Delivery::new(format!("private:{to}"), 1, notice, channel("C0DEPLOYS"))
+    };
+    assert_eq!(notifier.deliver(&told("U03BOB")).await.unwrap(), Delivered::Sent);
+    assert_eq!(slack.ephemerals("U03BOB").len(), 1);
+    at(notifier.deliver(&told("U04EVE")).await.unwrap());
+    assert_eq!(slack.dms("U04EVE").len(), 1);
+    assert!(slack.messages("C0DEPLOYS").is_empty());
+}
+
+#[tokio::test]
+async fn the_deployer_is_told_directly_in_one_message() {
+    let (slack, notifier) = slack().await;
+    let told = |state: &str, version| {
+        let mut view = view(state, &json!({"ended_at": now()}));
+        view.opened_at = Real.now();
+        let notice = Notice::Deployer { to: "U03BOB".parse().unwrap(), view: Box::new(view) };
+        Delivery::new("deployer:rb-1", version, notice, channel("C0DEPLOYS"))
+    };
+    let first = at(notifier.deliver(&told("running", 1)).await.unwrap());
+    let mut again = told("succeeded", 2);
+    again.previous = Some(first.clone());
+    assert_eq!(at(notifier.deliver(&again).await.unwrap()), first);
+    let dms = slack.dms("U03BOB");
+    assert_eq!(dms.len(), 1);
+    assert!(dms[0].all_text().contains("Rolled back"), "{}", dms[0].all_text());
+}
+
+#[tokio::test]
+async fn whoever_is_on_call_is_told_only_where_a_channel_is_named() {
+    let (slack, notifier) = slack().await;
+    let view = Box::new(view("outcome_unknown", &json!({"opened_at": now()})));
+    let delivery = Delivery::new("on_call:rb-1", 1, Notice::OnCall(view), channel("C0DEPLOYS"));
+    assert_eq!(notifier.deliver(&delivery).await.unwrap(), Delivered::NotMine);
+    let named = notifier.on_call(channel("C0DEPLOYS"));
+    at(named.deliver(&delivery).await.unwrap());
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 1);
+}
