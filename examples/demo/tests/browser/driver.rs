@@ -1,4 +1,4 @@
-//! As much of WebDriver as the tests need: a real Chromium, driven as a person would.
+//! As much of `WebDriver` as the tests need: a real Chromium, driven as a person would.
 
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};

@@ -128,6 +128,7 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
     visit.browser.click("#messages li:last-child [data-thread]").await;
     visit.shot("approving.png").await;
     visit.browser.click("#replies [data-action-id=\"rollback_approve\"]").await;
+    visit.browser.click("#confirm-yes").await;
     visit.ends("succeeded").await;
     visit.shot("approved.png").await;
 
