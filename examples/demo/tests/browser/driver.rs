@@ -67,7 +67,7 @@ impl Browser {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
                 "--no-first-run", "--disable-background-networking",
                 "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-                "--force-device-scale-factor=1", "--lang=en",
+                "--force-device-scale-factor=1", "--hide-scrollbars", "--lang=en",
                 format!("--user-data-dir={profile}")],
         }}}});
         let session = browser.post("/session", &wanted).await;
