@@ -159,9 +159,8 @@ pub async fn work(worker: Worker) -> Result<(), WorkerError> {
         Ok::<(), WorkerError>(())
     });
     let stop = async move {
-        match set.await {
-            Ok(Err(error)) => tracing::error!(?error, "the stage could not be set"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = set.await {
+            tracing::error!(?error, "the stage could not be set");
         }
         crate::releases::lifeline_cut().await;
     };

@@ -173,7 +173,7 @@ function auditSection() {
             ? `the chain is broken: ${verified.problem}`
             : records.length === 0
               ? "nothing recorded yet"
-              : `✓ ${verified.records} records, each verified against the one before · head ${verified.head.slice(0, 12)}`;
+              : `✓ ${verified.records} records, the whole chain verified · head ${verified.head.slice(0, 8)}`;
         list.replaceChildren(...records.toReversed().map(record));
       },
     ];

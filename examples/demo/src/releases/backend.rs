@@ -288,6 +288,7 @@ impl CdBackend for Releases {
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.check_key(plan.key(), "check the rollback")?;
         let (from, to) = (plan.from().revision.clone(), plan.to().revision.clone());
+        let grace = self.inner.grace();
         self.read("check the rollback", move |folder| {
             let ledger = folder.ledger()?;
             let integrity = seen(folder, &ledger, &to)?;
@@ -296,7 +297,8 @@ impl CdBackend for Releases {
                 Some(why) => Preflight::rejected(why),
             };
             preflight.not_undone = ledger.left_behind(&from, &to);
-            preflight.expected = ledger.expected().map(ExpectedDuration::about);
+            let expected = ledger.expected().map(|took| took.saturating_add(grace));
+            preflight.expected = expected.map(ExpectedDuration::about);
             Ok(preflight)
         })
         .await

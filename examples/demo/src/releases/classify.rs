@@ -4,7 +4,7 @@ use super::journal::{Accepted, Entry, Released, Step};
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::{
     Label, Phase, Progress, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus,
-    RollbackId,
+    RollbackId, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,10 @@ pub(crate) struct Execution {
     pub(crate) step: Step,
     pub(crate) message: Option<Label>,
     pub(crate) cancel_asked: bool,
-    ended: Option<Duration>,
+    /// When it passed the point of no return.
+    switched: Option<Timestamp>,
+    /// How long it took from there.
+    took: Option<Duration>,
 }
 
 /// Whether a release folder is what was put there.
@@ -82,13 +85,18 @@ impl Ledger {
                 step: Step::Accepted,
                 message: None,
                 cancel_asked: false,
-                ended: None,
+                switched: None,
+                took: None,
             }),
             Entry::Reached { at, execution, step, message } => {
                 if let Some(known) = self.execution_mut(&execution) {
                     known.step = step;
                     known.message = message;
-                    known.ended = step.is_end().then(|| at.since(known.accepted.at));
+                    if step == Step::Switching {
+                        known.switched = Some(at);
+                    }
+                    let began = known.switched.unwrap_or(known.accepted.at);
+                    known.took = step.is_end().then(|| at.since(began));
                 }
             }
             Entry::CancelAsked { execution, .. } => {
@@ -203,11 +211,11 @@ impl Ledger {
         seen
     }
 
-    /// The middle one of the last runs that went well.
+    /// The middle one of the last runs that went well, each from its point of no return on.
     pub(crate) fn expected(&self) -> Option<Duration> {
         let good = self.executions.iter().rev().filter(|known| known.step == Step::Complete);
         let mut durations: Vec<_> =
-            good.filter_map(|known| known.ended).take(RUNS_COUNTED).collect();
+            good.filter_map(|known| known.took).take(RUNS_COUNTED).collect();
         durations.sort_unstable();
         durations.get(durations.len() / 2).copied()
     }
@@ -291,7 +299,7 @@ impl Execution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollback_core::{Migrations, Timestamp};
+    use rollback_core::Migrations;
 
     fn id(text: &str) -> RevisionId {
         text.parse().unwrap()

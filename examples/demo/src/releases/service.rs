@@ -212,7 +212,7 @@ fn for_sale(items: &[Item]) -> String {
     }
     let _infallible = write!(
         body,
-        "<tr class=\"total\"><td>Total<td class=\"price\">{}</table><p class=\"pay\">Pay now</p></main>",
+        "<tr class=\"total\"><td>Total<td class=\"price\">{}</table></main>",
         euros(total)
     );
     body
@@ -238,7 +238,6 @@ body{font:13px/1.35 system-ui,sans-serif;margin:0;color:#20222a;background:#f6f3
 header{display:flex;justify-content:space-between;padding:7px 12px;background:#4b3425;color:#fff}\
 header span{opacity:.8}main{padding:3px 12px}table{width:100%;border-collapse:collapse}\
 td{padding:2px 0;border-bottom:1px solid #0001}.price{text-align:right}.total td{font-weight:700}\
-.pay{background:#1a7f4b;color:#fff;border-radius:7px;text-align:center;padding:5px;margin:6px 0}\
 .broken header{background:#9b1c1c}.broken main{text-align:center}\
 h1{margin:4px 0 0;font-size:26px;color:#9b1c1c}p{margin:4px 0}code{font-size:11px;color:#6b1010}";
 

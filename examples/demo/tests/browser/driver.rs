@@ -1,6 +1,7 @@
-//! As much of WebDriver as the tests need: a real Chromium, driven as a person would.
+//! As much of `WebDriver` as the tests need: a real Chromium, driven as a person would.
 
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ pub(crate) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its driver.
+        // A browser outlives a driver that is killed; a test that failed must not leave one.
+        let _ended = self.end();
         let _gone = self.driver.kill();
         let _reaped = self.driver.wait();
     }
@@ -47,8 +49,7 @@ pub(crate) fn programs(test: &str) -> Option<(PathBuf, PathBuf)> {
 impl Browser {
     pub(crate) async fn open(programs: &(PathBuf, PathBuf), width: u32, height: u32) -> Self {
         let (chromium, chromedriver) = programs;
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let driver = Command::new(chromedriver)
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
@@ -66,13 +67,25 @@ impl Browser {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
                 "--no-first-run", "--disable-background-networking",
                 "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-                "--force-device-scale-factor=1", "--lang=en",
+                "--force-device-scale-factor=1", "--hide-scrollbars", "--lang=en",
                 format!("--user-data-dir={profile}")],
         }}}});
         let session = browser.post("/session", &wanted).await;
         browser.session = format!("{base}/session/{}", session["sessionId"].as_str().unwrap());
         browser.resize(width, height).await;
         browser
+    }
+
+    /// Ends the session, and with it the browser. Nothing asynchronous: it is called by a drop.
+    fn end(&self) -> std::io::Result<()> {
+        let address = self.session.trim_start_matches("http://");
+        let (host, path) = address.split_once('/').unwrap_or((address, ""));
+        let mut stream = std::net::TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let request =
+            format!("DELETE /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        stream.read(&mut [0; 64]).map(|_answered| ())
     }
 
     async fn answers(&self, base: &str) {
@@ -195,6 +208,10 @@ impl Browser {
         let answer: Value = answer.json().await.unwrap();
         std::fs::write(path, base64(answer["value"].as_str().unwrap())).unwrap();
     }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn base64(text: &str) -> Vec<u8> {

@@ -99,6 +99,12 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
         .await;
     visit.browser.keys(ESCAPE).await;
     visit.shot("healed.png").await;
+    visit.browser.resize(1500, 900).await;
+    visit.browser.click("#messages li:last-child [data-thread]").await;
+    visit.browser.reads("#replies li:last-child", "Rolled back").await;
+    visit.shot("demo.png").await;
+    visit.browser.keys(ESCAPE).await;
+    visit.browser.resize(1280, 800).await;
 
     visit.begin("denied").await;
     visit.look_as(EVE).await;
@@ -128,6 +134,7 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
     visit.browser.click("#messages li:last-child [data-thread]").await;
     visit.shot("approving.png").await;
     visit.browser.click("#replies [data-action-id=\"rollback_approve\"]").await;
+    visit.browser.click("#confirm-yes").await;
     visit.ends("succeeded").await;
     visit.shot("approved.png").await;
 
