@@ -1,6 +1,6 @@
 //! What the host configures: its services, and who may do what to them.
 
-use rollback_core::access::AccessPolicy;
+use rollback_core::access::{Access, AccessPolicy};
 use rollback_core::guard::GuardSet;
 use rollback_core::ports::HealthSource;
 use rollback_core::{BackendName, ChannelId, Limits, Policy, Purpose, ServiceKey};
@@ -72,8 +72,8 @@ impl Catalog {
     }
 
     /// The policy that a rollback of this service is held to.
-    pub(crate) fn policy(&self, key: &ServiceKey, service: &ServiceConfig) -> Policy {
-        let mut policy = Policy::new(self.access.for_service(key));
+    pub(crate) fn policy(access: Access, service: &ServiceConfig) -> Policy {
+        let mut policy = Policy::new(access);
         policy.approvals_min = service.approvals_min;
         policy.soak = service.soak;
         policy.guards = service.guards.clone();

@@ -164,7 +164,7 @@ impl Engine {
         let service = inner.catalog.services.get(&key).ok_or_else(not_configured)?;
         let backend = inner.backends.get(&service.backend).ok_or_else(not_configured)?;
         let entry = BackendEntry::new(service.backend.clone(), backend.capabilities());
-        let policy = inner.catalog.policy(&key, service);
+        let policy = inner.policy(&key, service);
         let id = inner.new_rollback_id()?;
         let mut opening = Opening::new(id, plan, policy, origin, entry, inner.clock.now());
         opening.purpose = service.purpose;

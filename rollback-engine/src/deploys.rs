@@ -176,7 +176,7 @@ async fn guards(
     let Ok(plan) = Plan::new(key.clone(), live.clone(), target.reference()) else {
         return Vec::new();
     };
-    let policy = inner.catalog.policy(key, service);
+    let policy = inner.policy(key, service);
     let facts = facts::gather(inner, service, &plan, service.guards.custom()).await;
     evaluate(&Question::new(&plan, &policy, inner.clock.now()), &facts).views()
 }

@@ -1,14 +1,15 @@
 //! The engine: what a host builds once, hands to its surfaces, and runs.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ServiceConfig};
 use crate::export::Sink;
 use crate::operation::{Operation, Operations};
 use crate::{deploys, driver, export, outbox};
+use rollback_core::access::AccessIndex;
 use rollback_core::ports::{
     AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier, Store,
     StoreError,
 };
-use rollback_core::{BackendName, GuardName, RollbackId, ServiceKey};
+use rollback_core::{BackendName, GuardName, Policy, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,8 +165,11 @@ impl EngineBuilder {
         let instance = self.instance.unwrap_or_else(|| Instance::new((self.ids.0)()));
         let turns = self.catalog.services.keys().map(|key| (key.clone(), Mutex::default()));
         let deploy_turns = turns.collect();
+        let services = self.catalog.services.keys().cloned();
+        let access = AccessIndex::new(self.catalog.access.clone(), services);
         Engine {
             inner: Arc::new(Inner {
+                access,
                 catalog: self.catalog,
                 store: self.store,
                 directory: self.directory,
@@ -192,6 +196,7 @@ impl EngineBuilder {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
+    pub(crate) access: AccessIndex,
     pub(crate) catalog: Catalog,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -270,6 +275,11 @@ async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
 }
 
 impl Inner {
+    /// The policy that a rollback of this service is held to.
+    pub(crate) fn policy(&self, key: &ServiceKey, service: &ServiceConfig) -> Policy {
+        Catalog::policy(self.access.for_service(key).into_owned(), service)
+    }
+
     /// The rollback in this process; made when it is first asked for.
     pub(crate) fn operation(&self, id: &RollbackId) -> Arc<Operation> {
         let mut operations = self.lock();

@@ -49,12 +49,14 @@ pub(crate) async fn standing(
     user: &UserId,
     freshness: Freshness,
 ) -> Standing {
-    let access = inner.catalog.access.for_service(&view.key);
+    let access = inner.access.for_service(&view.key);
     let groups: Vec<_> = access.groups().into_iter().cloned().collect();
     let bound = inner.source_timeout;
     let asked = inner.directory.standing(user, &groups, freshness);
     let standing = within(inner.clock.as_ref(), bound, asked).await;
-    standing.unwrap_or_else(|| Standing::unknown(silent("the directory", bound)))
+    standing
+        .unwrap_or_else(|| Standing::unknown(silent("the directory", bound)))
+        .about(user.clone())
 }
 
 async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {

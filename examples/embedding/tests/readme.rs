@@ -2,9 +2,10 @@
 
 /// The part of `text` between two markers.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
-    let start = text.find(from).expect("the first marker") + from.len();
-    let length = text[start..].find(to).expect("the second marker");
-    text[start..start + length].trim()
+    let (_, rest) = text.split_once(from).unwrap_or_default();
+    let (part, _) = rest.split_once(to).unwrap_or_default();
+    assert!(!part.is_empty(), "nothing between {from:?} and {to:?}");
+    part.trim()
 }
 
 #[test]
