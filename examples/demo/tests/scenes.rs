@@ -1,5 +1,5 @@
 //! Every scene, played through the signed door of the local Slack, in one go without a browser.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use demo::scenes::{ANA, BO, DANA, DEPLOYS, EVE, FINN, GUS, ON_CALL, SAM, find};
 use demo::{Demo, Setup};
