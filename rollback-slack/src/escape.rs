@@ -7,6 +7,7 @@
 //!
 //! Lengths are in UTF-16 units, the larger of the two ways in which Slack may count.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use reqwest::Url;
@@ -36,6 +37,9 @@ pub fn plain_line(text: &str, units_max: usize) -> String {
 /// Several lines for a `plain_text` or a `rich_text` element.
 #[must_use]
 pub fn plain_lines(text: &str, units_max: usize) -> String {
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return written(text.trim(), units_max, |_| None);
+    }
     let lines: String = text
         .chars()
         .filter_map(|char| match char {
@@ -194,7 +198,10 @@ impl fmt::Display for SafeUrl {
 }
 
 /// Without what cannot be seen, and with one blank for every run of blanks and line ends.
-fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_whitespace() {
@@ -206,7 +213,19 @@ fn one_line(text: &str) -> String {
         }
     }
     line.truncate(line.trim_end().len());
-    line
+    Cow::Owned(line)
+}
+
+/// Whether there is nothing to take out: visible ASCII with single blanks in between, as nearly all
+/// names, versions and sentences are.
+fn is_plain(text: &str) -> bool {
+    let mut before = b' ';
+    let single = text.bytes().all(|byte| {
+        let fits = byte.is_ascii_graphic() || (byte == b' ' && before != b' ');
+        before = byte;
+        fits
+    });
+    single && before != b' '
 }
 
 /// Characters that are not seen but change what is: controls, direction marks and overrides,
@@ -222,6 +241,11 @@ fn is_unseen(char: char) -> bool {
 
 /// Writes the text with its escapes, cut between two characters if it would get too long.
 fn written(text: &str, units_max: usize, escape: impl Fn(char) -> Option<&'static str>) -> String {
+    // What needs neither escape nor cut is copied.
+    let as_it_is = |byte: u8| byte.is_ascii() && escape(char::from(byte)).is_none();
+    if !text.is_empty() && text.len() <= units_max && text.bytes().all(as_it_is) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(units_max));
     let mut units = 0_usize;
     // Up to where the mark of the cut still fits behind.
