@@ -15,6 +15,7 @@ fn main() {
     let times: usize = arguments.next().and_then(|times| times.parse().ok()).unwrap_or_default();
     match what.as_str() {
         "step" => {
+            #[expect(clippy::needless_collect, reason = "made before what is counted")]
             let events: Vec<_> = (0..2_000).map(told).collect();
             let at = fixtures::at(0);
             let end = events.into_iter().take(times).fold(running(), |rollback, event| {
