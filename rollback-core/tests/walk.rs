@@ -326,9 +326,9 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
 fn check_state(rollback: &Rollback) {
     let name = rollback.state_name();
     assert_eq!(rollback.deadline().is_some(), !name.is_end(), "deadline in {name}");
-    let holds = if let State::OutcomeUnknown(_, unsettled) = rollback.state() {
+    let holds = if matches!(rollback.state(), State::OutcomeUnknown(..)) {
         // Until a person settles it.
-        serde_json::to_value(unsettled).unwrap()["settled"] == serde_json::json!(false)
+        !rollback.view().settled
     } else {
         // A drill must not stand in the way of a real rollback.
         name.is_in_flight() && rollback.opening().purpose == Purpose::Real
