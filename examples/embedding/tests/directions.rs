@@ -1,0 +1,41 @@
+//! Which crate of ours may depend on which.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// The crates of ours in the normal dependency tree of `package`, itself left out.
+fn ours(package: &str) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{lib}", "--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&tree.stderr);
+    assert!(tree.status.success(), "cargo tree failed: {errors}");
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let own = package.replace('-', "_");
+    let names = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    names.filter(|name| name.starts_with("rollback_") && *name != own).map(str::to_owned).collect()
+}
+
+#[test]
+fn everything_but_a_host_depends_on_the_core_alone() {
+    assert_eq!(ours("rollback-core"), BTreeSet::new());
+    for package in ["rollback-engine", "rollback-store", "rollback-slack", "rollback-testkit"] {
+        assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
+    }
+}
+
+#[test]
+fn nothing_needs_a_library_of_the_systems_for_tls() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "embedding", "--edges", "normal", "--prefix", "none"])
+        .args(["--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&tree.stdout);
+    assert!(text.contains("rustls"), "the tree was not read: {text}");
+    assert!(!text.contains("openssl-sys") && !text.contains("native-tls"), "{text}");
+}
