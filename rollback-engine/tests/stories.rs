@@ -467,7 +467,7 @@ fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
             let id = host.click_and_confirm(&site, &ana()).await;
             let view = site.ended(&id).await;
             assert_eq!(view.state, end, "{fault:?}: {}", view.explanation);
-            site.release().await;
+            site.release();
             let _evidence = site.holds("doubt").await;
             assert_eq!(site.cd.sends(), 1, "what is in doubt is never sent again");
             if end == StateName::Failed {
@@ -490,7 +490,7 @@ fn doubt_without_a_fence_is_visible_blocks_and_is_settled_by_a_person() {
         assert_eq!(blocked.state, StateName::Refused, "the service waits for a person");
 
         tokio::time::sleep(MINUTE * 5).await;
-        site.release().await;
+        site.release();
         tokio::time::sleep(MINUTE * 3).await;
         let late = site.view(&id).await;
         assert!(late.explanation.contains("had an effect after all"), "{}", late.explanation);

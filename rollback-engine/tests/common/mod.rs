@@ -205,7 +205,7 @@ impl Site {
     }
 
     /// The orders that were held up arrive now.
-    pub async fn release(&self) {
+    pub fn release(&self) {
         let (effects, live) = (self.cd.effects(), self.cd.truth());
         self.cd.release();
         if self.cd.effects() > effects {
@@ -482,7 +482,7 @@ impl People {
             let unknown = view.state == StateName::OutcomeUnknown;
             if unknown && scene.late && !self.released {
                 self.released = true;
-                site.release().await;
+                site.release();
             }
             drop(self.say(site, scene, engine, &view).await);
         }
