@@ -34,14 +34,30 @@ fn lines(file: &Path) -> Vec<String> {
 pub(crate) struct Cd {
     file: PathBuf,
     turn: Mutex<()>,
+    dies: Option<Moment>,
+}
+
+/// A moment of an order at which the process dies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Moment {
+    /// It has left, and never arrives.
+    Lost,
+    /// It has taken effect, and nobody has been told.
+    TookEffect,
 }
 
 /// The revision that everything is rolled back to.
 const FIRST: u64 = 1;
 
 impl Cd {
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self { file: folder.join("seen.log"), turn: Mutex::default() }
+    pub(crate) fn new(folder: &Path, dies: Option<Moment>) -> Self {
+        Self { file: folder.join("seen.log"), turn: Mutex::default(), dies }
+    }
+
+    fn die_if(&self, moment: Moment) {
+        if self.dies == Some(moment) {
+            super::die();
+        }
     }
 
     /// Deploys the next revision.
@@ -113,11 +129,13 @@ impl CdBackend for Cd {
         let (id, plan) = (order.rollback(), order.plan());
         let now = super::now();
         append(&self.file, &format!("sent {id} {now}"));
+        self.die_if(Moment::Lost);
         if self.truth() != plan.from().revision.as_str() {
             return Err(StartError::Conflict { live: None, why: "live has moved".into() });
         }
         let (from, to) = (&plan.from().revision, &plan.to().revision);
         append(&self.file, &format!("effect {id} {from} {to}"));
+        self.die_if(Moment::TookEffect);
         Ok(receipt(order))
     }
 

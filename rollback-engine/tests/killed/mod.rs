@@ -2,11 +2,13 @@
 
 mod files;
 
-use files::{Cd, Chat, Sink};
+use files::{Cd, Chat, Moment, Sink};
 use rollback_core::audit::Record;
-use rollback_core::ports::{CdBackend, ClickedOn, Clock, Commands, Instance, Query, Store};
+use rollback_core::ports::{
+    CdBackend, ClickedOn, Clock, Commands, Instance, Journal, Query, Store,
+};
 use rollback_core::{
-    Deploy, Migrations, Plan, RollbackView, StateName, Timestamp, notice::MessageRef,
+    Deploy, Event, Migrations, Plan, RollbackView, StateName, Timestamp, notice::MessageRef,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock};
 use rollback_store::{Options, SqliteStore};
@@ -23,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How often the parent kills, without being told otherwise.
 const KILLS: u64 = 40;
 
+/// The moments of an order at which a child can be told to die.
+const MOMENTS: [(&str, Moment); 2] = [("lost", Moment::Lost), ("took-effect", Moment::TookEffect)];
+
 /// How many rollbacks one child runs before it ends by itself.
 const ROLLBACKS: usize = 6;
 
@@ -33,19 +38,18 @@ pub(crate) fn child(folder: &Path, fate: &str) {
     runtime.block_on(run(folder, fate));
 }
 
-async fn run(folder: &Path, fate: &str) {
-    let fate = fate.parse().map_or(Fate::Spared, Fate::KilledAt);
+async fn run(folder: &Path, fate_is: &str) {
+    let fate = fate_is.parse().map_or(Fate::Spared, Fate::KilledAt);
     let life = Life::new(fate, &Log::default());
     let file = SqliteStore::open(folder.join("rollback.db"), Options::default()).await.unwrap();
     let file: Arc<dyn Store> = Arc::new(file);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let cd = Arc::new(Cd::new(folder));
+    let dies = MOMENTS.iter().find(|(name, _)| fate_is == *name).map(|(_, moment)| *moment);
+    let cd = Arc::new(Cd::new(folder, dies));
     let dying = life.clone();
     tokio::spawn(async move {
         dying.ended().await;
-        // Nothing is cleaned up, flushed or said.
-        let me = std::process::id().to_string();
-        drop(Command::new("kill").args(["-KILL", &me]).status());
+        die();
     });
     let engine = engine(&life, &file, &clock, Arc::<Cd>::clone(&cd), folder);
     let mut terminated =
@@ -61,6 +65,15 @@ async fn run(folder: &Path, fate: &str) {
     stopped.cancel();
     host.await.unwrap().unwrap();
     println!("points {}", life.points());
+}
+
+/// Ends this process as `kill -9` does: nothing is cleaned up, flushed or said.
+fn die() {
+    let me = std::process::id().to_string();
+    drop(Command::new("kill").args(["-KILL", &me]).status());
+    loop {
+        std::thread::park();
+    }
 }
 
 fn engine(
@@ -161,8 +174,9 @@ pub(crate) fn parent() {
     let (mut by_point, mut at_random) = (0, 0);
     for kill in 0..kills {
         if kill % 2 == 0 {
-            // Spread over every point that one child passes, never the same ones twice.
-            let point = 1 + kill * points / kills;
+            // Spread over every point of the first rollback, never the same ones twice.
+            let window = points * 5 / 4 / u64::try_from(ROLLBACKS).unwrap();
+            let point = 1 + kill * window / kills;
             let (status, _) = wait(start(folder, &point.to_string()));
             by_point += u64::from(!status.success());
         } else {
@@ -171,6 +185,10 @@ pub(crate) fn parent() {
             child.kill().unwrap();
             at_random += u64::from(!wait(child).0.success());
         }
+    }
+    for (moment, _) in MOMENTS {
+        let (status, _) = wait(start(folder, moment));
+        assert!(!status.success(), "the child did not die when its order was {moment}");
     }
     terminate(folder);
     let (status, _) = wait(start(folder, "spared"));
@@ -207,6 +225,12 @@ fn judge(folder: &Path) {
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(ends.get("succeeded").is_some_and(|ended| *ended >= ROLLBACKS), "{ends:?}");
+    let doubted = |journal: &&Journal| {
+        journal.entries.iter().any(|entry| matches!(entry.event, Event::TriggerInDoubt(_)))
+    };
+    let doubts = evidence.journals.iter().filter(doubted).count();
+    println!("kill: {doubts} orders were in doubt after a death");
+    assert!(doubts >= MOMENTS.len() && ends.contains_key("failed"), "{doubts} doubts, {ends:?}");
     let kept: Vec<Record> = Sink::new(folder).records();
     assert_eq!(kept, evidence.records, "the audit sink has every record once, in order");
     println!("kill: {} audit records, the chain is whole", kept.len());
