@@ -125,6 +125,32 @@ impl Engine {
         reason: Reason,
         by: Proposer,
     ) -> Result<RollbackView, CommandError> {
+        self.suggest(key, target, None, Origin::Proposal { by, reason }).await
+    }
+
+    /// Opens a drill of a service, whatever its configuration says.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when nothing was opened.
+    pub async fn drill(
+        &self,
+        key: &ServiceKey,
+        reason: Reason,
+        by: Proposer,
+    ) -> Result<RollbackView, CommandError> {
+        self.suggest(key, None, Some(Purpose::Drill), Origin::Proposal { by, reason }).await
+    }
+
+    /// Opens a rollback from what is live now to the named target, or else the one that the policy
+    /// chooses; for the configured purpose unless another is given.
+    async fn suggest(
+        &self,
+        key: &ServiceKey,
+        target: Option<RevisionRef>,
+        purpose: Option<Purpose>,
+        origin: Origin,
+    ) -> Result<RollbackView, CommandError> {
         let status = self.status(key).await?;
         let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
         let to = match target {
@@ -137,7 +163,8 @@ impl Engine {
         let plan = Plan::new(key.clone(), live.clone(), to)
             .map_err(|error| CommandError::NoTarget(error.to_string()))?;
         let deploy = self.deploy_of(key, &live).await?;
-        let mut opening = self.opening(plan, Origin::Proposal { by, reason })?;
+        let mut opening = self.opening(plan, origin)?;
+        opening.purpose = purpose.unwrap_or(opening.purpose);
         opening.deployer = deploy.deployer;
         opening.deploy = Some(deploy.id);
         self.open(opening).await
@@ -169,30 +196,6 @@ impl Engine {
         let mut opening = Opening::new(id, plan, policy, origin, entry, inner.clock.now());
         opening.purpose = service.purpose;
         Ok(opening)
-    }
-
-    /// Opens a drill of a service, whatever its configuration says.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError`] when nothing was opened.
-    pub async fn drill(
-        &self,
-        key: &ServiceKey,
-        reason: Reason,
-        by: Proposer,
-    ) -> Result<RollbackView, CommandError> {
-        let status = self.status(key).await?;
-        let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
-        let target = status.target.ok_or(CommandError::NoTarget(status.why))?;
-        let plan = Plan::new(key.clone(), live.clone(), target.reference())
-            .map_err(|error| CommandError::NoTarget(error.to_string()))?;
-        let deploy = self.deploy_of(key, &live).await?;
-        let mut opening = self.opening(plan, Origin::Proposal { by, reason })?;
-        opening.purpose = Purpose::Drill;
-        opening.deployer = deploy.deployer;
-        opening.deploy = Some(deploy.id);
-        self.open(opening).await
     }
 
     async fn open(&self, opening: Opening) -> Result<RollbackView, CommandError> {
