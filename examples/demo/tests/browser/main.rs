@@ -11,7 +11,7 @@
 
 mod driver;
 
-use demo::scenes::{ANA, BO, EVE};
+use demo::scenes::{ANA, BO, EVE, SCENES};
 use demo::{Demo, Setup};
 use driver::{Browser, ENTER, ESCAPE, programs};
 use std::path::PathBuf;
@@ -57,9 +57,25 @@ impl Visit {
 
     async fn roll_back(&self) {
         self.browser.click(OPEN).await;
+        self.confirm().await;
+    }
+
+    /// Gives a reason in the open modal, and submits it.
+    async fn confirm(&self) {
         self.browser.click(REASON).await;
         self.browser.keys("Customers cannot pay: the catalog has no prices").await;
         self.browser.click("#modal-submit").await;
+    }
+
+    /// Waits until the page says that this much has happened by itself.
+    async fn happened(&self, cues: usize) {
+        self.browser
+            .until(&format!("document.querySelectorAll('.demo-told li').length === {cues}"))
+            .await;
+    }
+
+    async fn stays_broken(&self) {
+        self.browser.reads("#demo-shop-status", "broken").await;
     }
 
     async fn ends(&self, state: &str) {
@@ -146,6 +162,101 @@ async fn a_visitor_heals_the_shop_with_a_mouse_then_plays_the_other_scenes() {
     visit.ends("succeeded").await;
     visit.browser.reads("#demo-shop-status", "works").await;
     visit.over().await;
+}
+
+#[tokio::test]
+async fn a_visitor_plays_the_scenes_in_which_the_order_is_never_given() {
+    let Some(programs) = programs("the refusals in a browser") else { return };
+    let visit = Visit::of(&programs, 1280, 800).await;
+
+    visit.begin("unknown").await;
+    visit.browser.reads("#messages", "not known which migrations").await;
+    visit
+        .browser
+        .until("!document.querySelector('#messages [data-action-id=\"rollback_open\"]')")
+        .await;
+
+    visit.begin("newer").await;
+    visit.look_as(ANA).await;
+    visit.browser.click(OPEN).await;
+    visit.happened(1).await;
+    visit.browser.reads("#demo-shop-status", "works").await;
+    visit.confirm().await;
+    visit.ends("refused").await;
+    visit.browser.reads("#modal", "2.14.1").await;
+    visit.browser.keys(ESCAPE).await;
+    visit.shot("newer.png").await;
+
+    visit.begin("missing").await;
+    visit.look_as(ANA).await;
+    visit.happened(1).await;
+    visit.browser.click(OPEN).await;
+    visit.ends("refused").await;
+    visit.browser.reads("#modal", "41").await;
+    visit.browser.until("!document.querySelector('#modal textarea')").await;
+    visit.browser.keys(ESCAPE).await;
+    visit.stays_broken().await;
+
+    visit.begin("unreachable").await;
+    visit.look_as(ANA).await;
+    visit.happened(1).await;
+    visit.browser.click(OPEN).await;
+    visit.ends("refused").await;
+    visit.browser.reads("#modal", "deployment folder does not answer").await;
+    visit.shot("unreachable.png").await;
+    visit.browser.keys(ESCAPE).await;
+
+    visit.begin("drill").await;
+    visit.look_as(ANA).await;
+    visit.browser.reads("#messages", "rill").await;
+    visit.roll_back().await;
+    visit.ends("succeeded").await;
+    visit.shot("drill.png").await;
+    visit.browser.keys(ESCAPE).await;
+    visit.stays_broken().await;
+    visit.over().await;
+}
+
+#[tokio::test]
+async fn a_visitor_plays_the_scenes_in_which_others_interfere() {
+    let Some(programs) = programs("the race and the outage in a browser") else { return };
+    let visit = Visit::of(&programs, 1280, 800).await;
+
+    visit.begin("race").await;
+    visit.look_as(ANA).await;
+    visit.browser.click(OPEN).await;
+    visit.happened(1).await;
+    visit.confirm().await;
+    visit.happened(2).await;
+    visit.browser.reads("#demo-shop-status", "works").await;
+    visit.browser.keys(ESCAPE).await;
+    visit.look_as(BO).await;
+    visit.browser.reads("#modal, [data-ephemeral]", "confirmed first").await;
+    visit.shot("race.png").await;
+    visit.browser.keys(ESCAPE).await;
+
+    visit.begin("outage").await;
+    visit.look_as(ANA).await;
+    visit.roll_back().await;
+    visit.happened(1).await;
+    visit.browser.reads("#demo-shop-status", "works").await;
+    visit.shot("outage.png").await;
+    visit.ends("succeeded").await;
+    visit.happened(2).await;
+    visit.browser.keys(ESCAPE).await;
+    visit.browser.click("#messages li:last-child [data-thread]").await;
+    visit.browser.reads("#replies", "healthy").await;
+    visit.over().await;
+}
+
+#[test]
+fn every_scene_is_played_in_a_browser() {
+    let here = include_str!("main.rs");
+    for scene in SCENES {
+        let played = here.contains(&format!("begin(\"{}\")", scene.id));
+        // A visit begins with the first scene.
+        assert!(played || scene.id == SCENES[0].id, "nobody plays `{}`", scene.id);
+    }
 }
 
 #[tokio::test]
