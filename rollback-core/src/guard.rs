@@ -414,13 +414,22 @@ fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missi
     let Some(latest) = &record.latest_deploy else {
         return Ok(Verdict::Pass);
     };
-    let Some(revision) = &latest.revision else {
+    let since = history.iter().find(|r| r.id == plan.from().revision).and_then(|r| r.deployed_at);
+    if since.is_some_and(|since| latest.deployed_at <= since) {
         return Ok(Verdict::Pass);
+    }
+    let Some(revision) = &latest.revision else {
+        return Ok(Verdict::Unknown(Explanation::new(
+            alloc::format!(
+                "deploy `{}` was reported for {}, and which revision it made is not known yet",
+                latest.id,
+                latest.deployed_at
+            ),
+            "nothing was changed; click again when its own message names the revision",
+        )));
     };
     let ours = *revision == plan.from().revision || record.rolled_back_from.contains(revision);
-    let since = history.iter().find(|r| r.id == plan.from().revision).and_then(|r| r.deployed_at);
-    let newer = !ours && since.is_none_or(|since| latest.deployed_at > since);
-    Ok(block_if(newer, || {
+    Ok(block_if(!ours, || {
         Explanation::new(
             alloc::format!(
                 "`{revision}` was reported as deployed at {}, after {}",

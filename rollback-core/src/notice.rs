@@ -19,6 +19,9 @@ pub struct DeployCard {
     pub previous: Option<RevisionRef>,
     /// What the button would go back to, or why there is none.
     pub choice: Choice,
+    /// Whether the way back could not be found out yet. It is looked up again.
+    #[serde(default)]
+    pub undecided: bool,
     /// The rollback of this deploy that matters now: the one in flight, else the last one.
     pub rollback: Option<RollbackView>,
     /// The newer deploy that took its place.
@@ -36,6 +39,7 @@ impl DeployCard {
             deploy,
             previous,
             choice,
+            undecided: false,
             rollback: None,
             superseded_by: None,
             purpose: crate::view::Purpose::Real,

@@ -66,6 +66,10 @@ fn latest(id: &str, at: Timestamp) -> LatestDeploy {
     LatestDeploy::new(parsed("ci-9"), Some(parsed(id)), at)
 }
 
+fn nameless(at: Timestamp) -> LatestDeploy {
+    LatestDeploy::new(parsed("ci-9"), None, at)
+}
+
 #[expect(clippy::too_many_lines, reason = "a table")]
 /// Facts that each stand in one guard's way, and facts at the edge that do not.
 fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
@@ -143,6 +147,18 @@ fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
                 facts
             },
             "block",
+        ),
+        row(
+            "a newer one was reported, and nobody knows which revision it made",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(nameless(now()))),
+            "unknown",
+        ),
+        row(
+            "an older one was reported late, and nobody knows which revision it made",
+            NewerDeploy,
+            with_record(|r| r.latest_deploy = Some(nameless(before(900)))),
+            "pass",
         ),
         row(
             "pruned",

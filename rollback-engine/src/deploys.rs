@@ -220,7 +220,7 @@ async fn card(inner: &Inner, service: &ServiceConfig, mut deploy: Deploy) -> Dep
             (complete(history, std::slice::from_ref(&deploy)), record)
         }
         (Fact::Unknown { why }, _) | (_, Fact::Unknown { why }) => {
-            return DeployCard::new(deploy, None, not_yet(&why));
+            return undecided(deploy, &why);
         }
     };
     let Some(revision) = deploy.revision.clone() else {
@@ -228,7 +228,7 @@ async fn card(inner: &Inner, service: &ServiceConfig, mut deploy: Deploy) -> Dep
             Fact::Unknown { why } => why,
             Fact::Known { .. } => "the CD system says that nothing runs".into(),
         };
-        return DeployCard::new(deploy, None, not_yet(&why));
+        return undecided(deploy, &why);
     };
     let now = inner.clock.now();
     let choice = Candidates::new(&history, &revision, &record, service.soak, now).choose();
@@ -251,14 +251,11 @@ fn before(
         .map(Revision::reference)
 }
 
-const NOT_YET: &str = "the way back is not known yet: ";
-
-fn not_yet(why: &str) -> Choice {
-    Choice::none(format!("{NOT_YET}{why}; it is looked up again by itself"))
-}
-
-fn is_not_yet(card: &DeployCard) -> bool {
-    card.choice.target.is_none() && card.choice.why.starts_with(NOT_YET)
+fn undecided(deploy: Deploy, why: &str) -> DeployCard {
+    let why = format!("the way back is not known yet: {why}; it is looked up again by itself");
+    let mut card = DeployCard::new(deploy, None, Choice::none(why));
+    card.undecided = true;
+    card
 }
 
 /// Takes the button from the message of a deploy that is no longer the newest.
@@ -331,13 +328,13 @@ async fn choose_once_more(
     newest: &Deploy,
 ) -> Result<(), StoreError> {
     let Some(kept) = inner.store.deploy(&newest.id).await? else { return Ok(()) };
-    if !is_not_yet(&kept) {
+    if !kept.undecided {
         return Ok(());
     }
     let mut looked = card(inner, service, kept.deploy.clone()).await;
     looked.superseded_by = kept.superseded_by.clone();
     looked.purpose = kept.purpose;
-    if is_not_yet(&looked) {
+    if looked.undecided {
         return Ok(());
     }
     update(inner, service, looked).await
