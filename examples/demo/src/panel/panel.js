@@ -80,6 +80,7 @@ function sceneSection(page) {
         choice.append(...state.scenes.map((one, index) => el("option", { value: one.id }, `${index + 1}. ${one.title}`)));
       }
       choice.value = state.scene.id;
+      steps.dataset.ready = state.ready ? state.scene.id : "";
       steps.replaceChildren(
         ...(state.ready
           ? [step("Do", state.scene.click), step("Watch", state.scene.watch)]

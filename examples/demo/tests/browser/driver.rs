@@ -133,11 +133,15 @@ impl Browser {
         let script = format!("return Boolean({expression})");
         while self.script(&script).await != true {
             if started.elapsed() > PATIENCE {
-                let seen = self.script("return document.body.innerText").await;
-                panic!("it never came true that {expression}:\n{}", seen.as_str().unwrap());
+                panic!("it never came true that {expression}:\n{}", self.text().await);
             }
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
+    }
+
+    /// All that is to be read on the page.
+    async fn text(&self) -> String {
+        self.script("return document.body.innerText").await.as_str().unwrap().to_owned()
     }
 
     /// Waits until some text is to be read in an element.
@@ -165,7 +169,9 @@ impl Browser {
             };
             match clicked {
                 Ok(_) => return,
-                Err(error) if started.elapsed() > PATIENCE => panic!("click {css}: {error}"),
+                Err(error) if started.elapsed() > PATIENCE => {
+                    panic!("click {css}: {error}\n{}", self.text().await)
+                }
                 Err(_not_yet) => tokio::time::sleep(Duration::from_millis(80)).await,
             }
         }

@@ -43,7 +43,10 @@ impl Visit {
 
     async fn begin(&self, scene: &str) {
         self.browser.choose("#demo-scene", scene).await;
-        self.browser.until(&format!("document.querySelector('#demo-scene').value === '{scene}' && document.querySelector('.demo-steps b')")).await;
+        // The menu shows the choice at once; the stage of the scene before stands a little longer.
+        self.browser
+            .until(&format!("document.querySelector('.demo-steps').dataset.ready === '{scene}'"))
+            .await;
         self.browser.reads("#messages", "2.14.0").await;
         self.browser.reads("#demo-shop-status", "broken").await;
     }
