@@ -377,7 +377,7 @@ impl Recorded {
                     "the audit record was acknowledged {} too late: what the guards saw is no longer fresh",
                     crate::time::in_words(late.max(Duration::from_millis(1)))
                 ),
-                "nothing was changed; click again".to_string(),
+                "click again".to_string(),
             ));
         }
         Ok(Self { passed, at: now })

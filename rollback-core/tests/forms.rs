@@ -1,6 +1,5 @@
 //! Forms: what values look like to a store, a wire or a person, and the defaults that the contract
 //! names.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use core::time::Duration;
 use rollback_core::audit::BackendEntry;

@@ -1,6 +1,6 @@
 //! Steps: what one event does in one state, where a story does not tell the detail, and what a
 //! rollback says of itself on the way.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::access::Standing;
 use rollback_core::audit::Draft;
@@ -97,16 +97,17 @@ fn step(rollback: Rollback, seconds: u64, event: Event) -> Transition {
 }
 
 fn order(effects: &[Effect]) -> Option<&Order> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Trigger(order) => Some(order),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        let Effect::Trigger(order) = effect else { return None };
+        Some(order)
     })
 }
 
 fn names(effects: &[Effect]) -> Vec<String> {
-    let name = |effect| match serde_json::to_value(effect).unwrap() {
-        serde_json::Value::String(name) => name,
-        other => other.as_object().unwrap().keys().next().unwrap().clone(),
+    let name = |effect| {
+        let value = serde_json::to_value(effect).unwrap();
+        let name = value.as_str().map(str::to_owned);
+        name.unwrap_or_else(|| value.as_object().unwrap().keys().next().unwrap().clone())
     };
     effects.iter().map(name).collect()
 }
