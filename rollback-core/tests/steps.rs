@@ -6,7 +6,7 @@ use rollback_core::access::Standing;
 use rollback_core::audit::Draft;
 use rollback_core::journal::Opening;
 use rollback_core::observed::{
-    ExpectedDuration, Facts, InProgress, Live, OperationKind, Preflight,
+    ExpectedDuration, Facts, InProgress, Live, OperationKind, Preflight, ServiceRecord,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
@@ -14,7 +14,7 @@ use rollback_core::{
     Progress, Purpose, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp,
     Transition,
 };
-use rollback_testkit::fixtures::{self, at};
+use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
 
 type Told = (u64, Event);
@@ -62,7 +62,9 @@ fn good() -> Vec<Told> {
 }
 
 /// How many events of [`good`] lead to these states.
+const AUTHORIZED: usize = 1;
 const SHOWN: usize = 2;
+const CHECKING: usize = 3;
 const RECORDING: usize = 4;
 const TRIGGERING: usize = 5;
 const RUNNING: usize = 6;
@@ -237,7 +239,7 @@ fn an_order_is_good_for_as_long_as_the_oldest_thing_it_rests_on() {
         let requester = fixtures::ana().standing(at(directory_at));
         let observation = Observation::new(fixtures::facts(at(facts_at)), requester);
         let told = (told_at, Event::FactsObserved(Box::new(observation)));
-        let rollback = after(3, [told]);
+        let rollback = after(CHECKING, [told]);
         let State::Recording(passed) = rollback.state() else { panic!("{:?}", rollback.state()) };
         assert_eq!(passed.valid_until(), at(good_until));
         let given = step(rollback, 11, Event::IntentRecorded);
@@ -375,6 +377,25 @@ fn what_will_not_be_undone_and_how_long_it_takes_are_shown_before_the_confirmati
     assert_eq!(view.state, StateName::Confirming);
     assert_eq!(view.not_undone, preflight.not_undone);
     assert_eq!(view.expected_ms, Some(90_000));
+}
+
+/// From its confirmation on it holds the service itself, and its operation may be what is seen.
+#[test]
+fn a_rollback_does_not_stand_in_its_own_way() {
+    let seen_by = |rollback: &str| {
+        let mut record = ServiceRecord::default();
+        record.in_flight = Some(parsed(rollback));
+        let mut facts = fixtures::facts(at(10));
+        facts.record = Fact::known(record, at(10));
+        let observation = Observation::new(facts, fixtures::ana().standing(at(10)));
+        (10, Event::FactsObserved(Box::new(observation)))
+    };
+    for (count, goes_on_to) in
+        [(AUTHORIZED, StateName::Confirming), (CHECKING, StateName::Recording)]
+    {
+        assert_eq!(after(count, [seen_by("rb-1")]).state_name(), goes_on_to);
+        assert_eq!(after(count, [seen_by("rb-0")]).state_name(), StateName::Refused);
+    }
 }
 
 #[test]
