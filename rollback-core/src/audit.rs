@@ -236,7 +236,7 @@ impl Hash {
         let mut bytes = [0; 32];
         for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
             let (high, low) = (digit(*high).ok_or(HashError)?, digit(*low).ok_or(HashError)?);
-            *byte = high << 4 | low;
+            *byte = high.wrapping_mul(16).wrapping_add(low);
         }
         Ok(Self(bytes))
     }

@@ -350,6 +350,12 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_kept_as_it_was_given_but_for_the_space_around_it() {
+        let reason = Reason::parse(" errors\n up  4x\t").unwrap();
+        assert_eq!(reason.as_str(), "errors\n up  4x");
+    }
+
+    #[test]
     fn a_reason_at_the_limit_is_kept_whole_and_past_it_is_refused() {
         assert!(Reason::parse("é".repeat(REASON_LENGTH_MAX)).is_ok());
         let error = Reason::parse("é".repeat(REASON_LENGTH_MAX + 1)).unwrap_err();

@@ -219,11 +219,9 @@ impl<'a> Candidates<'a> {
             return Err(Skip::Live);
         }
         let live = self.live_place().ok_or(Skip::NotRestorable)?;
-        let index = self.place(id).ok_or(Skip::NotRestorable)?;
-        if index < live {
-            return Err(Skip::NotRestorable);
-        }
-        let revision = self.history.get(index).ok_or(Skip::NotRestorable)?;
+        let mut older = self.history.iter().enumerate().skip(live);
+        let found = older.find(|(_, revision)| revision.id == *id);
+        let (index, revision) = found.ok_or(Skip::NotRestorable)?;
         Ok(Place { live, index, revision })
     }
 
@@ -303,11 +301,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn live_place(&self) -> Option<usize> {
-        self.place(self.live)
-    }
-
-    fn place(&self, id: &RevisionId) -> Option<usize> {
-        self.history.iter().position(|revision| revision.id == *id)
+        self.history.iter().position(|revision| revision.id == *self.live)
     }
 }
 

@@ -522,6 +522,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::task::{Context, Waker};
 
     /// An engine holds adapters as trait objects.
     #[test]
@@ -537,5 +538,50 @@ mod tests {
         held::<dyn Store>();
         held::<dyn Clock>();
         held::<dyn Commands>();
+    }
+
+    /// A CD system that takes nothing and gives no hints.
+    #[derive(Debug)]
+    struct Mute;
+
+    #[async_trait]
+    impl CdBackend for Mute {
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new(CompareAndSet::No, Fence::No)
+        }
+        async fn history(&self, _: &ServiceKey, _: usize) -> Result<Vec<Revision>, PortError> {
+            Ok(Vec::new())
+        }
+        async fn live(&self, _: &ServiceKey) -> Result<Live, PortError> {
+            Ok(Live::default())
+        }
+        async fn preflight(&self, _: &Plan) -> Result<Preflight, PortError> {
+            Ok(Preflight::accepted())
+        }
+        async fn start(&self, _: &Order) -> Result<Receipt, StartError> {
+            Err(StartError::Refused { why: "nothing is taken here".into() })
+        }
+        async fn find(&self, _: &Order) -> Result<Option<Receipt>, PortError> {
+            Ok(None)
+        }
+        async fn fence(&self, _: &Order) -> Result<Fenced, PortError> {
+            Ok(Fenced::Unsupported)
+        }
+        async fn observe(&self, _: &Order, _: &Receipt) -> Result<Progress, PortError> {
+            Err(PortError::new(ErrorKind::Unsupported, "mute", "observe", "nothing runs here"))
+        }
+        async fn cancel(&self, _: &Order, _: &Receipt) -> Result<Cancelled, PortError> {
+            Ok(Cancelled::TooLate)
+        }
+    }
+
+    /// An engine that waits for a hint or its own timer must not be woken for nothing, again and
+    /// again, by an adapter that has no hints to give.
+    #[test]
+    fn a_backend_without_hints_never_gives_one() {
+        let key = ServiceKey::new("checkout".parse().unwrap(), "production".parse().unwrap());
+        let mut hint = Mute.changes(&key);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(hint.as_mut().poll(&mut context).is_pending());
     }
 }

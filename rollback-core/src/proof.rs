@@ -333,11 +333,9 @@ impl GuardsPassed {
         if let Err((denial, rule)) = authorized.again(&policy.access, requester, moment) {
             return Err(NotPassed::Denied(denial, rule));
         }
-        let question = Question {
-            shown: Some(shown),
-            asking: Some(&authorized.rollback),
-            ..Question::new(&authorized.plan, policy, now)
-        };
+        let mut question = Question::new(&authorized.plan, policy, now);
+        question.shown = Some(shown);
+        question.asking = Some(&authorized.rollback);
         let report = guard::evaluate(&question, facts);
         match facts.oldest() {
             Some(oldest) if report.passes() => {
@@ -377,7 +375,7 @@ impl Recorded {
                     "the audit record was acknowledged {} too late: what the guards saw is no longer fresh",
                     crate::time::in_words(late.max(Duration::from_millis(1)))
                 ),
-                "nothing was changed; click again".to_string(),
+                "click again".to_string(),
             ));
         }
         Ok(Self { passed, at: now })

@@ -27,7 +27,10 @@ impl Timestamp {
     /// Makes a timestamp from milliseconds since the Unix epoch; later than the year 9999 is cut.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self(if millis > MILLIS_MAX { MILLIS_MAX } else { millis })
+        match millis {
+            0..=MILLIS_MAX => Self(millis),
+            _ => Self(MILLIS_MAX),
+        }
     }
 
     /// Milliseconds since the Unix epoch.
@@ -149,6 +152,26 @@ mod tests {
         assert_eq!(
             Timestamp::from_millis(9).since(Timestamp::from_millis(5)),
             Duration::from_millis(4)
+        );
+    }
+
+    #[test]
+    fn a_time_past_the_year_9999_is_cut_to_the_last_that_can_be_written() {
+        let last = Timestamp::from_millis(MILLIS_MAX);
+        for past in [MILLIS_MAX + 1, u64::MAX] {
+            assert_eq!(Timestamp::from_millis(past), last);
+        }
+        assert_eq!(Timestamp::from_millis(MILLIS_MAX - 1).after(Duration::from_millis(1)), last);
+        assert!(Timestamp::from_millis(MILLIS_MAX - 1) < last);
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_shown_by_its_beginning() {
+        let error = Timestamp::parse(&"x".repeat(4_000)).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&alloc::format!("\"{}\" is not a time", "x".repeat(40))),
+            "{error}"
         );
     }
 

@@ -129,6 +129,12 @@ pub(crate) fn rehearsal_failed(why: &str) -> String {
     )
 }
 
+pub(crate) fn rehearsal_unknown(why: &str) -> String {
+    format!(
+        "drill: it is not known whether the CD system would have taken the order: {why}; no order was sent; find out before it is needed"
+    )
+}
+
 pub(crate) fn not_executed(plan: &Plan, why: &str) -> String {
     format!(
         "the order was sent ({why}) and the CD system proves that it was not and will not be carried out; {} is unchanged; click again to open a new rollback",
@@ -176,14 +182,14 @@ pub(crate) fn not_verified(plan: &Plan, seen: &str, within: Duration) -> String 
     )
 }
 
-/// What was seen instead of the target being live and healthy.
-pub(crate) fn seen_live(plan: &Plan, live: &Live) -> String {
+/// What was seen instead of the target being live and healthy: another revision than the two of the
+/// plan has ended it before this is asked.
+pub(crate) fn seen_live(live: &Live) -> String {
     match (&live.revision, &live.in_progress) {
         (Some(revision), Some(_)) => format!("{revision} is live and an operation is in progress"),
-        (Some(revision), None) if revision.revision == plan.from().revision => format!(
+        (Some(revision), None) => format!(
             "{revision} is still live, or live again; if a GitOps controller put it back, switch auto-sync off"
         ),
-        (Some(revision), None) => format!("{revision} is live"),
         (None, _) => "nothing is live".to_string(),
     }
 }

@@ -164,6 +164,7 @@ fn stored_bytes_that_were_not_hashed_are_refused() {
 fn a_hash_is_64_lower_case_digits_and_nothing_else() {
     let text = "0123456789abcdef".repeat(4);
     assert_eq!(Hash::parse(&text).unwrap().to_string(), text);
+    assert_eq!(format!("{:?}", Hash::parse(&text).unwrap()), text, "in a log, too");
     assert_eq!(Hash::GENESIS.to_string(), "0".repeat(64));
     for bad in [&text[1..], &text.to_uppercase(), &text.replace('a', "g"), "", &format!("{text}0")]
     {

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use core::time::Duration;
-use rollback_core::access::{Access, Account, Denial, Duty, Moment, Route};
+use rollback_core::access::{
+    Access, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route, Rule,
+};
 use rollback_core::guard::{
     CUSTOM_GUARDS_MAX, Guard, GuardSet, GuardSetError, Question, Verdict, evaluate,
 };
@@ -13,8 +15,8 @@ use rollback_core::observed::{
     ServiceRecord,
 };
 use rollback_core::{
-    Fact, GuardName, Migration, Migrations, Pair, Policy, Restorable, Reversible, Revision,
-    RevisionStatus, Timestamp,
+    Fact, GroupId, GuardName, Migration, Migrations, Pair, Policy, Restorable, Reversible,
+    Revision, RevisionStatus, ServiceKey, Timestamp,
 };
 use rollback_testkit::fixtures::{self, parsed};
 use std::collections::BTreeSet;
@@ -432,6 +434,32 @@ fn a_failed_deploy_in_between_neither_ends_the_soak_nor_hides_its_migrations() {
     assert_eq!(names, [(parsed("41b"), "m2".into())]);
 }
 
+/// What a confirmation tells will not be undone: what came after the target, up to what is live.
+#[test]
+fn the_migrations_between_two_revisions_are_those_of_the_newer_and_not_of_the_older() {
+    let mut history = fixtures::history();
+    history.insert(0, fixtures::revision("43", "2.15.0", now()));
+    history.push(fixtures::revision("39", "2.13.2", before(72 * 3_600)));
+    for revision in &mut history {
+        let name = format!("of-{}", revision.id);
+        revision.migrations = Migrations::Known(vec![Migration::new(name, Reversible::Yes)]);
+    }
+    history[2].migrations = Migrations::Unknown;
+    let between = |from: usize, to: usize| {
+        migrations_between(&history, &history[from].reference(), &history[to].reference())
+    };
+    assert_eq!(between(1, 3), [(parsed("42"), "of-42".into())]);
+    assert_eq!(
+        between(0, 4),
+        [
+            (parsed("43"), "of-43".into()),
+            (parsed("42"), "of-42".into()),
+            (parsed("40"), "of-40".into()),
+        ]
+    );
+    assert_eq!(between(2, 2), []);
+}
+
 #[test]
 fn without_a_candidate_the_choice_says_why() {
     let record = ServiceRecord::default();
@@ -486,8 +514,8 @@ fn each_of_the_fixtures_people_is_let_in_or_turned_away_for_the_right_reason() {
 fn where_approvers_are_named_owners_do_not_approve() {
     let mut policy = fixtures::access_policy();
     policy.break_glass.clear();
-    let cleo = vec![rollback_core::access::Principal::User(fixtures::cleo().id())];
-    let rule = rollback_core::access::Rule::for_service("approvers", &parsed("checkout"), cleo);
+    let cleo = vec![Principal::User(fixtures::cleo().id())];
+    let rule = Rule::for_service("approvers", &parsed("checkout"), cleo);
     policy.approvers.push(rule);
     let access = policy.for_service(&fixtures::key());
     let may = |person: fixtures::Person, duty| {
@@ -496,6 +524,70 @@ fn where_approvers_are_named_owners_do_not_approve() {
     };
     assert!(may(fixtures::cleo(), Duty::Approve) && !may(fixtures::bo(), Duty::Approve));
     assert!(may(fixtures::bo(), Duty::Request) && may(fixtures::bo(), Duty::Withdraw));
+}
+
+#[test]
+fn a_pattern_covers_what_it_names_and_nothing_beside_it() {
+    let table: [(&str, &[&str], &[&str]); 6] = [
+        ("checkout", &["checkout"], &["checkout2", "check", "xcheckout", "Checkout"]),
+        ("pay-*", &["pay-", "pay-eu"], &["pay", "xpay-eu"]),
+        ("*-eu", &["-eu", "pay-eu"], &["pay-eux", "eu"]),
+        ("a*a", &["aa", "aba"], &["a", "ab", "ba"]),
+        ("ab*ba", &["abba"], &["aba"]),
+        ("*", &["x", "checkout"], &[]),
+    ];
+    for (text, covered, beside) in table {
+        let pattern = Pattern::parse(text).unwrap();
+        assert!(covered.iter().all(|name| pattern.covers(name)), "{text}");
+        assert!(!beside.iter().any(|name| pattern.covers(name)), "{text}");
+        assert_eq!(String::from(pattern), text);
+    }
+}
+
+#[test]
+fn a_rule_concerns_its_services_in_its_environments_alone() {
+    let ana = fixtures::ana();
+    let mut policy = AccessPolicy::default();
+    policy.workspaces.insert(fixtures::home());
+    let (services, environments) = (Pattern::parse("check*"), Pattern::parse("prod*"));
+    let them = vec![Principal::User(ana.id())];
+    policy.owners.push(Rule::new("owners", services.unwrap(), environments.unwrap(), them));
+    for (service, environment, expected) in [
+        ("checkout", "production", Ok(Route::Ownership)),
+        ("checkout", "staging", Err(Denial::NobodyMay)),
+        ("payments", "production", Err(Denial::NobodyMay)),
+        ("payments", "staging", Err(Denial::NobodyMay)),
+    ] {
+        let access = policy.for_service(&ServiceKey::new(parsed(service), parsed(environment)));
+        let moment = Moment::new(now(), Duration::from_secs(30));
+        let decision = access.decide(Duty::Request, &ana.actor(), &ana.standing(now()), moment);
+        assert_eq!(decision.verdict, expected, "{service} in {environment}");
+    }
+}
+
+#[test]
+fn the_directory_is_asked_about_every_group_that_a_rule_names() {
+    let mut policy = fixtures::access_policy();
+    let (service, releases) = (parsed("checkout"), parsed("S0RELEASES"));
+    let approvers = vec![Principal::Group(releases), Principal::User(fixtures::bo().id())];
+    policy.approvers.push(Rule::for_service("approvers", &service, approvers));
+    let elsewhere = vec![Principal::Group(parsed("S0ELSEWHERE"))];
+    policy.owners.push(Rule::for_service("others", &parsed("payments"), elsewhere));
+    let access = policy.for_service(&fixtures::key());
+    let groups: Vec<&str> = access.groups().into_iter().map(GroupId::as_str).collect();
+    assert_eq!(groups, ["S0INCIDENT", "S0PAYMENTS", "S0RELEASES", "S0SUSPENDED"]);
+}
+
+#[test]
+fn a_member_of_another_workspace_is_turned_away_wherever_they_act_from() {
+    let mut visitor = fixtures::bo();
+    visitor.workspace = parsed("T0OTHER");
+    let mut actor = visitor.actor();
+    actor.workspace = Some(fixtures::home());
+    let moment = Moment::new(now(), Duration::from_secs(30));
+    let access = fixtures::access();
+    let decision = access.decide(Duty::Request, &actor, &visitor.standing(now()), moment);
+    assert_eq!(decision.verdict, Err(Denial::ForeignWorkspace));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Ignored, Sending, State};
 use crate::access::{Duty, Route};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Observation};
-use crate::guard::Report;
+use crate::guard::{Explanation, Report};
 use crate::observed::Facts;
 use crate::proof::{Approved, GuardsPassed, NotPassed, Order, Recorded};
 use crate::view::Purpose;
@@ -84,7 +84,9 @@ pub(super) fn recording(passed: GuardsPassed, event: Event, turn: &mut Turn<'_>)
     match event {
         Event::IntentRecorded => match Recorded::check(passed, turn.now) {
             Ok(recorded) => order(recorded, turn),
-            Err(explanation) => refuse(None, Some(&explanation.to_string()), turn),
+            Err(Explanation { what, next }) => {
+                refuse_with(words::refused_because(&turn.opening.plan, &what, &next), turn)
+            }
         },
         Event::IntentNotRecorded(why) => refuse(
             None,

@@ -89,12 +89,14 @@ fn rehearsing(recorded: Recorded, sending: Sending, event: Event, turn: &mut Tur
         Event::Rehearsed(Fact::Known { value: Acceptance::Accepted, .. }) => {
             end(State::Succeeded, Kind::Succeeded, words::rehearsed(&turn.opening.plan), turn)
         }
-        Event::Rehearsed(Fact::Known { value: Acceptance::Rejected(why), .. })
-        | Event::Rehearsed(Fact::Unknown { why }) => {
+        Event::Rehearsed(Fact::Known { value: Acceptance::Rejected(why), .. }) => {
             end(State::Failed, Kind::Failed, words::rehearsal_failed(&why), turn)
         }
+        Event::Rehearsed(Fact::Unknown { why }) => {
+            end(State::Failed, Kind::Failed, words::rehearsal_unknown(&why), turn)
+        }
         Event::DeadlineReached => {
-            let text = words::rehearsal_failed("it did not answer in time");
+            let text = words::rehearsal_unknown("it did not answer in time");
             end(State::Failed, Kind::Failed, text, turn)
         }
         Event::Clicked(_)
@@ -345,7 +347,7 @@ fn look(
             {
                 healthy(sighting, turn)
             }
-            Some(_) | None => Err(words::seen_live(plan, live)),
+            Some(_) | None => Err(words::seen_live(live)),
         },
     };
     match seen {

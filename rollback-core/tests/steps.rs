@@ -1,0 +1,412 @@
+//! Steps: what one event does in one state, where a story does not tell the detail, and what a
+//! rollback says of itself on the way.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rollback_core::access::Standing;
+use rollback_core::audit::Draft;
+use rollback_core::journal::Opening;
+use rollback_core::observed::{
+    ExpectedDuration, Facts, InProgress, Live, OperationKind, Preflight, ServiceRecord,
+};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Conflict, Disposition, Effect, Event, Fact, Health, Ignored, Label, Observation, Phase,
+    Progress, Purpose, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp,
+    Transition,
+};
+use rollback_testkit::fixtures::{self, at, parsed};
+use std::time::Duration;
+
+type Told = (u64, Event);
+
+fn phase(phase: Phase) -> Event {
+    Event::ProgressObserved(Box::new(Progress::new(phase)))
+}
+
+fn with_message(phase: Phase, message: &str) -> Event {
+    let mut progress = Progress::new(phase);
+    progress.message = Some(message.into());
+    Event::ProgressObserved(Box::new(progress))
+}
+
+fn standing(person: &fixtures::Person, seconds: u64) -> Event {
+    Event::StandingObserved(Box::new(person.standing(at(seconds)).about(person.id())))
+}
+
+fn sighting(live: Live, seconds: u64) -> Told {
+    let health = Fact::known(Health::Healthy, at(seconds));
+    let sighting = Sighting::new(Fact::known(live, at(seconds)), health);
+    (seconds, Event::OutcomeObserved(Box::new(sighting)))
+}
+
+fn at_target() -> Live {
+    Live::running(fixtures::reference("41"))
+}
+
+/// A good rollback by Ana, event by event.
+fn good() -> Vec<Told> {
+    let ana = fixtures::ana();
+    vec![
+        (1, standing(&ana, 1)),
+        (2, fixtures::observed(at(2))),
+        (9, ana.confirmed(at(9))),
+        (10, fixtures::observed(at(10))),
+        (11, Event::IntentRecorded),
+        (12, Event::TriggerAccepted(Receipt::new("execution-1"))),
+        (13, phase(Phase::Started)),
+        (14, phase(Phase::HealthChecking)),
+        (15, phase(Phase::Complete)),
+        sighting(at_target(), 16),
+        sighting(at_target(), 22),
+    ]
+}
+
+/// How many events of [`good`] lead to these states.
+const AUTHORIZED: usize = 1;
+const SHOWN: usize = 2;
+const CHECKING: usize = 3;
+const RECORDING: usize = 4;
+const TRIGGERING: usize = 5;
+const RUNNING: usize = 6;
+const HEALTH_CHECKING: usize = 8;
+const VERIFYING: usize = 9;
+
+fn by_ana() -> Opening {
+    fixtures::clicked_by(&fixtures::ana(), fixtures::policy())
+}
+
+fn drill() -> Opening {
+    let mut opening = by_ana();
+    opening.purpose = Purpose::Drill;
+    opening
+}
+
+fn tell(opening: Opening, events: impl IntoIterator<Item = Told>) -> Rollback {
+    let mut rollback = Rollback::open(opening).rollback;
+    for (seconds, event) in events {
+        rollback = step(rollback, seconds, event).rollback;
+    }
+    rollback
+}
+
+/// The first events of a good rollback, then these.
+fn after(count: usize, more: impl IntoIterator<Item = Told>) -> Rollback {
+    tell(by_ana(), good().into_iter().take(count).chain(more))
+}
+
+fn step(rollback: Rollback, seconds: u64, event: Event) -> Transition {
+    rollback.step(at(seconds), event)
+}
+
+fn order(effects: &[Effect]) -> Option<&Order> {
+    effects.iter().find_map(|effect| {
+        let Effect::Trigger(order) = effect else { return None };
+        Some(order)
+    })
+}
+
+fn names(effects: &[Effect]) -> Vec<String> {
+    let name = |effect| {
+        let value = serde_json::to_value(effect).unwrap();
+        let name = value.as_str().map(str::to_owned);
+        name.unwrap_or_else(|| value.as_object().unwrap().keys().next().unwrap().clone())
+    };
+    effects.iter().map(name).collect()
+}
+
+fn in_doubt() -> Told {
+    (12, Event::TriggerInDoubt("no answer within 10 s".into()))
+}
+
+fn doubt_remained() -> Told {
+    (13, Event::DoubtRemained("the CD cannot fence".into()))
+}
+
+fn found() -> Told {
+    (40, Event::OrderFound(Receipt::new("execution-1")))
+}
+
+fn settled() -> Told {
+    let bo = fixtures::bo();
+    let settlement = Settlement::new(bo.actor(), bo.standing(at(60)), fixtures::reason());
+    (60, Event::Settled(Box::new(settlement)))
+}
+
+#[test]
+fn a_restart_asks_again_for_what_each_state_waits_for() {
+    let good_ones: [&[&str]; 12] = [
+        &["observe_standing"],
+        &["gather_facts"],
+        &[],
+        &["gather_facts"],
+        &["record_intent"],
+        &["reconcile"],
+        &["observe"],
+        &["observe"],
+        &["observe"],
+        &["verify"],
+        &["verify"],
+        &[],
+    ];
+    for (count, expected) in good_ones.into_iter().enumerate() {
+        assert_eq!(names(&after(count, []).pending()), expected, "after {count} events");
+    }
+    let cancelled = (14, Event::WithdrawalGiven(fixtures::ana().said(at(14))));
+    assert_eq!(names(&after(RUNNING, [cancelled]).pending()), ["cancel", "observe"]);
+    assert_eq!(names(&after(TRIGGERING, [in_doubt()]).pending()), ["reconcile"]);
+    let in_a_drill = tell(drill(), good().into_iter().take(TRIGGERING));
+    assert_eq!(names(&in_a_drill.pending()), ["rehearse"]);
+}
+
+#[test]
+fn an_unknown_outcome_is_watched_until_it_shows_or_somebody_settles_it() {
+    let unknown =
+        |more: Vec<Told>| after(TRIGGERING, [in_doubt(), doubt_remained()].into_iter().chain(more));
+    for (more, watched, is_settled) in [
+        (vec![], true, false),
+        (vec![found()], false, false),
+        (vec![settled()], false, true),
+        (vec![found(), settled()], false, true),
+    ] {
+        let rollback = unknown(more);
+        let expected: &[&str] = if watched { &["watch_for_late_effect"] } else { &[] };
+        assert_eq!(names(&rollback.pending()), expected);
+        assert_eq!(rollback.holds_service(), !is_settled);
+        // Views that were stored before there was the field have none.
+        let json = serde_json::to_value(rollback.view()).unwrap();
+        assert_eq!(json.get("settled"), is_settled.then_some(&serde_json::Value::Bool(true)));
+    }
+}
+
+#[test]
+fn what_a_rollback_says_of_itself_is_in_its_view() {
+    for count in 0..=good().len() {
+        let rollback = after(count, []);
+        let view = rollback.view();
+        assert_eq!(rollback.steps(), u64::try_from(count).unwrap());
+        assert_eq!((rollback.steps(), rollback.deadline()), (view.steps, view.deadline));
+        assert_eq!(rollback.requested_by(), view.requested_by.as_ref());
+        assert_eq!(rollback.requested_by(), Some(&fixtures::ana().actor()));
+        assert_eq!((rollback.id(), rollback.state_name()), (&view.id, view.state));
+        assert_eq!(rollback.report().is_some(), !view.guards.is_empty());
+        assert_eq!(view.deadline.is_some(), view.ended_at.is_none());
+        assert!(view.deadline.is_none_or(|deadline| deadline > at(22)), "{:?}", view.deadline);
+    }
+    assert_eq!(tell(fixtures::proposed(fixtures::policy()), []).requested_by(), None);
+}
+
+#[test]
+fn it_can_be_cancelled_before_the_order_and_once_while_it_runs() {
+    for (count, expected) in
+        [false, false, false, true, true, false, true, true, true, false, false, false]
+            .into_iter()
+            .enumerate()
+    {
+        assert_eq!(after(count, []).view().cancellable, expected, "after {count} events");
+    }
+    let cancelled = (14, Event::WithdrawalGiven(fixtures::ana().said(at(14))));
+    assert!(!after(RUNNING, [cancelled]).view().cancellable, "once");
+}
+
+#[test]
+fn it_was_ordered_from_the_order_on_unless_the_cd_system_proves_that_it_did_nothing() {
+    for count in 0..=good().len() {
+        assert_eq!(after(count, []).was_ordered(), count >= TRIGGERING, "after {count} events");
+    }
+    let conflict = Conflict::new(Some(fixtures::reference("43")), "live has moved");
+    for (more, expected) in [
+        (vec![(12, Event::TriggerRefused("maintenance".into()))], false),
+        (vec![(12, Event::TriggerConflicted(Box::new(conflict)))], false),
+        (vec![in_doubt()], true),
+        (vec![in_doubt(), (13, Event::OrderAbsent)], false),
+        (vec![in_doubt(), doubt_remained()], true),
+    ] {
+        assert_eq!(after(TRIGGERING, more).was_ordered(), expected);
+    }
+    assert!(!tell(drill(), good().into_iter().take(TRIGGERING)).was_ordered());
+}
+
+/// Facts at one second, the directory at another, told at a third: good until which.
+#[test]
+fn an_order_is_good_for_as_long_as_the_oldest_thing_it_rests_on() {
+    for (facts_at, directory_at, told_at, good_until) in [
+        (10, 10, 10, 40),
+        (7, 10, 10, 37),
+        (10, 6, 10, 36),
+        // A source whose clock is ahead makes nothing good for longer.
+        (14, 15, 10, 40),
+    ] {
+        let requester = fixtures::ana().standing(at(directory_at));
+        let observation = Observation::new(fixtures::facts(at(facts_at)), requester);
+        let told = (told_at, Event::FactsObserved(Box::new(observation)));
+        let rollback = after(CHECKING, [told]);
+        let State::Recording(passed) = rollback.state() else { panic!("{:?}", rollback.state()) };
+        assert_eq!(passed.valid_until(), at(good_until));
+        let given = step(rollback, 11, Event::IntentRecorded);
+        let order = order(&given.effects).unwrap();
+        assert_eq!((order.issued_at(), order.valid_until()), (at(11), at(good_until)));
+    }
+}
+
+#[test]
+fn an_order_is_given_up_to_the_last_moment_of_its_facts_and_not_after() {
+    let last = at(40);
+    let given = after(RECORDING, []).step(last, Event::IntentRecorded);
+    assert!(order(&given.effects).is_some());
+    let late = last.after(Duration::from_millis(1));
+    let refused = after(RECORDING, []).step(late, Event::IntentRecorded);
+    assert!(order(&refused.effects).is_none());
+    assert_eq!(refused.rollback.state_name(), StateName::Refused);
+}
+
+#[test]
+fn a_person_can_be_too_late_and_an_answer_of_a_system_cannot() {
+    let ana = fixtures::ana();
+    let deadline = after(SHOWN, []).deadline().unwrap();
+    let before = Timestamp::from_millis(deadline.as_millis() - 1);
+    let in_time = after(SHOWN, []).step(before, ana.confirmed(before));
+    assert_eq!(in_time.rollback.state_name(), StateName::Checking);
+    let late = after(SHOWN, []).step(deadline, ana.confirmed(deadline));
+    assert_eq!(late.rollback.state_name(), StateName::Expired);
+
+    for (count, event, expected) in [
+        (TRIGGERING, Event::TriggerAccepted(Receipt::new("execution-1")), StateName::Running),
+        (RUNNING, phase(Phase::Complete), StateName::Verifying),
+    ] {
+        let rollback = after(count, []);
+        let late = rollback.deadline().unwrap().after(Duration::from_secs(1));
+        assert_eq!(rollback.step(late, event).rollback.state_name(), expected);
+    }
+}
+
+#[test]
+fn until_the_confirmation_only_whoever_clicked_is_heard() {
+    let (ana, bo) = (fixtures::ana(), fixtures::bo());
+    let out_of_place = Disposition::Ignored(Ignored::OutOfPlace);
+    for count in 0..=SHOWN {
+        let state = after(count, []).state_name();
+        let other = step(after(count, []), 3, Event::WithdrawalGiven(bo.said(at(3))));
+        assert_eq!((other.disposition, other.rollback.state_name()), (out_of_place.clone(), state));
+        let own = step(after(count, []), 3, Event::WithdrawalGiven(ana.said(at(3))));
+        assert_eq!(own.rollback.state_name(), StateName::Withdrawn);
+    }
+    let other = step(after(0, []), 1, standing(&bo, 1));
+    assert_eq!(other.disposition, out_of_place);
+    assert_eq!(other.rollback.state_name(), StateName::Authorizing);
+}
+
+#[test]
+fn a_click_through_the_emergency_group_is_seen_as_one_from_the_start() {
+    for (person, expected) in [(fixtures::finn(), true), (fixtures::ana(), false)] {
+        let opening = fixtures::clicked_by(&person, fixtures::policy());
+        let rollback = tell(opening, [(1, standing(&person, 1))]);
+        assert_eq!(rollback.state_name(), StateName::Confirming);
+        assert_eq!(rollback.view().break_glass, expected, "{}", person.name);
+    }
+}
+
+#[test]
+fn a_look_at_the_execution_counts_unless_a_later_one_overtook_it() {
+    let checking = || after(HEALTH_CHECKING, []);
+    let overtaken = step(checking(), 15, phase(Phase::Started));
+    assert_eq!(overtaken.disposition, Disposition::Ignored(Ignored::OutOfPlace));
+    let again = step(checking(), 15, phase(Phase::HealthChecking));
+    assert_eq!(again.disposition, Disposition::Ignored(Ignored::Again));
+    let news = step(checking(), 15, with_message(Phase::HealthChecking, "2 of 3 pods"));
+    assert_eq!(news.disposition, Disposition::Applied);
+    assert!(news.drafts.is_empty(), "the same phase is recorded once");
+    assert_eq!(news.rollback.view().progress.unwrap().message, Some("2 of 3 pods".into()));
+    let next = step(checking(), 15, phase(Phase::Complete));
+    assert_eq!(next.rollback.state_name(), StateName::Verifying);
+}
+
+#[test]
+fn a_phase_is_recorded_with_the_words_of_the_cd_system() {
+    let said = |event| {
+        let drafts: Vec<Draft> = step(after(RUNNING, []), 13, event).drafts;
+        drafts.into_iter().map(|draft| draft.explanation.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(phase(Phase::Started)), ["started"]);
+    assert_eq!(
+        said(with_message(Phase::HealthChecking, "2 of 3 pods")),
+        ["health checking: 2 of 3 pods"]
+    );
+}
+
+/// The effect beats the acknowledgement.
+#[test]
+fn only_the_target_alone_seen_for_long_enough_is_a_success() {
+    let mut busy = at_target();
+    busy.in_progress = Some(InProgress::new(OperationKind::Rollback));
+    let old = Live::running(fixtures::reference("42"));
+    for (live, expected) in [
+        (at_target(), StateName::Succeeded),
+        (busy, StateName::Verifying),
+        (old, StateName::Verifying),
+        (Live::default(), StateName::Verifying),
+    ] {
+        let looks = [sighting(live.clone(), 16), sighting(live.clone(), 22)];
+        assert_eq!(after(VERIFYING, looks).state_name(), expected, "{live:?}");
+    }
+}
+
+#[test]
+fn the_records_of_a_drill_say_so_and_no_others_do() {
+    for (opening, expected) in [(by_ana(), false), (drill(), true)] {
+        let mut rollback = Rollback::open(opening).rollback;
+        let mut records = 0;
+        for (seconds, event) in good().into_iter().take(TRIGGERING) {
+            let taken = step(rollback, seconds, event);
+            assert!(taken.drafts.iter().all(|draft| draft.drill == expected));
+            records += taken.drafts.len();
+            rollback = taken.rollback;
+        }
+        assert_eq!(records, 3, "requested, confirmed, triggered");
+    }
+}
+
+#[test]
+fn what_will_not_be_undone_and_how_long_it_takes_are_shown_before_the_confirmation() {
+    let mut preflight = Preflight::accepted();
+    preflight.not_undone = vec!["the queue keeps its new messages".into()];
+    preflight.expected = Some(ExpectedDuration::about(Duration::from_secs(90)));
+    let mut facts: Facts = fixtures::facts(at(2));
+    facts.preflight = Fact::known(preflight.clone(), at(2));
+    let observation = Observation::new(facts, Standing::unknown("nobody asked"));
+    let view = after(1, [(2, Event::FactsObserved(Box::new(observation)))]).view();
+    assert_eq!(view.state, StateName::Confirming);
+    assert_eq!(view.not_undone, preflight.not_undone);
+    assert_eq!(view.expected_ms, Some(90_000));
+}
+
+/// From its confirmation on it holds the service itself, and its operation may be what is seen.
+#[test]
+fn a_rollback_does_not_stand_in_its_own_way() {
+    let seen_by = |rollback: &str| {
+        let mut record = ServiceRecord::default();
+        record.in_flight = Some(parsed(rollback));
+        let mut facts = fixtures::facts(at(10));
+        facts.record = Fact::known(record, at(10));
+        let observation = Observation::new(facts, fixtures::ana().standing(at(10)));
+        (10, Event::FactsObserved(Box::new(observation)))
+    };
+    for (count, goes_on_to) in
+        [(AUTHORIZED, StateName::Confirming), (CHECKING, StateName::Recording)]
+    {
+        assert_eq!(after(count, [seen_by("rb-1")]).state_name(), goes_on_to);
+        assert_eq!(after(count, [seen_by("rb-0")]).state_name(), StateName::Refused);
+    }
+}
+
+#[test]
+fn every_record_is_called_by_the_rollback_the_step_and_its_place() {
+    let mut rollback = Rollback::open(by_ana()).rollback;
+    let mut called: Vec<Label> = Vec::new();
+    for (seconds, event) in good() {
+        let taken = step(rollback, seconds, event);
+        called.extend(taken.drafts.into_iter().map(|draft| draft.id));
+        rollback = taken.rollback;
+    }
+    let expected = ["1/0", "3/0", "4/0", "6/0", "7/0", "8/0", "9/0", "11/0"];
+    assert_eq!(called, expected.map(|place| Label::new(format!("rb-1/{place}"))));
+}
