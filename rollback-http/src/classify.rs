@@ -12,7 +12,7 @@
 //! A page of HTML is nobody's word: it comes from whatever stands between.
 
 use crate::backend::ADAPTER;
-use crate::wire::{Accepted, Cancelling, Execution, Revision, Service, Voided};
+use crate::wire::{Accepted, Execution, Revision, Service, Voided};
 use rollback_core::ports::{Cancelled, ErrorKind, Fenced, PortError, StartError};
 use rollback_core::{LABEL_LENGTH_MAX, Label, Progress, Receipt, RevisionRef};
 use serde::de::DeserializeOwned;
@@ -181,11 +181,8 @@ pub(crate) fn service(seen: Seen, operation: &'static str) -> Result<Service, Po
 pub(crate) fn cancelled(seen: Seen, operation: &'static str) -> Result<Cancelled, PortError> {
     let answer = answered(seen, operation)?;
     match answer.status {
-        // The status is the whole answer; what its body says is extra.
-        202 => {
-            let _extra = answer.read::<Cancelling>();
-            Ok(Cancelled::Requested)
-        }
+        // The status is the whole answer.
+        202 => Ok(Cancelled::Requested),
         409 if !matches!(answer.body, Body::Page) => Ok(Cancelled::TooLate),
         _ => Err(unexpected(&answer, operation)),
     }
@@ -247,4 +244,62 @@ fn unexpected(answer: &Answer, operation: &'static str) -> PortError {
         _ => (ErrorKind::Rejected, words),
     };
     PortError::new(kind, ADAPTER, operation, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn bodies() -> impl Strategy<Value = Body> {
+        prop_oneof![
+            Just(Body::Empty),
+            Just(Body::Page),
+            Just(Body::Unreadable("garbage".to_owned())),
+            Just(Body::Json(json!({"execution_id": "run-7", "voided": true, "phase": "complete"}))),
+            Just(Body::Json(json!({"title": "No", "detail": "not today", "live": {"id": "43"}}))),
+            Just(Body::Json(json!([null, "x", {"detail": 7}]))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn only_202_is_a_receipt_and_only_a_4xx_proves_that_nothing_happened(
+            status in 100_u16..1000, body in bodies(),
+        ) {
+            let page = matches!(body, Body::Page);
+            let seen = Seen::Answered(Answer { status, retry_after: None, body });
+            match started(seen) {
+                Ok(_receipt) => prop_assert_eq!(status, 202),
+                Err(StartError::Conflict { .. }) => prop_assert!(status == 409 && !page),
+                Err(StartError::Refused { .. }) => {
+                    prop_assert!((400..500).contains(&status) && !page);
+                    prop_assert!(![408, 409, 425, 429].contains(&status));
+                }
+                Err(StartError::InDoubt { .. }) => {}
+            }
+        }
+
+        #[test]
+        fn an_answer_to_anything_else_is_good_only_under_the_status_of_the_contract(
+            status in 100_u16..1000, body in bodies(),
+        ) {
+            let seen = || Seen::Answered(Answer { status, retry_after: None, body: body.clone() });
+            match execution(seen(), "test") {
+                Ok(Some(_found)) => prop_assert_eq!(status, 200),
+                Ok(None) => prop_assert_eq!(status, 404),
+                Err(_) => {}
+            }
+            if let Ok(fenced) = fenced(seen(), "test") {
+                prop_assert_eq!(status, if fenced.is_some() { 200 } else { 409 });
+            }
+            if let Ok(cancelled) = cancelled(seen(), "test") {
+                prop_assert_eq!(status, if cancelled == Cancelled::Requested { 202 } else { 409 });
+            }
+            if service(seen(), "test").is_ok() {
+                prop_assert_eq!(status, 200);
+            }
+        }
+    }
 }

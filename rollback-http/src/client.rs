@@ -151,7 +151,7 @@ impl Client {
             Err(why) => Body::Unreadable(why),
             Ok(bytes) if bytes.is_empty() => Body::Empty,
             Ok(bytes) => match media {
-                Media::Json => match serde_json::from_slice(&bytes) {
+                Media::Json | Media::Unsaid => match serde_json::from_slice(&bytes) {
                     Ok(value) => Body::Json(self.redacted(value)),
                     Err(_no_detail) => Body::Unreadable("it is not well-formed JSON".to_owned()),
                 },
@@ -201,13 +201,16 @@ fn redacted(value: Value, token: &str) -> Value {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Media {
     Json,
+    /// It does not say: what reads as JSON is JSON.
+    Unsaid,
     Html,
     Other,
 }
 
 impl Media {
     fn of(headers: &HeaderMap) -> Self {
-        let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let Some(said) = headers.get(CONTENT_TYPE) else { return Self::Unsaid };
+        let said = said.to_str().unwrap_or_default();
         let kind = said.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if kind == "application/json" || kind.ends_with("+json") {
             Self::Json
@@ -260,7 +263,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
             assert_eq!(Media::of(&headers), media, "{said}");
         }
-        assert_eq!(Media::of(&HeaderMap::new()), Media::Other);
+        assert_eq!(Media::of(&HeaderMap::new()), Media::Unsaid);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The OpenAPI document: schemas from the types of the wire, routes and statuses written here. It
 //! is committed as `openapi.json`; a test keeps it, and another holds the server to it.
 
-use crate::wire::{Accepted, Cancelling, Execution, OrderBody, Service, Voided};
+use crate::wire::{Accepted, Execution, OrderBody, Service, Voided};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,6 @@ pub fn openapi() -> Value {
         service: content("application/json", &generator.subschema_for::<Service>()),
         accepted: content("application/json", &generator.subschema_for::<Accepted>()),
         execution: content("application/json", &generator.subschema_for::<Execution>()),
-        cancelling: content("application/json", &generator.subschema_for::<Cancelling>()),
         voided: content("application/json", &generator.subschema_for::<Voided>()),
         problem: content("application/problem+json", &generator.subschema_for::<Problem>()),
     };
@@ -95,7 +94,6 @@ struct Bodies {
     service: Value,
     accepted: Value,
     execution: Value,
-    cancelling: Value,
     voided: Value,
     problem: Value,
 }
@@ -227,7 +225,7 @@ fn cancel(bodies: &Bodies) -> Value {
         "operationId": "cancel", "tags": ["rollbacks"],
         "summary": "Asks for the execution of an order to be stopped.",
         "responses": bodies.with_common(json!({
-            "202": {"description": "It will be stopped; looking tells when.", "content": bodies.cancelling},
+            "202": {"description": "It will be stopped; looking tells when.", "content": bodies.accepted},
             "404": bodies.problem("No such order was accepted."),
             "409": bodies.problem("It is too late."),
         })),

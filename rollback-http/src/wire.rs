@@ -216,7 +216,7 @@ pub(crate) struct Person {
     pub(crate) name: Option<Label>,
 }
 
-/// The order was accepted.
+/// It was accepted: the order, or that its execution is to be stopped.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub(crate) struct Accepted {
@@ -253,14 +253,6 @@ pub(crate) struct Voided {
     pub(crate) operation_id: RollbackId,
     /// Always `true`.
     pub(crate) voided: bool,
-}
-
-/// The execution is being cancelled.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub(crate) struct Cancelling {
-    /// The CD system's own name for it.
-    pub(crate) execution_id: String,
 }
 
 impl Revision {

@@ -23,6 +23,7 @@ use rollback_testkit::backend::{Harness, run_all};
 use rollback_testkit::fakes::{FakeBackend, Fault, Method};
 use rollback_testkit::{Simulated, fixtures};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::task::AbortHandle;
@@ -150,9 +151,12 @@ impl Restarting {
         }
         let path = self.folder.path().join("orders.jsonl");
         let mut log = FileLog::open(&path).await;
-        // The file is let go of when the last task of the server before has ended.
-        while log.is_err() {
-            tokio::task::yield_now().await;
+        for _again in 0..1_000 {
+            // The file is let go of when the last task of the server before has ended.
+            if log.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
             log = FileLog::open(&path).await;
         }
         let (address, task) = serve(routes(self.cd.clone(), Arc::new(log.unwrap()))).await;

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 /// How long a client waits for what never comes. What does come has longer.
 const SHORT: Duration = Duration::from_millis(600);
@@ -85,9 +86,9 @@ impl Faulty {
         Self { address, connections }
     }
 
-    fn client(&self, timeout: Duration) -> HttpBackend {
+    fn client(&self, wait: Duration) -> HttpBackend {
         let mut config = Config::new(format!("http://{}", self.address), TOKEN);
-        config.timeout = timeout;
+        config.timeout = wait;
         config.fence = Fence::Yes;
         HttpBackend::new(&config).unwrap()
     }
@@ -102,6 +103,12 @@ fn answer(status: &str, media: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {length}");
     format!("{head}\r\n\r\n{body}").into_bytes()
+}
+
+/// One that does not say what it is.
+fn unsaid(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 202 Accepted\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 fn json(status: &str, body: &str) -> Vec<u8> {
@@ -145,6 +152,8 @@ fn answers() -> Vec<(&'static str, Vec<u8>, Proves)> {
         ("202", json("202 Accepted", GOOD), Taken),
         ("202 with more in it", json("202 Accepted", r#"{"execution_id":"run-7","x":[]}"#), Taken),
         ("202 twice", twice, Taken),
+        ("202 that does not say what it is", unsaid(GOOD), Taken),
+        ("202 that is not JSON and does not say what it is", unsaid("run-7"), Nothing),
         ("202 without an execution", json("202 Accepted", "{}"), Nothing),
         ("202 with an empty execution", json("202 Accepted", r#"{"execution_id":""}"#), Nothing),
         ("202 with no text as execution", json("202 Accepted", r#"{"execution_id":7}"#), Nothing),
@@ -199,7 +208,7 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
     let half = half[..half.len() - 5].to_vec();
     let head = b"HTTP/1.1 202 Acc".to_vec();
     let huge = json("202 Accepted", &format!(r#"{{"execution_id":"{}"}}"#, "7".repeat(2 << 20)));
-    for (name, does, timeout) in [
+    for (name, does, wait) in [
         ("hung up at once", Does::HangUpAtOnce, LONG),
         ("hung up after reading", Does::HangUpAfterReading, LONG),
         ("said nothing", Does::Nothing, SHORT),
@@ -211,7 +220,7 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
         ("a late answer", Does::SayLate(json("202 Accepted", GOOD)), SHORT),
     ] {
         let cd = Faulty::that(does).await;
-        let started = cd.client(timeout).start(&order_for(fixtures::plan())).await;
+        let started = cd.client(wait).start(&order_for(fixtures::plan())).await;
         assert_eq!(proven(&started), Proves::Nothing, "{name}: {started:?}");
         assert_eq!(cd.connections(), 1, "{name}");
     }
@@ -221,13 +230,41 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
 async fn an_order_that_found_nobody_was_not_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let gone = Faulty { address: nobody, connections: Arc::default() };
-    let mut nameless = Config::new("https://no-such-host.invalid", TOKEN);
-    nameless.timeout = LONG;
-    for client in [gone.client(LONG), HttpBackend::new(&nameless).unwrap()] {
+    let at = |url: String| {
+        let mut config = Config::new(url, TOKEN);
+        config.timeout = LONG;
+        HttpBackend::new(&config).unwrap()
+    };
+    let plain = Faulty::that(Does::Say(json("202 Accepted", GOOD))).await;
+    for (name, client) in [
+        ("nobody listens", gone.client(LONG)),
+        ("nobody has that name", at("https://no-such-host.invalid".to_owned())),
+        ("somebody who does not speak TLS", at(format!("https://{}", plain.address))),
+    ] {
         match client.start(&order_for(fixtures::plan())).await {
             Err(StartError::Refused { why }) => assert!(why.contains("nothing was sent"), "{why}"),
-            other => panic!("{other:?}"),
+            other => panic!("{name}: {other:?}"),
         }
+    }
+}
+
+/// A listener whose queue is full drops whoever comes, as a firewall does.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_order_that_never_got_a_connection_was_not_sent() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(connected) = timeout(SHORT, TcpStream::connect(address)).await {
+        queued.push(connected.unwrap());
+        assert!(queued.len() < 100, "the queue never fills");
+    }
+    let silent = Faulty { address, connections: Arc::default() };
+    match silent.client(SHORT).start(&order_for(fixtures::plan())).await {
+        Err(StartError::Refused { why }) => assert!(why.contains("in time"), "{why}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -474,7 +474,7 @@ async fn an_order_that_cannot_be_written_down_is_not_started() {
 async fn a_cd_system_that_hangs_is_in_doubt_and_holds_nobody_up_for_ever() {
     let cd = fake(Fence::Yes);
     let server = Server::new(TOKEN, Arc::new(MemoryLog::default())).unwrap();
-    let server = server.answer_within(Duration::from_millis(300));
+    let server = server.answer_within(Duration::from_secs(1));
     let (address, _task) = serve(server.service(fixtures::key(), cd.clone()).router()).await;
     cd.fail(Call::Start, Fault::Hang);
     let client = client(address, Fence::Yes);

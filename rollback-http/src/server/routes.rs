@@ -4,7 +4,7 @@ use super::access::Tokens;
 use super::body::{BadField, NoOrder, order};
 use super::orders::{Found, Orders, Placed, Stopped, Unanswered, Void};
 use super::reply::{Refuse, good};
-use crate::wire::{Accepted, Cancelling, Execution, OrderBody, Revision, Voided};
+use crate::wire::{Accepted, Execution, OrderBody, Revision, Voided};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
@@ -208,7 +208,7 @@ async fn cancel(State(orders): Shared, id: Named<String>) -> Response {
     match orders.cancel(id).await {
         Ok(Stopped::Requested(receipt)) => {
             let execution_id = receipt.execution.to_string();
-            good(StatusCode::ACCEPTED, &Cancelling { execution_id })
+            good(StatusCode::ACCEPTED, &Accepted { execution_id })
         }
         Ok(Stopped::TooLate(receipt)) => {
             let detail = format!("it is too late to cancel `{}`", receipt.execution);
