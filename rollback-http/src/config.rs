@@ -4,6 +4,7 @@ use crate::error::SetupError;
 use reqwest::Url;
 use rollback_core::ports::{CompareAndSet, Fence};
 use secrecy::{ExposeSecret as _, SecretString};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub enum Plaintext {
 }
 
 /// Where a CD system is, how to speak to it, and what it can do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// The address below which `/v1/…` is.
@@ -39,6 +40,21 @@ pub struct Config {
     pub fence: Fence,
     /// Whether the token may travel in plain text. Default on this machine alone.
     pub plaintext: Plaintext,
+}
+
+/// An address that cannot be used may hold a password, and is not shown.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.base();
+        let url = base.as_ref().map_or("[not usable]", Url::as_str);
+        f.debug_struct("Config")
+            .field("url", &url)
+            .field("timeout", &self.timeout)
+            .field("compare_and_set", &self.compare_and_set)
+            .field("fence", &self.fence)
+            .field("plaintext", &self.plaintext)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Config {
@@ -127,7 +143,9 @@ mod tests {
             let error = config.checked_token().map(|_token| ()).unwrap_err();
             assert_eq!(error, SetupError::TokenMalformed, "{token:?}");
         }
-        let config = Config::new("https://cd.example.com", "canary");
-        assert!(!format!("{config:?}").contains("canary"));
+        for url in ["https://cd.example.com", "https://ana:canary@cd.example.com", "canary"] {
+            let config = Config::new(url, "canary");
+            assert!(!format!("{config:?}").contains("canary"), "{url}");
+        }
     }
 }

@@ -50,8 +50,8 @@ struct Mortal<T> {
     life: Arc<Life>,
 }
 
-impl<T> Mortal<T> {
-    async fn call<R>(&self, call: impl Future<Output = R>) -> R {
+impl<T: Send + Sync> Mortal<T> {
+    async fn call<R: Send>(&self, call: impl Future<Output = R> + Send) -> R {
         self.life.step().await;
         let answer = call.await;
         self.life.step().await;

@@ -1,6 +1,7 @@
 //! The contract served over any [`CdBackend`]. See the [crate's page](crate).
 
 mod access;
+mod answers;
 mod body;
 mod file_log;
 mod log;

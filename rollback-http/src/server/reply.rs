@@ -1,8 +1,8 @@
 //! Answers: JSON, or a problem of RFC 9457. Nothing else leaves the server.
 
+use super::answers::Unanswered;
 use super::body::BadField;
 use super::log::{Because, Refusal};
-use super::orders::Unanswered;
 use crate::wire::Revision;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};

@@ -1,8 +1,9 @@
 //! The routes of the contract: from a request to a question, from its answer to a response.
 
 use super::access::Tokens;
+use super::answers::{Found, Placed, Stopped, Unanswered, Void};
 use super::body::{BadField, NoOrder, order};
-use super::orders::{Found, Orders, Placed, Stopped, Unanswered, Void};
+use super::orders::Orders;
 use super::reply::{Refuse, good};
 use crate::wire::{Accepted, Execution, OrderBody, Revision, Voided};
 use axum::Router;
