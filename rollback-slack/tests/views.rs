@@ -142,6 +142,30 @@ fn every_block_has_another_name_in_the_next_version_of_a_message() {
     assert!(ids(1).is_disjoint(&ids(2)));
 }
 
+/// Slack keeps what somebody has typed when a modal is redrawn, if the input keeps its names.
+#[test]
+fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
+    let modals: Vec<Value> =
+        all().into_iter().map(|(_, view)| view).filter(|view| !view["submit"].is_null()).collect();
+    assert!(modals.len() > 2);
+    for modal in modals {
+        let inputs: Vec<_> = objects(&modal)
+            .into_iter()
+            .filter(|object| object.get("type") == Some(&json!("input")))
+            .collect();
+        let [input] = inputs.as_slice() else { panic!("{modal}") };
+        assert_eq!(
+            (&input["block_id"], &input["element"]["action_id"]),
+            (&json!("reason"), &json!("reason"))
+        );
+        assert_eq!(modal["callback_id"], "rollback_confirm");
+        assert_eq!(
+            modal["notify_on_close"], true,
+            "without it Slack does not tell that it was closed"
+        );
+    }
+}
+
 #[test]
 fn the_same_state_is_the_same_bytes() {
     assert_eq!(all(), all());

@@ -22,7 +22,7 @@ pub(crate) const STRANGER: &str = "U09EVE";
 pub(crate) const CHANNEL: &str = "C0DEPLOYS";
 pub(crate) const TEAM: &str = "T0ACME";
 const TOKEN: &str = "xoxb-local-1";
-const SECRET: &str = "a-signing-secret";
+pub(crate) const SECRET: &str = "a-signing-secret";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Stage {

@@ -1,7 +1,7 @@
 //! What Slack and people do that nobody hopes for, through the real wire. Each of these is a line of
 //! `rollback-slack/TRAPS.md`.
 
-use crate::stage::{APPROVER, CHANNEL, OWNER, PATIENCE, Stage};
+use crate::stage::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET, Stage};
 use local_slack::{Channel, Fault, Message, Outcome, User};
 use rollback_core::StateName;
 use rollback_core::ports::Query;
@@ -54,8 +54,11 @@ async fn with_another_channel(approvals_min: u8) -> Stage {
 async fn a_rollback_button_counts_only_in_the_message_that_it_was_posted_in() {
     let stage = with_another_channel(0).await;
     let ours = stage.deploy_message().await;
-    for (nth, message) in counterfeits(&stage, &ours).iter().enumerate() {
+    let counterfeits = counterfeits(&stage, &ours);
+    for message in &counterfeits {
         stage.slack.click_seen(OWNER, message, "rollback_open").await.unwrap();
+    }
+    for nth in 0..counterfeits.len() {
         let told = told(&stage, OWNER, nth).await;
         assert!(told.contains(ELSEWHERE) && told.contains("nothing was changed"), "{told}");
     }
@@ -77,16 +80,19 @@ async fn the_buttons_of_a_rollback_count_only_in_the_messages_that_they_were_pos
         replies.into_iter().find(|reply| reply.element("rollback_approve").is_some())
     });
     let request = request.await.unwrap();
-    let mut nth = 0;
+    let mut pressed = 0;
     for (message, action) in
         [(&request, "rollback_approve"), (&request, "rollback_reject"), (&card, "rollback_cancel")]
     {
-        for counterfeit in counterfeits(&stage, message) {
+        let [another_time, _, _, there] = counterfeits(&stage, message);
+        for counterfeit in [another_time, there] {
             stage.slack.click_seen(APPROVER, &counterfeit, action).await.unwrap();
-            let told = told(&stage, APPROVER, nth).await;
-            assert!(told.contains(ELSEWHERE), "{action}: {told}");
-            nth += 1;
+            pressed += 1;
         }
+    }
+    for nth in 0..pressed {
+        let told = told(&stage, APPROVER, nth).await;
+        assert!(told.contains(ELSEWHERE), "{told}");
     }
     stage.reaches(StateName::Approving).await;
     assert_eq!(stage.cd.sends(), 0);
@@ -286,4 +292,62 @@ async fn lost_acknowledgements_make_no_second_rollback() {
     drop(stage.slack.submit(OWNER, &top, &[("reason", "errors up")]).await);
     stage.message_says("healthy").await;
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_button_that_only_opens_a_page_is_acknowledged_and_does_nothing() {
+    let stage = Stage::set().await;
+    let mut deploy = stage.deploy("ci-4711", "42", "2.14.0");
+    deploy.changelog_url = Some("https://git.example.com/compare/2.13.4...2.14.0".into());
+    stage.engine.deployed(deploy).await.unwrap();
+    let ts = stage.deploy_message().await.ts;
+    let clicked = stage.slack.click(OWNER, CHANNEL, &ts, "rollback_changes").await.unwrap();
+    assert_eq!(clicked, Outcome::Acknowledged);
+    stage.click(OWNER, "rollback_open").await;
+    stage.modal(OWNER, "\"submit\": Object").await;
+    assert_eq!(stage.engine.rollbacks(&Query::all(10)).await.unwrap().len(), 1);
+}
+
+/// Slack's own screen lets spaces through.
+#[tokio::test]
+async fn a_reason_that_says_nothing_is_told_at_its_input_and_the_modal_stays() {
+    let stage = Stage::set().await;
+    stage.report().await;
+    let modal = stage.open(OWNER).await;
+    let submitted = stage.slack.submit(OWNER, &modal.id, &[("reason", "     ")]).await.unwrap();
+    let Outcome::Errors(errors) = submitted else { panic!("{submitted:?}") };
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["reason"]);
+    stage.confirm(OWNER, &modal, "errors up").await;
+    stage.message_says("healthy").await;
+}
+
+/// The value of a field of a form, with every byte written out.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What a modal carries says where to look, and never what is allowed.
+#[tokio::test]
+async fn a_modal_that_names_somebody_elses_rollback_confirms_nothing() {
+    let stage = Stage::set().await;
+    stage.report().await;
+    let hers = stage.open(OWNER).await;
+    let his = stage.open(APPROVER).await;
+    stage.slack.submit(APPROVER, &his.id, &[("reason", "     ")]).await.unwrap();
+    let mut forged = stage.slack.deliveries().pop().unwrap();
+    let payload = &mut forged.payload;
+    payload["trigger_id"] = json!("1.2.forged");
+    payload["view"]["private_metadata"] = json!(hers.text("private_metadata"));
+    payload["view"]["state"]["values"]["reason"]["reason"]["value"] = json!("errors up");
+    forged.body = format!("payload={}", encoded(&payload.to_string())).into_bytes();
+    forged.signature = local_slack::sign(SECRET, forged.timestamp, &forged.body);
+    assert_eq!(stage.slack.resend(&forged).await.unwrap().status, 200);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let views = stage.engine.rollbacks(&Query::all(10)).await.unwrap();
+    let states: Vec<StateName> = views.iter().map(|view| view.state).collect();
+    assert_eq!(states, [StateName::Confirming, StateName::Confirming]);
+    assert_eq!(stage.cd.sends(), 0);
+    stage.confirm(OWNER, &hers, "errors up").await;
+    stage.message_says("healthy").await;
+    assert_eq!(stage.cd.effects(), 1);
 }
