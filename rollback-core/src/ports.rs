@@ -9,7 +9,7 @@ use crate::event::{Health, Progress, Receipt};
 use crate::fact::Fact;
 use crate::id::{DeployId, GroupId, GuardName, Label, Reason, RollbackId, UserId};
 use crate::model::{Actor, Pair, Plan, Revision, RevisionRef, ServiceKey};
-use crate::notice::{Delivered, Delivery, DeployCard};
+use crate::notice::{Delivered, Delivery, DeployCard, MessageRef};
 use crate::observed::{Live, Preflight, Reading};
 use crate::proof::Order;
 use crate::time::Timestamp;
@@ -403,6 +403,18 @@ pub enum ClickedOn {
     Proposal(RollbackId),
 }
 
+/// A button of a message, and what it is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the engine must know in which message a new one is")]
+pub enum Button {
+    /// Opens a rollback of a deploy; in the deploy message.
+    Open(DeployId),
+    /// Approves or rejects a rollback; in the approval request.
+    Decide(RollbackId),
+    /// Stops a rollback; in the deploy message.
+    Stop(RollbackId),
+}
+
 /// Why a command was not taken. Nothing was changed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -419,6 +431,18 @@ pub enum CommandError {
     /// The store did not take it.
     #[error("it could not be recorded, so nothing was done: {0}; try again in a minute")]
     NotRecorded(String),
+    /// A button was pressed in a message that is not the one it was posted in.
+    #[error(
+        "this button is not in the message that it was posted in; nothing was changed; press it \
+         in the latest message"
+    )]
+    Elsewhere,
+    /// A button was pressed in a message of which it is not known yet whether it is ours.
+    #[error(
+        "it is not recorded yet that this message was posted; nothing was changed; try again in a \
+         few seconds"
+    )]
+    NotPostedYet,
     /// The service is stopping.
     #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
     Stopping,
@@ -431,6 +455,22 @@ pub enum CommandError {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Commands: fmt::Debug + Send + Sync {
+    /// Somebody pressed a button in a message. What a button carries can be copied into another
+    /// message, so a surface asks here before it takes the press for anything: only the message
+    /// that the notifier posted and keeps up to date counts. Waits about a second for a post that
+    /// is not recorded yet. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Elsewhere`], [`CommandError::NotPostedYet`] while a post is in doubt, and
+    /// the others when it cannot be looked up.
+    async fn pressed_in(
+        &self,
+        button: &Button,
+        notifier: &str,
+        message: &MessageRef,
+    ) -> Result<(), CommandError>;
+
     /// Somebody clicked the button. Opens a rollback and answers before anything slow is done;
     /// [`Self::changed`] tells how it goes on.
     ///

@@ -3,13 +3,15 @@
 use crate::driver;
 use crate::engine::{Engine, not_recorded};
 use crate::operation::{By, Operation};
-use crate::work;
+use crate::{posted, telling, work};
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
-use rollback_core::notice::DeployCard;
-use rollback_core::ports::{ClickedOn, CommandError, Commands, Freshness, Query, StoreError};
+use rollback_core::notice::{DeployCard, MessageRef};
+use rollback_core::ports::{
+    Button, ClickedOn, CommandError, Commands, Freshness, Query, StoreError,
+};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
@@ -19,6 +21,23 @@ use std::sync::Arc;
 
 #[async_trait]
 impl Commands for Engine {
+    async fn pressed_in(
+        &self,
+        button: &Button,
+        notifier: &str,
+        message: &MessageRef,
+    ) -> Result<(), CommandError> {
+        let key = match button {
+            Button::Open(deploy) => telling::deploy_key(&self.card(deploy).await?.deploy.id),
+            Button::Decide(id) => telling::approval_key(&self.view(id).await?.id),
+            Button::Stop(id) => match &self.view(id).await?.deploy {
+                Some(deploy) => telling::deploy_key(deploy),
+                None => return Err(CommandError::Elsewhere),
+            },
+        };
+        posted::is(&self.inner, notifier, &key, message).await
+    }
+
     async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
         match on {
             ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,

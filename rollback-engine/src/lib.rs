@@ -10,6 +10,7 @@ mod export;
 mod facts;
 mod operation;
 mod outbox;
+mod posted;
 mod telling;
 mod work;
 

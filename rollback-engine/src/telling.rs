@@ -5,7 +5,7 @@ use crate::engine::Inner;
 use rollback_core::notice::{DeployCard, Notice};
 use rollback_core::ports::{Query, Queued, StoreError};
 use rollback_core::{
-    Audience, ChannelId, DeployId, Effect, Label, Rollback, RollbackView, ServiceKey,
+    Audience, ChannelId, DeployId, Effect, Label, Rollback, RollbackId, RollbackView, ServiceKey,
 };
 
 /// How many rollbacks of a service are looked through for the one that a deploy message shows.
@@ -14,6 +14,11 @@ const LOOK_BACK_MAX: usize = 50;
 /// The key of a deploy message.
 pub(crate) fn deploy_key(id: &DeployId) -> Label {
     Label::new(format!("deploy:{id}"))
+}
+
+/// The key of an approval request.
+pub(crate) fn approval_key(id: &RollbackId) -> Label {
+    Label::new(format!("approval:{id}"))
 }
 
 /// The messages that a step's effects ask for, for every notifier.
@@ -87,7 +92,7 @@ async fn message(
             Label::new(format!("line:{id}:{steps}:{place}")),
             Notice::Line { view: boxed(), line: line.clone() },
         ),
-        Audience::Approvers => (Label::new(format!("approval:{id}")), Notice::Approval(boxed())),
+        Audience::Approvers => (approval_key(id), Notice::Approval(boxed())),
         Audience::Privately { to, text } => (
             Label::new(format!("private:{id}:{steps}:{place}")),
             Notice::Private { to: to.clone(), text: text.clone(), view: boxed() },

@@ -4,10 +4,11 @@
 mod common;
 
 use common::{Setup, Site, limits, paused};
-use rollback_core::ports::{ClickedOn, CommandError, Commands, Fence, SavedDeploy};
+use rollback_core::notice::MessageRef;
+use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Fence, SavedDeploy};
 use rollback_core::{Migrations, Phase, Proposer, Purpose, Reason, StateName};
 use rollback_testkit::Fate;
-use rollback_testkit::fakes::{Fault, Method, SinkFault};
+use rollback_testkit::fakes::{Fault, Method, NotifierFault, SinkFault};
 use rollback_testkit::fixtures::{self, ana, bo, cleo, eve, finn, parsed};
 use std::time::Duration;
 
@@ -330,10 +331,10 @@ fn a_line_that_is_held_up_is_not_overtaken() {
         site.shown(&id).await;
         site.settle().await;
         for fault in [
-            rollback_testkit::fakes::NotifierFault::Retry(Some(Duration::from_secs(20))),
-            rollback_testkit::fakes::NotifierFault::LostInDoubt,
-            rollback_testkit::fakes::NotifierFault::PostedInDoubt,
-            rollback_testkit::fakes::NotifierFault::Hang,
+            NotifierFault::Retry(Some(Duration::from_secs(20))),
+            NotifierFault::LostInDoubt,
+            NotifierFault::PostedInDoubt,
+            NotifierFault::Hang,
         ] {
             site.chat.fail(fault);
         }
@@ -630,6 +631,71 @@ fn an_engine_that_stops_takes_no_more_commands() {
         let proposed = engine.propose(&fixtures::key(), None, fixtures::reason(), by).await;
         assert_eq!(proposed.unwrap_err(), CommandError::Stopping);
     });
+}
+
+/// A button's value can be copied; the message that it was posted in cannot.
+#[test]
+fn a_button_is_known_only_in_the_message_that_it_was_posted_in() {
+    paused(async {
+        let (site, host) = open(Setup { approvals: 1, ..Setup::default() }).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Approving).await;
+        site.settle().await;
+        let messages = site.chat.messages();
+        let posted = |key: &str| {
+            messages.iter().find(|message| message.key.as_str() == key).unwrap().message.clone()
+        };
+        let (card, request) = (posted("deploy:ci-42"), posted(&format!("approval:{id}")));
+        let open = Button::Open(parsed("ci-42"));
+        let (decide, stop) = (Button::Decide(id.clone()), Button::Stop(id.clone()));
+        let elsewhere = MessageRef::new(parsed("C0OTHER"), card.id.clone());
+        let earlier = MessageRef::new(card.channel.clone(), "1700000000.000001");
+        for (button, message, chat, expected) in [
+            (&open, &card, "chat", Ok(())),
+            (&stop, &card, "chat", Ok(())),
+            (&decide, &request, "chat", Ok(())),
+            (&open, &request, "chat", Err(CommandError::Elsewhere)),
+            (&stop, &request, "chat", Err(CommandError::Elsewhere)),
+            (&decide, &card, "chat", Err(CommandError::Elsewhere)),
+            (&open, &elsewhere, "chat", Err(CommandError::Elsewhere)),
+            (&open, &earlier, "chat", Err(CommandError::Elsewhere)),
+            (&open, &card, "another chat", Err(CommandError::NotPostedYet)),
+        ] {
+            let pressed = host.engine.pressed_in(button, chat, message).await;
+            assert_eq!(pressed, expected, "{button:?} {message:?} {chat}");
+        }
+        for unknown in [Button::Open(parsed("ci-0")), Button::Stop(parsed("rb-0"))] {
+            let pressed = host.engine.pressed_in(&unknown, "chat", &card).await;
+            assert!(matches!(pressed, Err(CommandError::NotFound(_))), "{unknown:?} {pressed:?}");
+        }
+    });
+}
+
+/// People may press a button before the chat has answered the post.
+#[test]
+fn a_post_that_is_not_recorded_yet_is_waited_for_and_never_assumed() {
+    for chat_comes_back in [true, false] {
+        paused(async {
+            let site = Site::new(Setup::default());
+            let host = site.boot(Fate::Spared);
+            site.chat.fail(NotifierFault::PostedInDoubt);
+            host.engine.deployed(site.deploy()).await.unwrap();
+            while site.chat.messages().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let message = site.chat.messages().first().unwrap().message.clone();
+            let open = Button::Open(parsed("ci-42"));
+            if !chat_comes_back {
+                site.chat.break_down();
+                let pressed = host.engine.pressed_in(&open, "chat", &message).await;
+                assert_eq!(pressed, Err(CommandError::NotPostedYet));
+                site.chat.heal();
+                site.settle().await;
+            }
+            assert_eq!(host.engine.pressed_in(&open, "chat", &message).await, Ok(()));
+            assert_eq!(site.chat.messages().len(), 1, "found, and not posted again");
+        });
+    }
 }
 
 #[test]

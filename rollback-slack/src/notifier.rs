@@ -18,6 +18,8 @@ use crate::views::{
     thread_message,
 };
 
+/// The notifier's name, under which the outbox keeps what it posted.
+pub(crate) const NAME: &str = "slack";
 /// The type of the metadata on every message of ours.
 pub const EVENT_TYPE: &str = "rollback";
 /// What the bot's token must allow for everything that the notifier does.
@@ -150,12 +152,15 @@ impl SlackNotifier {
     ) -> Result<Delivered, NotifyError> {
         let Message { text, blocks } = message;
         let post = Post::new(place.channel, text).blocks(blocks).metadata(metadata);
-        let post = match place.thread {
-            Some(parent) => post.in_thread(parent),
-            None => post,
+        let at = match place.thread {
+            None => self.api.post(&post).await,
+            Some(parent) => match self.api.post(&post.clone().in_thread(parent)).await {
+                // Somebody deleted the parent. Approvers must still be asked, and people told.
+                Err(error) if error.is_thread_gone() => self.api.post(&post).await,
+                at => at,
+            },
         };
-        let at = self.api.post(&post).await.map_err(|error| not_delivered(&error))?;
-        posted(at)
+        posted(at.map_err(|error| not_delivered(&error))?)
     }
 
     async fn update(
@@ -178,13 +183,19 @@ impl SlackNotifier {
     ) -> Result<Option<MessageRef>, NotifyError> {
         let oldest = format!("{}.000000", since.as_millis() / 1_000);
         let mut lookup = Lookup::new(place.channel.clone(), metadata.clone(), oldest);
-        if let Some(parent) = &place.thread {
-            lookup = lookup.in_thread(parent.clone());
-        }
         if let Some(bot_id) = &self.bot_id {
             lookup = lookup.by(bot_id.clone());
         }
-        match self.api.find_message(&lookup).await {
+        let found = match &place.thread {
+            None => self.api.find_message(&lookup).await,
+            Some(parent) => {
+                match self.api.find_message(&lookup.clone().in_thread(parent.clone())).await {
+                    Err(error) if error.is_thread_gone() => self.api.find_message(&lookup).await,
+                    found => found,
+                }
+            }
+        };
+        match found {
             Ok(Found::At(at)) => Ok(Some(at)),
             Ok(Found::Absent) => Ok(None),
             Ok(Found::Unsure) => Err(NotifyError::InDoubt {
@@ -238,7 +249,7 @@ impl SlackNotifier {
 #[async_trait]
 impl Notifier for SlackNotifier {
     fn name(&self) -> &'static str {
-        "slack"
+        NAME
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {

@@ -1,21 +1,24 @@
 //! Where a click becomes a command: every interaction is acknowledged at once, and what is slow
 //! happens behind it. Nothing is decided here; a surface only says who did what on which button.
 
+mod tell;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rollback_core::notice::DeployCard;
-use rollback_core::ports::{ClickedOn, Clock, CommandError, Commands};
+use rollback_core::notice::{DeployCard, MessageRef};
+use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands};
 use rollback_core::{
-    Actor, Label, Pair, Reason, RollbackId, RollbackView, StateName, UserId, WorkspaceId,
+    Actor, ChannelId, DeployId, Label, Pair, Reason, RollbackId, RollbackView, StateName, UserId,
+    WorkspaceId,
 };
 use tokio_util::task::TaskTracker;
 
 use crate::Json;
-use crate::client::{Ephemeral, OpenView, Post, WebApi};
-use crate::escape;
+use crate::client::{OpenView, WebApi};
 use crate::intake::{ClickAck, ClosingAck, FieldErrors, Interactions, SubmissionAck};
+use crate::notifier;
 use crate::payload::{Click, Closing, Person, Place, Submission};
 use crate::views::{
     APPROVE, Backdrop, Breach, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
@@ -28,9 +31,6 @@ const CLICK_MAX: Duration = Duration::from_millis(1_500);
 /// Modals that are remembered at once. The oldest is forgotten first; it then closes on submit
 /// instead of saying that it checks.
 const MODALS_MAX: usize = 1_000;
-
-/// The longest text told in private.
-const WHISPER_UNITS_MAX: usize = 1_000;
 
 /// Takes Slack's interactions to the engine.
 ///
@@ -98,6 +98,7 @@ impl Interactions for Surface {
             return ClickAck::NotOurs;
         };
         let shared = Arc::clone(&self.shared);
+        let pressed_in = message_of(&click.place);
         let value = click.action.value.as_deref();
         match click.action.action_id.as_str() {
             OPEN => {
@@ -105,8 +106,9 @@ impl Interactions for Surface {
                     tracing::warn!("the value of a rollback button is not ours; nothing was done");
                     return ClickAck::NotOurs;
                 };
-                let on = ClickedOn::Deploy(button.deploy);
-                self.spawn(async move { shared.open(&on, asks, &click.trigger_id).await });
+                self.spawn(async move {
+                    shared.open(button.deploy, pressed_in, asks, &click.trigger_id).await;
+                });
                 ClickAck::Taken
             }
             action @ (APPROVE | REJECT | CANCEL) => {
@@ -119,7 +121,9 @@ impl Interactions for Surface {
                     REJECT => Says::Reject,
                     _cancel => Says::Withdraw,
                 };
-                self.spawn(async move { shared.say(does, &button.rollback, asks).await });
+                self.spawn(
+                    async move { shared.say(does, &button.rollback, pressed_in, asks).await },
+                );
                 ClickAck::Taken
             }
             CHANGES => ClickAck::Taken,
@@ -193,10 +197,42 @@ fn channel_of(place: &Place) -> Option<String> {
     }
 }
 
+/// The message that an element stands in; what has no readable name is none of ours.
+fn message_of(place: &Place) -> Option<MessageRef> {
+    match place {
+        Place::Message { channel_id, message_ts, .. } => {
+            let channel = ChannelId::parse(channel_id.as_str()).ok()?;
+            Some(MessageRef::new(channel, message_ts.as_str()))
+        }
+        Place::View(_) | Place::Unknown { .. } => None,
+    }
+}
+
 impl Shared {
+    /// Whether the button was pressed where we posted it: its value may have been copied.
+    async fn is_ours(
+        &self,
+        button: &Button,
+        pressed_in: Option<&MessageRef>,
+    ) -> Result<(), CommandError> {
+        match pressed_in {
+            Some(message) => self.commands.pressed_in(button, notifier::NAME, message).await,
+            None => Err(CommandError::Elsewhere),
+        }
+    }
+
     /// A click: record it, open the modal while its trigger lives, and fill it in as facts arrive.
-    async fn open(&self, on: &ClickedOn, asks: Asks, trigger_id: &str) {
-        let clicked = self.commands.click(on, asks.actor.clone());
+    async fn open(
+        &self,
+        deploy: DeployId,
+        pressed_in: Option<MessageRef>,
+        asks: Asks,
+        trigger_id: &str,
+    ) {
+        let clicked = async {
+            self.is_ours(&Button::Open(deploy.clone()), pressed_in.as_ref()).await?;
+            self.commands.click(&ClickedOn::Deploy(deploy), asks.actor.clone()).await
+        };
         let view = match tokio::time::timeout(CLICK_MAX, clicked).await {
             Ok(Ok(view)) => view,
             Ok(Err(error)) => return self.tell(&asks, &error).await,
@@ -301,38 +337,22 @@ impl Shared {
         self.forget(id);
     }
 
-    async fn say(&self, says: Says, id: &RollbackId, asks: Asks) {
-        let actor = asks.actor.clone();
-        let said = match says {
-            Says::Approve => self.commands.approve(id, actor).await,
-            Says::Reject => self.commands.reject(id, actor).await,
-            Says::Withdraw => self.commands.withdraw(id, actor).await,
-        };
-        if let Err(error) = said {
-            self.tell(&asks, &error).await;
-        }
-    }
-
-    async fn tell(&self, asks: &Asks, error: &CommandError) {
-        self.whisper(asks, &error.to_string()).await;
-    }
-
-    /// Tells somebody in private: where they clicked, or else directly.
-    async fn whisper(&self, asks: &Asks, text: &str) {
-        let user = asks.actor.id.as_str();
-        let text = escape::mrkdwn_line(text, WHISPER_UNITS_MAX);
-        let told = match &asks.channel {
-            Some(channel) => {
-                let message = Ephemeral::new(channel.as_str(), user, text);
-                self.api.post_ephemeral(&message).await
+    async fn say(&self, says: Says, id: &RollbackId, pressed_in: Option<MessageRef>, asks: Asks) {
+        let said = async {
+            let actor = asks.actor.clone();
+            let button = match says {
+                Says::Approve | Says::Reject => Button::Decide(id.clone()),
+                Says::Withdraw => Button::Stop(id.clone()),
+            };
+            self.is_ours(&button, pressed_in.as_ref()).await?;
+            match says {
+                Says::Approve => self.commands.approve(id, actor).await,
+                Says::Reject => self.commands.reject(id, actor).await,
+                Says::Withdraw => self.commands.withdraw(id, actor).await,
             }
-            None => match self.api.direct_channel(user).await {
-                Ok(channel) => self.api.post(&Post::new(channel, text)).await.map(|_posted| ()),
-                Err(error) => Err(error),
-            },
         };
-        if let Err(error) = told {
-            tracing::warn!(%error, "somebody could not be told");
+        if let Err(error) = said.await {
+            self.tell(&asks, &error).await;
         }
     }
 

@@ -141,6 +141,21 @@ async fn a_line_of_a_thread_appears_once() {
     assert_eq!(replies.iter().filter(|reply| reply.ts != parent.id.as_str()).count(), 1);
 }
 
+/// An approval request that nobody sees is a rollback that nobody can approve.
+#[tokio::test]
+async fn what_belongs_in_a_thread_that_somebody_deleted_is_posted_in_the_channel() {
+    let (slack, notifier) = slack().await;
+    let parent = post(&notifier).await;
+    assert!(slack.delete_message("C0DEPLOYS", parent.id.as_str()));
+    let posted = at(notifier.deliver(&line(&parent)).await.unwrap());
+    let mut again = line(&parent);
+    again.attempt = Attempt::InDoubt;
+    assert_eq!(at(notifier.deliver(&again).await.unwrap()), posted, "found there");
+    let messages = slack.messages("C0DEPLOYS");
+    let [message] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!((message.ts.as_str(), &message.thread_ts), (posted.id.as_str(), &None));
+}
+
 #[tokio::test]
 async fn a_message_that_somebody_deleted_is_posted_anew() {
     let (slack, notifier) = slack().await;

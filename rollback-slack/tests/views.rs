@@ -5,11 +5,11 @@
 mod catalogue;
 mod fixtures;
 
-use catalogue::{all, lines, posted};
+use catalogue::{all, hostile_card, hostile_view, lines, long, posted};
 use fixtures::{card, now, view};
 use proptest::prelude::*;
 use rollback_core::notice::DeployCard;
-use rollback_core::{Line, RollbackView, StateName};
+use rollback_core::{Line, StateName};
 use rollback_slack::views::{
     Backdrop, Breach, DeployButton, Memo, RollbackButton, approval_message, checking_modal,
     confirm_modal, deploy_message, deployer_message, on_call_message, private_message,
@@ -142,6 +142,30 @@ fn every_block_has_another_name_in_the_next_version_of_a_message() {
     assert!(ids(1).is_disjoint(&ids(2)));
 }
 
+/// Slack keeps what somebody has typed when a modal is redrawn, if the input keeps its names.
+#[test]
+fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
+    let modals: Vec<Value> =
+        all().into_iter().map(|(_, view)| view).filter(|view| !view["submit"].is_null()).collect();
+    assert!(modals.len() > 2);
+    for modal in modals {
+        let inputs: Vec<_> = objects(&modal)
+            .into_iter()
+            .filter(|object| object.get("type") == Some(&json!("input")))
+            .collect();
+        let [input] = inputs.as_slice() else { panic!("{modal}") };
+        assert_eq!(
+            (&input["block_id"], &input["element"]["action_id"]),
+            (&json!("reason"), &json!("reason"))
+        );
+        assert_eq!(modal["callback_id"], "rollback_confirm");
+        assert_eq!(
+            modal["notify_on_close"], true,
+            "without it Slack does not tell that it was closed"
+        );
+    }
+}
+
 #[test]
 fn the_same_state_is_the_same_bytes() {
     assert_eq!(all(), all());
@@ -164,47 +188,6 @@ const HOSTILE: [&str; 14] = [
     "😀👩‍👩‍👧‍👦é́",
     "<!date^1^{date}^https://evil.example|x>",
 ];
-
-fn long(text: &str, chars: usize) -> String {
-    text.chars().cycle().take(if text.is_empty() { 0 } else { chars }).collect()
-}
-
-/// A rollback into which somebody wrote this wherever words are taken.
-fn hostile_view(state: &str, text: &str) -> RollbackView {
-    let actor = json!({"id": "U02ANA", "name": text, "workspace": "T1"});
-    let guard = json!({"name": text, "verdict": "block", "explanation": text});
-    let reason: String = text.trim().chars().take(3_000).collect();
-    view(
-        state,
-        &json!({
-            "from": {"revision": "42", "version": text, "commit": text},
-            "to": {"revision": "41", "version": text, "commit": text},
-            "requested_by": actor, "approved_by": vec![&actor; 40], "approvals_min": 3,
-            "reason": if reason.trim().is_empty() { Value::Null } else { json!(reason) },
-            "guards": vec![guard; 61], "not_undone": vec![text; 40],
-            "execution": {"backend": "prod", "id": text},
-            "progress": {"phase": "started", "message": text},
-            "explanation": text, "who_may": vec![text; 40], "rule": text, "break_glass": true,
-            "proposed_by": {"id": text, "name": text}, "deployer": {"name": text, "email": text},
-            "cancellable": true, "deadline": "2026-11-22T10:10:00Z",
-        }),
-    )
-}
-
-fn hostile_card(text: &str, rollback: Option<&RollbackView>, deployer_id: &str) -> DeployCard {
-    let revision = json!({"id": "40", "version": text, "commit": text,
-        "migrations": vec![json!({"id": text, "reversible": "unknown"}); 40]});
-    let skipped = json!({"revision": revision, "skip": {"marked_bad": text}});
-    card(&json!({
-        "deploy": {"version": text, "commit": text, "changelog_url": text,
-            "deployer": {"name": text, "slack_user_id": deployer_id},
-            "migrations": vec![json!({"id": text, "reversible": "yes"}); 40]},
-        "previous": {"revision": "41", "version": text},
-        "choice": {"target": {"id": "41", "version": text, "commit": text}, "why": text,
-            "skipped": vec![skipped; 40]},
-        "rollback": rollback.map(|view| serde_json::to_value(view).unwrap()),
-    }))
-}
 
 /// Every view that could be made with such a text.
 fn everything_with(text: &str) -> Vec<Value> {

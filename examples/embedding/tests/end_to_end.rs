@@ -1,5 +1,6 @@
 //! The whole product, from Slack's signed callback to the message that says how it ended.
 mod stage;
+mod traps;
 
 use rollback_core::ports::Query;
 use rollback_core::{Phase, StateName};

@@ -59,7 +59,11 @@ pub(crate) async fn deliver(shared: &Shared, payload: &Value) -> Result<Ack, Str
     let signature = sign(&secret, timestamp, &body);
     let delivery = Delivery { payload: payload.clone(), body, timestamp, signature, envelope_id };
     shared.change(|world| world.deliveries.push(delivery.clone()));
-    send(shared, &delivery).await
+    let acked = send(shared, &delivery).await?;
+    if shared.change(|world| world.faults.loses_ack()) {
+        return Err("the acknowledgement was lost on its way".to_owned());
+    }
+    Ok(acked)
 }
 
 /// Sends the very bytes of a delivery.

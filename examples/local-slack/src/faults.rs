@@ -117,6 +117,8 @@ impl Fault {
 pub(crate) struct Faults {
     waiting: Vec<Fault>,
     outage: bool,
+    /// Callbacks whose acknowledgement will be lost on its way.
+    lost_acks: u32,
 }
 
 impl Faults {
@@ -129,10 +131,22 @@ impl Faults {
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
         self.outage = false;
+        self.lost_acks = 0;
     }
 
     pub(crate) fn set_outage(&mut self, outage: bool) {
         self.outage = outage;
+    }
+
+    pub(crate) fn lose_acks(&mut self, times: u32) {
+        self.lost_acks = times;
+    }
+
+    /// Whether the acknowledgement that just came is lost.
+    pub(crate) fn loses_ack(&mut self) -> bool {
+        let loses = self.lost_acks > 0;
+        self.lost_acks = self.lost_acks.saturating_sub(1);
+        loses
     }
 
     pub(crate) fn outage(&self) -> bool {

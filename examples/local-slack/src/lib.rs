@@ -67,7 +67,7 @@
 //! `{"do":"close","user","view_id","all":false}`. `POST /_control` takes
 //! `{"do":"fail","fault":"rate_limited","retry_after":3,"times":2,"method":"chat.update"}` (or
 //! `server_error`, `hang`, `reset`, `done_but_server_error`, `done_but_reset`, `slow` with
-//! `milliseconds`), `{"do":"outage","on":true}`, `{"do":"clear"}`,
+//! `milliseconds`), `{"do":"outage","on":true}`, `{"do":"lose_acknowledgements","times":1}`, `{"do":"clear"}`,
 //! `{"do":"delete_message","channel","ts"}`, `{"do":"set_group_users","group","users":[…]}`,
 //! `{"do":"deactivate","user"}`, `{"do":"interactivity_url","url"}` or
 //! `{"do":"refresh_sockets"}`. `GET /_state?as=U02ANA` is that person's screen.
@@ -211,6 +211,12 @@ impl LocalSlack {
     /// Starts or ends an outage: every call is answered with 503, and nothing is done.
     pub fn set_outage(&self, outage: bool) {
         self.shared().change(|world| world.faults.set_outage(outage));
+    }
+
+    /// Loses the acknowledgements of the next callbacks: the app took them, the person sees a
+    /// warning, and a modal stays as it was.
+    pub fn lose_acknowledgements(&self, times: u32) {
+        self.shared().change(|world| world.faults.lose_acks(times));
     }
 
     /// Forgets every fault and ends the outage; calls that hang are answered with 500.

@@ -154,6 +154,19 @@ async fn a_late_or_failed_acknowledgement_is_trouble() {
 }
 
 #[tokio::test]
+async fn a_lost_acknowledgement_is_trouble_though_the_app_took_the_callback() {
+    let slack = start().await;
+    let app = App::start(&slack).await;
+    let ts = post(&slack).await;
+    slack.lose_acknowledgements(1);
+    let clicked = slack.click("U02ANA", DEPLOYS, &ts, "rollback_open").await.unwrap();
+    assert!(matches!(clicked, Outcome::Trouble(why) if why.contains("lost")));
+    assert_eq!(app.received().len(), 1);
+    let clicked = slack.click("U02ANA", DEPLOYS, &ts, "rollback_open").await.unwrap();
+    assert_eq!(clicked, Outcome::Acknowledged);
+}
+
+#[tokio::test]
 async fn a_submission_carries_what_was_typed_and_closes_the_view() {
     let slack = start().await;
     let app = App::start(&slack).await;

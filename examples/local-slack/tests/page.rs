@@ -111,6 +111,7 @@ async fn every_knob_turns_from_outside() {
         (json!({"do": "delete_message", "channel": DEPLOYS, "ts": ts}), 404),
         (json!({"do": "set_group_users", "group": "S0PAYMENTS", "users": []}), 204),
         (json!({"do": "deactivate", "user": "U03BOB"}), 204),
+        (json!({"do": "lose_acknowledgements", "times": 1}), 204),
         (json!({"do": "deactivate", "user": "U0NOBODY"}), 404),
         (json!({"do": "explode"}), 422),
     ] {

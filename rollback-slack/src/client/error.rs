@@ -241,4 +241,10 @@ impl CallError {
     pub fn is_message_gone(&self) -> bool {
         self.code() == Some("message_not_found")
     }
+
+    /// Whether the thread takes no reply: its parent was deleted, or is no message for replies.
+    #[must_use]
+    pub fn is_thread_gone(&self) -> bool {
+        matches!(self.code(), Some("thread_not_found" | "cannot_reply_to_message"))
+    }
 }

@@ -49,7 +49,8 @@ pub struct DeployButton {
     /// The deploy whose message it stands in.
     #[serde(rename = "d")]
     pub deploy: DeployId,
-    /// The version of the message that was clicked; an older one is stale.
+    /// The version of the message that was clicked. An older one is decided on like the newest:
+    /// what the modal shows is read anew.
     #[serde(rename = "v")]
     pub version: u64,
 }

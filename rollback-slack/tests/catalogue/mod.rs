@@ -1,6 +1,7 @@
 //! Every view in every state, by name.
 
-use rollback_core::{Line, Purpose, ServiceKey};
+use rollback_core::notice::DeployCard;
+use rollback_core::{Line, Purpose, RollbackView, ServiceKey};
 use rollback_slack::views::{
     Backdrop, Message, approval_message, checking_modal, confirm_modal, deploy_message,
     deployer_message, loading_modal, on_call_message, private_message, thread_message,
@@ -285,6 +286,70 @@ fn directs() -> Vec<(&'static str, Value)> {
     ]
 }
 
+pub(crate) fn long(text: &str, chars: usize) -> String {
+    text.chars().cycle().take(if text.is_empty() { 0 } else { chars }).collect()
+}
+
+/// A rollback into which somebody wrote this wherever words are taken.
+pub(crate) fn hostile_view(state: &str, text: &str) -> RollbackView {
+    let actor = json!({"id": "U02ANA", "name": text, "workspace": "T1"});
+    let guard = json!({"name": text, "verdict": "block", "explanation": text});
+    let reason: String = text.trim().chars().take(3_000).collect();
+    view(
+        state,
+        &json!({
+            "from": {"revision": "42", "version": text, "commit": text},
+            "to": {"revision": "41", "version": text, "commit": text},
+            "requested_by": actor, "approved_by": vec![&actor; 40], "approvals_min": 3,
+            "reason": if reason.trim().is_empty() { Value::Null } else { json!(reason) },
+            "guards": vec![guard; 61], "not_undone": vec![text; 40],
+            "execution": {"backend": "prod", "id": text},
+            "progress": {"phase": "started", "message": text},
+            "explanation": text, "who_may": vec![text; 40], "rule": text, "break_glass": true,
+            "proposed_by": {"id": text, "name": text}, "deployer": {"name": text, "email": text},
+            "cancellable": true, "deadline": "2026-11-22T10:10:00Z",
+        }),
+    )
+}
+
+pub(crate) fn hostile_card(
+    text: &str,
+    rollback: Option<&RollbackView>,
+    deployer_id: &str,
+) -> DeployCard {
+    let revision = json!({"id": "40", "version": text, "commit": text,
+        "migrations": vec![json!({"id": text, "reversible": "unknown"}); 40]});
+    let skipped = json!({"revision": revision, "skip": {"marked_bad": text}});
+    card(&json!({
+        "deploy": {"version": text, "commit": text, "changelog_url": text,
+            "deployer": {"name": text, "slack_user_id": deployer_id},
+            "migrations": vec![json!({"id": text, "reversible": "yes"}); 40]},
+        "previous": {"revision": "41", "version": text},
+        "choice": {"target": {"id": "41", "version": text, "commit": text}, "why": text,
+            "skipped": vec![skipped; 40]},
+        "rollback": rollback.map(|view| serde_json::to_value(view).unwrap()),
+    }))
+}
+
+/// The longest that each view becomes: each text is cut where Slack would refuse it.
+fn longest() -> Vec<(&'static str, Value)> {
+    let text = long("& <b> \u{1f600} ", 10_000);
+    let running = hostile_view("running", &text);
+    let confirming = hostile_view("confirming", &text);
+    let refused = hostile_view("refused", &text);
+    let card = hostile_card(&text, Some(&refused), "U03BOB");
+    let backdrop = Backdrop::new(Some(&card), now());
+    let waits = hostile_view("approving", &text);
+    vec![
+        ("deploy", posted(&deploy_message(&card, u64::MAX).unwrap())),
+        ("approval", posted(&approval_message(&waits, u64::MAX).unwrap())),
+        ("modal_ready", modal(&confirm_modal(&confirming, backdrop).unwrap())),
+        ("modal_blocked", modal(&confirm_modal(&refused, backdrop).unwrap())),
+        ("line", posted(&thread_message(&running, &Line::Confirmed).unwrap())),
+        ("direct", posted(&deployer_message(&refused, u64::MAX).unwrap())),
+    ]
+}
+
 /// Everything, by name.
 pub(crate) fn all() -> Vec<(String, Value)> {
     let mut all = Vec::new();
@@ -293,6 +358,7 @@ pub(crate) fn all() -> Vec<(String, Value)> {
         ("modal", modals()),
         ("approval", approvals()),
         ("direct", directs()),
+        ("longest", longest()),
     ] {
         all.extend(views.into_iter().map(|(name, view)| (format!("{kind}_{name}"), view)));
     }

@@ -22,7 +22,7 @@ pub(crate) const STRANGER: &str = "U09EVE";
 pub(crate) const CHANNEL: &str = "C0DEPLOYS";
 pub(crate) const TEAM: &str = "T0ACME";
 const TOKEN: &str = "xoxb-local-1";
-const SECRET: &str = "a-signing-secret";
+pub(crate) const SECRET: &str = "a-signing-secret";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Stage {
@@ -73,6 +73,14 @@ impl Stage {
     }
 
     pub(crate) async fn set_with(configure: impl FnOnce(&mut ServiceConfig)) -> Self {
+        Self::set_in(|people| people, configure).await
+    }
+
+    /// With more people, other channels or other limits in Slack.
+    pub(crate) async fn set_in(
+        more: impl FnOnce(Options) -> Options,
+        configure: impl FnOnce(&mut ServiceConfig),
+    ) -> Self {
         let mut people = Options::default()
             .user(User::new(OWNER, "Ana").title("Owner"))
             .user(User::new(APPROVER, "Bo").title("Approver"))
@@ -82,7 +90,7 @@ impl Stage {
         people.bot_token = TOKEN.into();
         people.signing_secret = SECRET.into();
         people.team_id = TEAM.into();
-        let slack = LocalSlack::start(people).await.expect("a local Slack");
+        let slack = LocalSlack::start(more(people)).await.expect("a local Slack");
         let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let cd = Arc::new(FakeBackend::with_history(key(), capabilities, history()));
         let folder = tempfile::tempdir().expect("a folder");

@@ -176,6 +176,7 @@ async fn perform(shared: &Shared, act: Act) -> Result<Outcome, DriveError> {
 enum Control {
     Fail(Fault),
     Outage { on: bool },
+    LoseAcknowledgements { times: u32 },
     Clear,
     DeleteMessage { channel: String, ts: String },
     SetGroupUsers { group: String, users: Vec<String> },
@@ -195,6 +196,10 @@ async fn control(State(shared): State<Arc<Shared>>, Json(control): Json<Control>
         }
         Control::Outage { on } => {
             world.faults.set_outage(on);
+            true
+        }
+        Control::LoseAcknowledgements { times } => {
+            world.faults.lose_acks(times);
             true
         }
         Control::Clear => {

@@ -1,0 +1,39 @@
+//! Whether a message is the one that a button was posted in.
+
+use crate::engine::{Inner, not_recorded};
+use rollback_core::Label;
+use rollback_core::notice::MessageRef;
+use rollback_core::ports::CommandError;
+use std::time::Duration;
+
+/// How long a post may take to be recorded after people see it: they may press its button before
+/// the chat has answered us. Less than a surface has, since Slack's trigger lives three seconds.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often the store is asked meanwhile. Another process may be the one that posts.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Passes when `message` is what the notifier posted under `key`.
+pub(crate) async fn is(
+    inner: &Inner,
+    notifier: &str,
+    key: &Label,
+    message: &MessageRef,
+) -> Result<(), CommandError> {
+    let until = inner.clock.now().after(RECORDED_WITHIN);
+    loop {
+        let known = inner.store.message(notifier, key).await;
+        let known = known.map_err(|error| not_recorded(&error))?;
+        if known.as_ref() == Some(message) {
+            return Ok(());
+        }
+        if inner.clock.now() >= until {
+            tracing::warn!(%key, ?known, pressed_in = ?message, "a button was pressed in a message that is not known as its own; nothing was done");
+            return Err(match known {
+                Some(_another) => CommandError::Elsewhere,
+                None => CommandError::NotPostedYet,
+            });
+        }
+        inner.clock.sleep_until(inner.clock.now().after(LOOK_EVERY)).await;
+    }
+}

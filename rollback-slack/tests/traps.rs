@@ -1,0 +1,83 @@
+//! TRAPS.md names a test for each trap: every one of them exists, and is a test.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn traps() -> String {
+    fs::read_to_string(root().join("rollback-slack/TRAPS.md")).unwrap()
+}
+
+/// Whether the source has a test of this name: a function under `#[test]`, or a case of a
+/// conformance suite, which gets the store under test.
+fn is_a_test(source: &str, name: &str) -> bool {
+    let signature = format!("fn {name}(");
+    let Some((before, after)) = source.split_once(&signature) else { return false };
+    let above = before.rsplit_once('\n').map_or("", |(above, _)| above);
+    let mut attributes =
+        above.lines().rev().map(str::trim_start).take_while(|line| line.starts_with('#'));
+    let is_marked =
+        attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+    let is_a_case = after.trim_start().starts_with("store: &dyn Store");
+    is_marked || is_a_case
+}
+
+#[test]
+fn every_trap_is_held_by_tests_that_exist() {
+    let page = traps();
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| trap")).collect();
+    assert!(rows.len() > 50, "the page lost its rows");
+    let mut missing = Vec::new();
+    for row in rows {
+        let (_, tests) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+        for test in tests.split(" · ") {
+            let named = test.trim_matches('`').split_once("::");
+            let exists = named.is_some_and(|(file, name)| {
+                fs::read_to_string(root().join(file)).is_ok_and(|text| is_a_test(&text, name))
+            });
+            if !exists {
+                missing.push(test);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "TRAPS.md names what is no test: {missing:#?}");
+}
+
+#[test]
+fn a_name_that_is_no_test_is_noticed() {
+    let source =
+        "#[test]\nfn one() {}\n\nfn two() {}\n\n    #[tokio::test(a)]\n    async fn three() {}\n";
+    let found = ["one", "two", "three", "four"].map(|name| is_a_test(source, name));
+    assert_eq!(found, [true, false, true, false]);
+}
+
+/// Every source of this crate up to its own tests.
+fn sources(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split_once("#[cfg(test)]").map_or(&*text, |(code, _)| code).to_owned();
+            into.push((path, code));
+        }
+    }
+}
+
+#[test]
+fn what_is_said_not_to_be_used_is_not_used() {
+    let mut found = Vec::new();
+    sources(&root().join("rollback-slack/src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    for (path, code) in &found {
+        for word in ["response_url", "markdown", "chat.startStream", "url_verification"] {
+            assert!(!code.contains(word), "{word} in {}", path.display());
+        }
+    }
+}
