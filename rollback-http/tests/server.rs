@@ -308,10 +308,27 @@ async fn an_order_that_arrives_twice_at_once_is_started_once() {
     assert!(client(wire.address, Fence::Yes).start(&order).await.is_ok());
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
 
-    let stage = Stage::new().await;
+    let stage = Stage::over(Arc::new(Slow::default()), Fence::Yes).await;
     let sent = order_of_many(&stage).await;
     assert!(sent.iter().all(|answer| *answer == sent[0] && answer.0 == 202), "{sent:?}");
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
+}
+
+/// A log that takes its time, so that others come in between.
+#[derive(Debug, Default)]
+struct Slow(MemoryLog);
+
+#[async_trait]
+impl OrderLog for Slow {
+    async fn append(&self, record: &LogRecord) -> Result<(), LogError> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.append(record).await
+    }
+
+    async fn read(&self, operation: &RollbackId) -> Result<Option<Logged>, LogError> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.read(operation).await
+    }
 }
 
 async fn order_of_many(stage: &Stage) -> Vec<(u16, Value)> {
@@ -347,6 +364,21 @@ async fn what_would_undo_a_rollback_is_a_reason_to_refuse_it() {
     assert_eq!(status, 422);
     assert!(problem["detail"].as_str().unwrap().contains("auto-sync would undo it"), "{problem}");
     stage.nothing_was_started("it would be undone");
+}
+
+#[tokio::test]
+async fn a_fence_waits_for_the_order_that_came_before_it() {
+    let stage = Stage::over(Arc::new(Slow::default()), Fence::Yes).await;
+    let body = order("rb-1");
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::join!(stage.fence("rb-1"), stage.look("rb-1"))
+    };
+    let (sent, (fenced, looked)) = tokio::join!(stage.send(&body), later);
+    let told = (sent.0, fenced, looked.0);
+    // Whoever is first decides for all.
+    assert!(told == (202, 409, 200) || told == (422, 200, 404), "{told:?}");
+    assert_eq!(stage.cd.effects(), usize::from(told.0 == 202));
 }
 
 /// Its sender has been told that nothing happens: a copy of it that comes later must not.

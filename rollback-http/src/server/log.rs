@@ -224,3 +224,34 @@ impl OrderLog for MemoryLog {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).read(operation))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_has_the_outcome_that_was_written_first() {
+        let (operation_id, at): (RollbackId, _) = ("rb-1".parse().unwrap(), Timestamp::default());
+        let receipt = Receipt::new("run-7");
+        let refusal = Refusal::new(Because::Refused, "not today");
+        let accepted = LogRecord::Accepted {
+            operation_id: operation_id.clone(),
+            at,
+            receipt: receipt.clone(),
+        };
+        let refused =
+            LogRecord::Refused { operation_id: operation_id.clone(), at, refusal: refusal.clone() };
+        let voided = LogRecord::Voided { operation_id, at };
+        for (first, outcome) in [
+            (&accepted, Outcome::Accepted(receipt)),
+            (&refused, Outcome::Refused(refusal)),
+            (&voided, Outcome::Voided),
+        ] {
+            let mut logged = Logged::default();
+            for record in [first, &accepted, &refused, &voided] {
+                logged.take(record);
+            }
+            assert_eq!(logged.outcome, Some(outcome));
+        }
+    }
+}
