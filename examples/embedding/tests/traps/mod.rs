@@ -1,5 +1,6 @@
 //! What Slack and people do that nobody hopes for, through the real wire. Each of these is a line of
 //! `rollback-slack/TRAPS.md`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use crate::stage::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET, Stage};
 use local_slack::{Channel, Fault, Message, Outcome, User};
