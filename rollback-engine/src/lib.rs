@@ -10,6 +10,7 @@ mod export;
 mod facts;
 mod operation;
 mod outbox;
+mod reading;
 mod telling;
 mod work;
 
@@ -17,3 +18,4 @@ pub use crate::catalog::{Catalog, ServiceConfig};
 pub use crate::clock::SystemClock;
 pub use crate::deploys::{DeployReport, ServiceStatus};
 pub use crate::engine::{Engine, EngineBuilder};
+pub use crate::reading::{NotReady, OutboxStanding, Steps};
