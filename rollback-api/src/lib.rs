@@ -24,3 +24,12 @@ pub use self::limits::{ApiLimits, ServeLimits};
 pub use self::metrics::Metrics;
 pub use self::serve::serve;
 pub use self::tokens::{TokenError, Tokens};
+
+#[cfg(test)]
+mod openapi;
+
+/// The OpenAPI 3.1 document of the API.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+/// The JSON Schema of an audit record: of each line of `GET /v1/audit`, and of each event's data.
+pub const AUDIT_RECORD_SCHEMA: &str = include_str!("../audit-record.schema.json");

@@ -29,6 +29,12 @@ fn everything_but_a_host_depends_on_the_core_alone() {
 }
 
 #[test]
+fn the_api_is_a_surface_of_the_engine_and_knows_no_adapter() {
+    let expected = BTreeSet::from(["rollback_core".into(), "rollback_engine".into()]);
+    assert_eq!(ours("rollback-api"), expected);
+}
+
+#[test]
 fn nothing_needs_a_library_of_the_systems_for_tls() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--package", "embedding", "--edges", "normal", "--prefix", "none"])

@@ -5,8 +5,16 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and tells what it skips"
 )]
 
+mod abuse;
+mod access;
+mod audit;
 mod deploys;
+mod events;
+mod metrics;
+mod reading;
+mod schemas;
 mod stage;
