@@ -19,10 +19,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// How many requests without a good token are answered at once, and how many more in a second.
-/// Shared by everybody who has none, and by nobody who has one.
-const STRANGERS: (u32, u32) = (50, 10);
-
 /// How many audit chains are verified at once: each reads the whole log.
 const VERIFICATIONS_MAX: usize = 2;
 
@@ -110,7 +106,7 @@ impl Api {
         let streams = || Arc::new(Semaphore::new(limits.streams_per_token));
         Shared {
             buckets: (0..tokens.count()).map(|_token| bucket()).collect(),
-            strangers: Bucket::new(STRANGERS.0, STRANGERS.1, now),
+            strangers: Bucket::new(limits.strangers_burst, limits.strangers_per_second, now),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             streams_of: (0..tokens.count()).map(|_token| streams()).collect(),
             verifications: Semaphore::new(VERIFICATIONS_MAX),

@@ -132,7 +132,10 @@ async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
                 return Ok(broken(at, error.to_string()));
             }
             if record.sequence == end.sequence && record.hash != end.hash {
-                return Ok(broken(end.sequence, "it is not the record that was written last".into()));
+                return Ok(broken(
+                    end.sequence,
+                    "it is not the record that was written last".into(),
+                ));
             }
         }
     }

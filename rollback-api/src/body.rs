@@ -24,7 +24,9 @@ pub(crate) async fn json(
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if is_too_large(&error) => return Err(too_large(limits)),
         Ok(Err(_broken_off)) => {
-            return Err(Problem::not_json("the body broke off; nothing was changed; send it again"));
+            return Err(Problem::not_json(
+                "the body broke off; nothing was changed; send it again",
+            ));
         }
         Err(_elapsed) => {
             let detail = "the body did not arrive in time; nothing was changed; send it again";

@@ -12,8 +12,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use rollback_core::audit::{INTEGER_MAX, Record};
 use rollback_core::ports::{Query, StoreError};
 use rollback_core::{RollbackId, RollbackView, StateName};
@@ -67,11 +67,7 @@ pub(crate) async fn follow(
 /// The number of the last event that the reader has.
 fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    number(text, 0, INTEGER_MAX)
+    number(value.to_str().unwrap_or_default(), 0, INTEGER_MAX)
         .map(Some)
         .map_err(|why| Problem::bad_request(Fault::in_header("last-event-id", why)))
 }

@@ -10,10 +10,14 @@ pub struct ApiLimits {
     pub body_max: usize,
     /// How long a body may take to arrive: 10 s.
     pub body_wait: Duration,
-    /// How many requests a token has at once: 100.
+    /// How many requests a token has at once: 200.
     pub burst: u32,
-    /// How many requests a token gains in a second: 20.
+    /// How many requests a token gains in a second: 50.
     pub per_second: u32,
+    /// How many requests without a good token are answered at once, of everybody's together: 200.
+    pub strangers_burst: u32,
+    /// How many more in a second: 50.
+    pub strangers_per_second: u32,
     /// How many event streams are open at once: 256.
     pub streams_max: usize,
     /// How many of them one token has: 64.
@@ -32,8 +36,10 @@ impl Default for ApiLimits {
         Self {
             body_max: 256 * 1024,
             body_wait: Duration::from_secs(10),
-            burst: 100,
-            per_second: 20,
+            burst: 200,
+            per_second: 50,
+            strangers_burst: 200,
+            strangers_per_second: 50,
             streams_max: 256,
             streams_per_token: 64,
             stream_for: Duration::from_secs(3600),

@@ -231,9 +231,10 @@ fn name_schema() -> Value {
 }
 
 fn filters() -> Vec<Value> {
+    let name = || json!({"type": "string", "maxLength": 255, "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]*)?$"});
     vec![
-        parameter("query", "service", "Only of this service.", name_schema()),
-        parameter("query", "environment", "Only of this environment.", name_schema()),
+        parameter("query", "service", "Only of this service; of all when empty.", name()),
+        parameter("query", "environment", "Only of this environment; of all when empty.", name()),
     ]
 }
 
@@ -293,10 +294,11 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
         &[(200, answer("The rollbacks.", &listed))],
         &[400, 500],
     );
-    let states: Vec<&str> = wire::State::ALL.iter().map(|state| state.as_str()).collect();
+    let mut states: Vec<&str> = wire::State::ALL.iter().map(|state| state.as_str()).collect();
+    states.push("");
     let mut parameters = filters();
     let schema = json!({"type": "string", "enum": states});
-    parameters.push(parameter("query", "state", "Only in this state.", schema));
+    parameters.push(parameter("query", "state", "Only in this state; in all when empty.", schema));
     let schema = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
     parameters.push(parameter("query", "limit", "At most this many.", schema));
     json!({
@@ -308,9 +310,18 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
 fn rollback(generator: &mut SchemaGenerator) -> (Value, Value) {
     let id = parameter("path", "id", "The rollback.", name_schema());
     let shown = json_body(&told::<wire::Rollback>(generator));
-    let show =
-        operation("A rollback.", &[(200, answer("How it stands.", &shown))], &[404, 500]);
-    let stream = json!({"text/event-stream": {"schema": {"type": "string"}}});
+    let show = operation("A rollback.", &[(200, answer("How it stands.", &shown))], &[404, 500]);
+    let event = json!({
+        "type": "object",
+        "description": "One event.",
+        "properties": {
+            "id": {"type": "string", "description": "The sequence number."},
+            "event": {"type": "string", "description": "The kind."},
+            "data": {"type": "string", "description": "The audit record, as one line of JSON."},
+        },
+        "required": ["id", "event", "data"],
+    });
+    let stream = json!({"text/event-stream": {"schema": event}});
     let follow = operation(
         "Every audit record of a rollback as server-sent events, from the first, and live. `id` is \
          the sequence number, `event` the kind, `data` the record. Ends after the last.",

@@ -114,7 +114,10 @@ impl Problem {
 
     pub(crate) fn unauthorized(presented: bool) -> Self {
         let (detail, challenge) = if presented {
-            ("the bearer token is not one of ours", r#"Bearer realm="rollback", error="invalid_token""#)
+            (
+                "the bearer token is not one of ours",
+                r#"Bearer realm="rollback", error="invalid_token""#,
+            )
         } else {
             (
                 "a bearer token is needed; send it in the header `Authorization`",
@@ -209,9 +212,10 @@ pub(crate) async fn method_not_allowed(method: Method) -> Problem {
 pub(crate) fn shaped(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let is_bare = response.headers().get(CONTENT_TYPE).is_none_or(|kind| {
-        kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain"))
-    });
+    let is_bare = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain")));
     if !is_error || !is_bare {
         return response;
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Longest accepted query, in bytes: every parameter at its longest, escaped.
 const QUERY_MAX: usize = 4096;
 
-/// The parameters of a query: each known, each once. An empty one is as good as none.
+/// The parameters of a query: each known, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     values: BTreeMap<String, String>,
@@ -24,9 +24,8 @@ impl Parameters {
         }
         let mut values = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let refused = |detail: String| {
-                Err(Problem::bad_request(Fault::in_query(clipped(&name), detail)))
-            };
+            let refused =
+                |detail: String| Err(Problem::bad_request(Fault::in_query(clipped(&name), detail)));
             if !known.contains(&name.as_ref()) {
                 return refused(format!("it is not known here; known are {}", listed(known)));
             }
@@ -37,18 +36,30 @@ impl Parameters {
                 return refused("it is there twice; give it once".into());
             }
         }
-        values.retain(|_, value| !value.is_empty());
         Ok(Self { values })
     }
 
-    /// The value of a parameter, parsed.
+    /// The value of a parameter, parsed. An empty one is as good as none.
     pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T::Err: Display,
     {
-        self.read_as(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+        self.chosen(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 
+    /// The value of a parameter that chooses, parsed. An empty one chooses nothing.
+    pub(crate) fn chosen<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        if self.values.get(name).is_some_and(String::is_empty) {
+            return Ok(None);
+        }
+        self.read_as(name, parse)
+    }
+
+    /// The value of a parameter, parsed.
     pub(crate) fn read_as<T>(
         &self,
         name: &str,
@@ -87,7 +98,9 @@ mod tests {
 
     #[test]
     fn what_is_twice_unknown_or_not_text_is_refused_by_name() {
-        for bad in ["service=a&service=a", "servce=a", "service=%ff", "service=a%00", "=", "SERVICE=a"] {
+        for bad in
+            ["service=a&service=a", "servce=a", "service=%ff", "service=a%00", "=", "SERVICE=a"]
+        {
             assert!(Parameters::read(Some(bad), KNOWN).is_err(), "{bad}");
         }
         let long = format!("service={}", "a".repeat(QUERY_MAX));
@@ -95,11 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_parameter_is_as_good_as_none() {
-        for query in [None, Some(""), Some("service="), Some("service&after="), Some("&&")] {
+    fn an_empty_choice_chooses_nothing_and_an_empty_number_is_none() {
+        for query in [None, Some(""), Some("service="), Some("service"), Some("&&")] {
             let parameters = Parameters::read(query, KNOWN).unwrap();
-            assert!(parameters.parsed::<u64>("after").unwrap().is_none(), "{query:?}");
+            assert!(parameters.parsed::<u64>("service").unwrap().is_none(), "{query:?}");
         }
+        let parameters = Parameters::read(Some("after="), KNOWN).unwrap();
+        assert!(parameters.read_as("after", |text| number(text, 0, 9)).is_err());
     }
 
     #[test]

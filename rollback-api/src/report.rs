@@ -42,10 +42,9 @@ impl Form {
                 cdevent::Attributes::of_headers(headers).map(Self::Binary)
             }
             "application/json" => Ok(Self::Native),
-            other => Err(body::other_type(
-                other,
-                "`application/json` or `application/cloudevents+json`",
-            )),
+            other => {
+                Err(body::other_type(other, "`application/json` or `application/cloudevents+json`"))
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rollback_core::ports::{CommandError, Query};
 use rollback_core::{
-    EnvironmentName, Proposer, Reason, RevisionId, RevisionRef,
-    RollbackId, RollbackView, ServiceKey, ServiceName,
+    EnvironmentName, Proposer, Reason, RevisionId, RevisionRef, RollbackId, RollbackView,
+    ServiceKey, ServiceName,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -105,7 +105,7 @@ pub(crate) async fn list(
     query.service = parameters.parsed::<ServiceName>("service")?.map(|s| s.as_str().into());
     query.environment =
         parameters.parsed::<EnvironmentName>("environment")?.map(|e| e.as_str().into());
-    let state = parameters.read_as("state", told)?;
+    let state = parameters.chosen("state", told)?;
     let mut views = Vec::new();
     match state {
         None => views = shared.engine.rollbacks(&query).await.map_err(|e| Problem::store(&e))?,

@@ -52,9 +52,7 @@ impl Tokens {
     /// assert!(Tokens::new([&"from the environment".into()]).is_err(), "it has spaces");
     /// assert!(Tokens::new([&"c2VjcmV0".into()]).is_ok());
     /// ```
-    pub fn new<'a>(
-        tokens: impl IntoIterator<Item = &'a SecretString>,
-    ) -> Result<Self, TokenError> {
+    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a SecretString>) -> Result<Self, TokenError> {
         let digests: Vec<[u8; 32]> = tokens
             .into_iter()
             .map(|token| {

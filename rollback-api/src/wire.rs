@@ -3,7 +3,7 @@
 use rollback_core::known_good::Skipped;
 use rollback_core::notice::DeployCard;
 use rollback_core::{
-    Actor, Execution, GuardView, Migrations, Restorable, RevisionRef, RevisionStatus, Reversible,
+    Actor, Execution, GuardView, Migrations, Restorable, Reversible, RevisionRef, RevisionStatus,
     RollbackView, StateName,
 };
 use rollback_engine::ServiceStatus;

@@ -13,8 +13,8 @@ use rollback_core::ports::{
 use rollback_core::{BackendName, GuardName, Policy, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -3,9 +3,7 @@
 use super::Metrics;
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
-use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, Fenced, PortError, StartError,
-};
+use rollback_core::ports::{Cancelled, Capabilities, CdBackend, Fenced, PortError, StartError};
 use rollback_core::proof::Order;
 use rollback_core::{BackendName, Plan, Progress, Receipt, Revision, ServiceKey};
 use std::sync::Arc;
@@ -56,10 +54,8 @@ impl<'a> Asked<'a> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        let mut labels = vec![
-            ("backend", self.watched.name.clone()),
-            ("operation", self.operation.to_owned()),
-        ];
+        let mut labels =
+            vec![("backend", self.watched.name.clone()), ("operation", self.operation.to_owned())];
         let inner = &self.watched.metrics.inner;
         let took = self.since.elapsed().as_secs_f64();
         inner.cd_latencies.get_or_create(&labels).observe(took);

@@ -37,7 +37,8 @@ async fn head_is_get_without_a_body() {
     let stage = Stage::new().await;
     let view = stage.rolled_back().await;
     let events = format!("/v1/rollbacks/{}/events", view.id);
-    for path in ["/healthz", "/metrics", "/v1/rollbacks", "/v1/audit", "/v1/audit/verify", &events] {
+    for path in ["/healthz", "/metrics", "/v1/rollbacks", "/v1/audit", "/v1/audit/verify", &events]
+    {
         let told = answer(stage.call("HEAD", path)).await;
         assert_eq!((told.status, told.text.as_str()), (200, ""), "{path}");
     }
@@ -234,7 +235,8 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     }
     let stage = Stage::with(setup).await;
     let mut stream = TcpStream::connect(stage.address).await.unwrap();
-    let head = format!("GET /v1/audit HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    let head =
+        format!("GET /v1/audit HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut told = Vec::new();

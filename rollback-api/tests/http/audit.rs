@@ -30,7 +30,7 @@ async fn lines(stage: &Stage, query: &str) -> Vec<Record> {
 
 #[tokio::test]
 async fn the_log_is_told_as_the_very_lines_that_were_hashed() {
-    let stage = stage_with(Arc::new(rollback_store::MemoryStore::default()), 60).await;
+    let stage = stage_with(Arc::new(rollback_store::MemoryStore::default()), 120).await;
     let told = lines(&stage, "").await;
     let kept = stage.store.audit(&Query::all(10_000)).await.unwrap();
     assert!(kept.len() > 400, "more than two pages of what is read at a time");
@@ -54,7 +54,8 @@ async fn the_log_is_told_in_pages_of_one_service_and_environment() {
     for limit in [1, 7, 199, 200, 201, 100_000] {
         let (mut paged, mut after) = (Vec::new(), 0);
         loop {
-            let page = lines(&stage, &format!("?environment=staging&after={after}&limit={limit}")).await;
+            let page =
+                lines(&stage, &format!("?environment=staging&after={after}&limit={limit}")).await;
             assert!(page.len() <= limit, "{limit}");
             let Some(last) = page.last() else { break };
             after = last.sequence;
@@ -99,7 +100,9 @@ async fn a_log_that_was_tampered_with_names_the_first_bad_record() {
     let removed = "DELETE FROM audit WHERE sequence = 33";
     let garbled = "UPDATE audit SET record = '{' WHERE sequence = 12";
     let cut = "DELETE FROM audit WHERE sequence >= 300";
-    for (change, sequence) in [(edited, 270), (swapped, 9), (removed, 33), (garbled, 12), (cut, 300)] {
+    for (change, sequence) in
+        [(edited, 270), (swapped, 9), (removed, 33), (garbled, 12), (cut, 300)]
+    {
         let told = verified_after(change).await;
         assert_eq!(told["ok"], false, "{change}: {told}");
         assert_eq!(told["sequence"], sequence, "{change}: {told}");
@@ -112,7 +115,7 @@ async fn a_log_that_breaks_off_is_never_taken_for_a_whole_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rollback.db");
     let store = Arc::new(SqliteStore::open(path.clone(), Options::default()).await.unwrap());
-    let stage = stage_with(store, 60).await;
+    let stage = stage_with(store, 120).await;
     let db = rusqlite::Connection::open(&path).unwrap();
     db.execute("UPDATE audit SET record = '{' WHERE sequence = 450", []).unwrap();
     let response = stage.call("GET", "/v1/audit").send().await.unwrap();

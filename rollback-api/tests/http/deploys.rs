@@ -68,7 +68,10 @@ async fn an_older_deploy_that_is_reported_late_neither_becomes_current_nor_gets_
     }
     let service = stage.get("/v1/services/checkout/production").await.json();
     assert_eq!(service["live"]["id"], "42");
-    assert_eq!(service["target"], current["target"], "the newer deploy keeps its way back");
+    assert_eq!(
+        service["target"]["id"], current["target"]["id"],
+        "the newer deploy keeps its way back"
+    );
     let card = stage.store.deploy(&"ci-42".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(card.superseded_by, None);
 }
@@ -114,9 +117,8 @@ async fn every_bad_field_is_named_at_once() {
 #[tokio::test]
 async fn what_is_optional_may_be_absent_or_null() {
     let stage = Stage::new().await;
-    for (number, absent) in ["commit", "revision", "deployer", "changelog_url", "migrations"]
-        .into_iter()
-        .enumerate()
+    for (number, absent) in
+        ["commit", "revision", "deployer", "changelog_url", "migrations"].into_iter().enumerate()
     {
         let mut body = deploy();
         body["id"] = format!("ci-null-{number}").into();
@@ -255,7 +257,9 @@ async fn every_bad_field_of_a_cdevent_is_named_where_it_is() {
         assert!(answer.pointers().contains(&format!("#/data{pointer}")), "{pointer}: {answer:?}");
     }
     let both = structured(&stage, &json!({"specversion": "2.0", "data": {}})).await.pointers();
-    for pointer in ["#/specversion", "#/id", "#/source", "#/type", "#/data/context", "#/data/subject"] {
+    for pointer in
+        ["#/specversion", "#/id", "#/source", "#/type", "#/data/context", "#/data/subject"]
+    {
         assert!(both.contains(&pointer.to_owned()), "{pointer} is not in {both:?}");
     }
     let mut encoded = envelope(&cdevent());
@@ -282,9 +286,15 @@ async fn a_missing_or_odd_attribute_of_the_binary_mode_is_named_as_a_header() {
     let stage = Stage::new().await;
     for (headers, named) in [
         (vec![("ce-specversion", "1.0")], vec!["ce-id", "ce-source", "ce-type"]),
-        (vec![("ce-specversion", "0.3"), ATTRIBUTES[1], ATTRIBUTES[2], ATTRIBUTES[3]], vec!["ce-specversion"]),
+        (
+            vec![("ce-specversion", "0.3"), ATTRIBUTES[1], ATTRIBUTES[2], ATTRIBUTES[3]],
+            vec!["ce-specversion"],
+        ),
         (vec![ATTRIBUTES[0], ("ce-id", "%ff"), ATTRIBUTES[2], ATTRIBUTES[3]], vec!["ce-id"]),
-        (vec![ATTRIBUTES[0], ("ce-id", "a"), ("ce-id", "b"), ATTRIBUTES[2], ATTRIBUTES[3]], vec!["ce-id"]),
+        (
+            vec![ATTRIBUTES[0], ("ce-id", "a"), ("ce-id", "b"), ATTRIBUTES[2], ATTRIBUTES[3]],
+            vec!["ce-id"],
+        ),
     ] {
         let problem = binary(&stage, &cdevent(), &headers).await.problem(422);
         let errors = problem["errors"].as_array().unwrap().clone();
@@ -296,9 +306,26 @@ async fn a_missing_or_odd_attribute_of_the_binary_mode_is_named_as_a_header() {
 /// Any JSON at all, with the names of the contract in it more often than not.
 fn json_value() -> impl Strategy<Value = Value> {
     let names = prop::sample::select(vec![
-        "id", "service", "environment", "version", "commit", "revision", "deployer", "name",
-        "slack_user_id", "changelog_url", "deployed_at", "migrations", "reversible", "context",
-        "subject", "content", "data", "specversion", "customData", "~/",
+        "id",
+        "service",
+        "environment",
+        "version",
+        "commit",
+        "revision",
+        "deployer",
+        "name",
+        "slack_user_id",
+        "changelog_url",
+        "deployed_at",
+        "migrations",
+        "reversible",
+        "context",
+        "subject",
+        "content",
+        "data",
+        "specversion",
+        "customData",
+        "~/",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),

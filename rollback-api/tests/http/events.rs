@@ -21,7 +21,8 @@ fn parse(text: &str) -> Vec<Event> {
     let blocks = text.split("\n\n").filter(|block| !block.is_empty() && !block.starts_with(':'));
     let field = |block: &str, name: &str| {
         let prefix = format!("{name}: ");
-        let lines: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+        let lines: Vec<&str> =
+            block.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
         assert_eq!(lines.len(), 1, "{name} in {block:?}");
         lines[0].to_owned()
     };
@@ -184,10 +185,8 @@ async fn streams_are_few_for_each_token_and_for_all_and_a_closed_one_makes_room(
     let fourth = open(NEXT_TOKEN).await;
     assert_eq!(fourth.status(), 429, "three is the most for all");
     drop(first);
-    until("room for another", async || {
-        (open(NEXT_TOKEN).await.status() == 200).then_some(())
-    })
-    .await;
+    until("room for another", async || (open(NEXT_TOKEN).await.status() == 200).then_some(()))
+        .await;
     assert_eq!(stage.get("/v1/rollbacks").await.status, 200, "only streams are few");
     drop((second, third));
 }

@@ -65,7 +65,11 @@ async fn what_happened_is_counted_where_it_belongs() {
     ] {
         assert_eq!(found.get(&name), Some(&count), "{name} in {found:#?}");
     }
-    let stage_of = |stage: &str| format!("rollback_stage_duration_seconds_count{{{service},drill=\"false\",stage=\"{stage}\"}}");
+    let stage_of = |stage: &str| {
+        format!(
+            "rollback_stage_duration_seconds_count{{{service},drill=\"false\",stage=\"{stage}\"}}"
+        )
+    };
     assert!(found[&stage_of("executing")] >= 1.0);
     assert!(found[&stage_of("checking")] >= 1.0);
     assert!(found.keys().any(|name| name.starts_with("rollback_guard_refusals_total")));

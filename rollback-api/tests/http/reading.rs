@@ -1,8 +1,8 @@
 //! How services and rollbacks are told, and how a rollback is proposed.
 
 use crate::stage::{Setup, Stage, answer, deploy, proposal, until};
-use rollback_core::ports::Query;
 use rollback_core::RevisionId;
+use rollback_core::ports::Query;
 use rollback_testkit::fixtures;
 use serde_json::{Value, json};
 
@@ -48,8 +48,11 @@ async fn a_service_is_told_with_its_live_revision_its_target_and_its_guards() {
 #[tokio::test]
 async fn guards_are_told_as_they_stand_now() {
     let stage = Stage::new().await;
-    let freeze =
-        rollback_core::observed::Freeze::new("holidays", fixtures::at(0), Some(fixtures::at(9_999)));
+    let freeze = rollback_core::observed::Freeze::new(
+        "holidays",
+        fixtures::at(0),
+        Some(fixtures::at(9_999)),
+    );
     stage.store.set_freeze(&fixtures::key(), &"holidays".into(), Some(freeze)).await.unwrap();
     let told = stage.get("/v1/services/checkout/production").await.json();
     let guards = told["guards"].as_array().unwrap();
@@ -100,6 +103,7 @@ async fn a_proposal_posts_a_prompt_and_executes_nothing() {
     let mut told = stage.get("/v1/rollbacks/rb-2").await.json();
     let explanation = told["explanation"].take();
     assert!(!explanation.as_str().unwrap().is_empty());
+    assert_eq!(told["from"]["commit"].take(), "9f3c2ab", "as it was reported");
     let opened_at = told["opened_at"].take();
     assert!(opened_at.as_str().unwrap().starts_with("2026-11-22T09:3"), "{opened_at}");
     assert_eq!(
@@ -142,11 +146,17 @@ async fn every_bad_field_of_a_proposal_is_named_at_once() {
     });
     assert_eq!(
         stage.post("/v1/rollbacks", &bad).await.pointers(),
-        ["#/service", "#/environment", "#/target", "#/reason", "#/proposed_by/id", "#/proposed_by/name"]
+        [
+            "#/service",
+            "#/environment",
+            "#/target",
+            "#/reason",
+            "#/proposed_by/id",
+            "#/proposed_by/name"
+        ]
     );
     let missing = stage.post("/v1/rollbacks", &json!({})).await.pointers();
-    let expected =
-        ["#/service", "#/environment", "#/reason", "#/proposed_by", "#/proposed_by/id"];
+    let expected = ["#/service", "#/environment", "#/reason", "#/proposed_by", "#/proposed_by/id"];
     assert_eq!(missing, expected);
     let mut elsewhere = proposal();
     elsewhere["service"] = "billing".into();
@@ -207,7 +217,13 @@ async fn a_rollback_that_another_process_drives_is_told_as_the_store_has_it() {
     assert_eq!(states.first().map(String::as_str), Some("confirming"), "{states:?}");
     assert_eq!(states.last().map(String::as_str), Some("succeeded"));
     let known = [
-        "proposed", "confirming", "approving", "checking", "triggering", "running", "verifying",
+        "proposed",
+        "confirming",
+        "approving",
+        "checking",
+        "triggering",
+        "running",
+        "verifying",
         "succeeded",
     ];
     assert!(states.iter().all(|state| known.contains(&state.as_str())), "{states:?}");

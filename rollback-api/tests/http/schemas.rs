@@ -66,10 +66,8 @@ fn records() -> Vec<Record> {
 #[test]
 fn a_real_record_of_every_kind_keeps_the_schema() {
     let schema: Value = serde_json::from_str(AUDIT_RECORD_SCHEMA).unwrap();
-    let validator = jsonschema::draft202012::options()
-        .should_validate_formats(true)
-        .build(&schema)
-        .unwrap();
+    let validator =
+        jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
     let mut kinds = BTreeSet::new();
     for record in records() {
         let value: Value = serde_json::from_str(&record.canonical().unwrap()).unwrap();
@@ -79,8 +77,20 @@ fn a_real_record_of_every_kind_keeps_the_schema() {
         kinds.insert(value["kind"].as_str().unwrap().to_owned());
     }
     let all = [
-        "requested", "denied", "confirmed", "approved", "rejected", "refused", "triggered",
-        "phase", "succeeded", "failed", "not_verified", "outcome_unknown", "cancelled", "expired",
+        "requested",
+        "denied",
+        "confirmed",
+        "approved",
+        "rejected",
+        "refused",
+        "triggered",
+        "phase",
+        "succeeded",
+        "failed",
+        "not_verified",
+        "outcome_unknown",
+        "cancelled",
+        "expired",
         "settled",
     ];
     assert_eq!(kinds, all.map(str::to_owned).into());
@@ -89,10 +99,8 @@ fn a_real_record_of_every_kind_keeps_the_schema() {
 #[test]
 fn the_schema_refuses_what_is_no_record() {
     let schema: Value = serde_json::from_str(AUDIT_RECORD_SCHEMA).unwrap();
-    let validator = jsonschema::draft202012::options()
-        .should_validate_formats(true)
-        .build(&schema)
-        .unwrap();
+    let validator =
+        jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
     let record = serde_json::to_value(&records()[0]).unwrap();
     assert!(validator.is_valid(&record));
     for (field, value) in [
@@ -122,7 +130,8 @@ fn schema_of(document: &Value, method: &str, path: &str, status: u16) -> Value {
     if let Some(reference) = response["$ref"].as_str() {
         response = document.pointer(reference.trim_start_matches('#')).unwrap();
     }
-    let content = response["content"].as_object().unwrap_or_else(|| panic!("{method} {path} {status}"));
+    let content =
+        response["content"].as_object().unwrap_or_else(|| panic!("{method} {path} {status}"));
     let mut schema = content.values().next().unwrap()["schema"].clone();
     schema["components"] = document["components"].clone();
     schema
@@ -141,7 +150,13 @@ async fn every_answer_keeps_the_document() {
         ("post", "/v1/deploys", "/v1/deploys".to_owned(), Some(second), 201),
         ("post", "/v1/deploys", "/v1/deploys".into(), Some(deploy()), 200),
         ("post", "/v1/deploys", "/v1/deploys".into(), Some(json!({})), 422),
-        ("get", "/v1/services/{service}/{environment}", "/v1/services/checkout/production".into(), None, 200),
+        (
+            "get",
+            "/v1/services/{service}/{environment}",
+            "/v1/services/checkout/production".into(),
+            None,
+            200,
+        ),
         ("get", "/v1/services/{service}/{environment}", "/v1/services/a/b".into(), None, 404),
         ("post", "/v1/rollbacks", "/v1/rollbacks".into(), Some(proposal()), 201),
         ("get", "/v1/rollbacks", "/v1/rollbacks".into(), None, 200),

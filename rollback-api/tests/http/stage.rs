@@ -82,6 +82,7 @@ impl Default for Setup {
         let mut api = ApiLimits::default();
         api.burst = 10_000;
         api.per_second = 10_000;
+        api.strangers_burst = 10_000;
         let store = Arc::new(MemoryStore::default());
         Self { api, serve: ServeLimits::default(), store, runs: true }
     }
@@ -100,8 +101,9 @@ impl Stage {
         let mut service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
         service.limits.settle = Duration::from_millis(20);
         let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
-        let metrics = Metrics::new("7.8.9")
-            .counting("slack_interactions", "What Slack sent", || vec![("clicks", 3)]);
+        let metrics =
+            Metrics::new("7.8.9")
+                .counting("slack_interactions", "What Slack sent", || vec![("clicks", 3)]);
         let backend: Arc<dyn CdBackend> = Arc::<FakeBackend>::clone(&cd);
         let ids = AtomicU64::new(0);
         let engine = EngineBuilder::new(Arc::clone(&setup.store), Arc::new(people), catalog)
@@ -121,8 +123,7 @@ impl Stage {
         let tokens = Tokens::new([&TOKEN.into(), &NEXT_TOKEN.into()]).unwrap();
         let host = axum::Router::new()
             .route("/host/route", axum::routing::get(|| async { "the host's own" }));
-        let router =
-            Api::new(engine.clone(), tokens).limits(setup.api).metrics(metrics).with(host);
+        let router = Api::new(engine.clone(), tokens).limits(setup.api).metrics(metrics).with(host);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stopped = stop.clone().cancelled_owned();
@@ -229,4 +230,3 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
     panic!("never {what}")
 }
-
