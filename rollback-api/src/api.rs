@@ -71,7 +71,6 @@ impl Api {
     }
 
     /// The routes: `/v1/…`, `/healthz`, `/readyz`, `/metrics`.
-    #[must_use]
     pub fn router(self) -> Router {
         self.with(Router::new())
     }
@@ -82,7 +81,6 @@ impl Api {
     /// # Panics
     ///
     /// As [`Router::merge`] does, when `others` has one of these routes or a fallback.
-    #[must_use]
     pub fn with(self, others: Router) -> Router {
         let metrics = self.metrics.clone();
         let shared = Arc::new(self.share());

@@ -219,7 +219,7 @@ fn with(mut operation: Value, name: &str, value: Value) -> Value {
     operation
 }
 
-fn parameter(place: &str, name: &str, description: &str, schema: Value) -> Value {
+fn parameter(place: &str, name: &str, description: &str, schema: &Value) -> Value {
     json!({
         "in": place, "name": name, "description": description, "schema": schema,
         "required": place == "path",
@@ -233,8 +233,8 @@ fn name_schema() -> Value {
 fn filters() -> Vec<Value> {
     let name = || json!({"type": "string", "maxLength": 255, "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]*)?$"});
     vec![
-        parameter("query", "service", "Only of this service; of all when empty.", name()),
-        parameter("query", "environment", "Only of this environment; of all when empty.", name()),
+        parameter("query", "service", "Only of this service; of all when empty.", &name()),
+        parameter("query", "environment", "Only of this environment; of all when empty.", &name()),
     ]
 }
 
@@ -271,8 +271,8 @@ fn services(generator: &mut SchemaGenerator) -> Value {
         &[404, 500],
     );
     let parameters = json!([
-        parameter("path", "service", "The service.", name_schema()),
-        parameter("path", "environment", "The environment.", name_schema()),
+        parameter("path", "service", "The service.", &name_schema()),
+        parameter("path", "environment", "The environment.", &name_schema()),
     ]);
     json!({"get": with(operation, "parameters", parameters)})
 }
@@ -298,9 +298,9 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
     states.push("");
     let mut parameters = filters();
     let schema = json!({"type": "string", "enum": states});
-    parameters.push(parameter("query", "state", "Only in this state; in all when empty.", schema));
+    parameters.push(parameter("query", "state", "Only in this state; in all when empty.", &schema));
     let schema = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
-    parameters.push(parameter("query", "limit", "At most this many.", schema));
+    parameters.push(parameter("query", "limit", "At most this many.", &schema));
     json!({
         "post": with(propose, "requestBody", body),
         "get": with(list, "parameters", parameters.into()),
@@ -308,7 +308,7 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
 }
 
 fn rollback(generator: &mut SchemaGenerator) -> (Value, Value) {
-    let id = parameter("path", "id", "The rollback.", name_schema());
+    let id = parameter("path", "id", "The rollback.", &name_schema());
     let shown = json_body(&told::<wire::Rollback>(generator));
     let show = operation("A rollback.", &[(200, answer("How it stands.", &shown))], &[404, 500]);
     let event = json!({
@@ -332,7 +332,7 @@ fn rollback(generator: &mut SchemaGenerator) -> (Value, Value) {
         &[400, 404, 500],
     );
     let schema = json!({"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64});
-    let after = parameter("header", "Last-Event-ID", "The last event that you have.", schema);
+    let after = parameter("header", "Last-Event-ID", "The last event that you have.", &schema);
     (
         json!({"get": with(show, "parameters", json!([id]))}),
         json!({"get": with(follow, "parameters", json!([id, after]))}),
@@ -349,8 +349,8 @@ fn audit(generator: &mut SchemaGenerator) -> (Value, Value) {
     );
     let mut parameters = filters();
     let whole = |least: u64| json!({"type": "integer", "minimum": least, "maximum": 9_007_199_254_740_991_u64});
-    parameters.push(parameter("query", "after", "Only after this sequence number.", whole(0)));
-    parameters.push(parameter("query", "limit", "At most this many; all when absent.", whole(1)));
+    parameters.push(parameter("query", "after", "Only after this sequence number.", &whole(0)));
+    parameters.push(parameter("query", "limit", "At most this many; all when absent.", &whole(1)));
     let verified = json_body(&told::<wire::Verification>(generator));
     let verify = operation(
         "Whether the audit log is whole: reads all of it.",
@@ -372,15 +372,23 @@ fn open(generator: &mut SchemaGenerator, summary: &str, statuses: &[u16]) -> Val
     json!({"get": operation})
 }
 
-fn document() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    let mut answers = settings.clone().into_generator();
-    // What is sent may leave out what is optional; what is told never does.
-    let mut bodies = settings.for_deserialize().into_generator();
-    let problem = told::<crate::problem::ProblemBody<'_>>(&mut answers);
+fn metrics() -> Value {
+    json!({"get": {
+        "summary": "Metrics, for Prometheus.", "security": [],
+        "responses": {
+            "200": answer("The page.", &json!({
+                "text/plain": {"schema": {"type": "string"}},
+                "application/openmetrics-text": {"schema": {"type": "string"}},
+            })),
+            "405": {"$ref": "#/components/responses/405"},
+            "431": {"$ref": "#/components/responses/431"},
+        },
+    }})
+}
+
+/// The problems, as every operation may refer to them.
+fn responses(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let problem = told::<crate::problem::ProblemBody<'_>>(generator);
     let content = json!({"application/problem+json": {"schema": problem}});
     let mut responses = Map::new();
     for (status, description) in [
@@ -401,21 +409,22 @@ fn document() -> Value {
     }
     let too_large = json!({"description": "The head of the request is too large."});
     responses.insert("431".into(), too_large);
+    responses
+}
+
+fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut answers = settings.clone().into_generator();
+    // What is sent may leave out what is optional; what is told never does.
+    let mut bodies = settings.for_deserialize().into_generator();
+    let responses = responses(&mut answers);
     let deploys = deploys(&mut answers, &mut bodies);
     let rollbacks = rollbacks(&mut answers, &mut bodies);
     let (rollback, events) = rollback(&mut answers);
     let (audit, verify) = audit(&mut answers);
-    let metrics = json!({"get": {
-        "summary": "Metrics, for Prometheus.", "security": [],
-        "responses": {
-            "200": answer("The page.", &json!({
-                "text/plain": {"schema": {"type": "string"}},
-                "application/openmetrics-text": {"schema": {"type": "string"}},
-            })),
-            "405": {"$ref": "#/components/responses/405"},
-            "431": {"$ref": "#/components/responses/431"},
-        },
-    }});
     let paths = json!({
         "/v1/deploys": deploys,
         "/v1/services/{service}/{environment}": services(&mut answers),
@@ -426,7 +435,7 @@ fn document() -> Value {
         "/v1/audit/verify": verify,
         "/healthz": open(&mut answers, "Whether the process lives.", &[]),
         "/readyz": open(&mut answers, "Whether rollbacks would be driven and recorded.", &[]),
-        "/metrics": metrics,
+        "/metrics": metrics(),
     });
     let mut schemas = answers.take_definitions(true);
     schemas.extend(bodies.take_definitions(true));

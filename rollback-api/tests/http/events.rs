@@ -61,12 +61,12 @@ async fn a_stream_that_is_opened_early_tells_every_record_as_it_comes_and_ends_a
     let mut stream = response.bytes_stream();
     let mut text = String::new();
     while !text.contains("event: requested") {
-        text.push_str(&String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap());
+        text.push_str(str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
     }
     let view = stage.roll_back("ci-42", &fixtures::ana()).await;
     assert_eq!(view.id.as_str(), id, "the button stands for the proposal");
     while let Some(chunk) = stream.next().await {
-        text.push_str(&String::from_utf8(chunk.unwrap().to_vec()).unwrap());
+        text.push_str(str::from_utf8(&chunk.unwrap()).unwrap());
     }
     let told = parse(&text);
     assert_eq!(told, expected(&stage, &id).await);
