@@ -107,7 +107,18 @@ struct CdEvent {
     /// Of these, what a native report says besides: `version`, `commit`, `revision`, `deployer`,
     /// `changelog_url`, `migrations`.
     #[serde(rename = "customData")]
-    custom_data: Option<CustomData>,
+    custom_data: Option<Custom>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(untagged)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is wanted")]
+enum Custom {
+    /// Ours.
+    Ours(CustomData),
+    /// Somebody else's, in whatever form they agreed on. Not read.
+    Theirs(String),
 }
 
 #[derive(JsonSchema, Serialize)]

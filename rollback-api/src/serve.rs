@@ -84,7 +84,7 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     turn: OwnedSemaphorePermit,
     router: Router,
     limits: ServeLimits,
@@ -166,5 +166,52 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_shutdown(context);
         self.bounded(context, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A connection to an answer without an end, asked for already.
+    async fn endless() -> (DuplexStream, tokio::task::JoinHandle<()>, GracefulShutdown) {
+        let body = || futures_util::stream::repeat_with(|| Ok::<_, io::Error>("x".repeat(64)));
+        let answer = move || async move { Body::from_stream(body()) };
+        let router = Router::new().route("/", get(answer));
+        let (mut caller, server) = tokio::io::duplex(1024);
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = turns.acquire_owned().await.unwrap();
+        let graceful = GracefulShutdown::new();
+        let served = connection(server, turn, router, ServeLimits::default(), graceful.watcher());
+        let served = tokio::spawn(served);
+        caller.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        (caller, served, graceful)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_cut_off_after_the_bound() {
+        let (caller, served, _runs) = endless().await;
+        let began = Instant::now();
+        served.await.unwrap();
+        assert!(began.elapsed() >= PATIENCE && began.elapsed() < PATIENCE * 2);
+        drop(caller);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_slow_is_served_for_as_long_as_it_reads() {
+        let (mut caller, served, _runs) = endless().await;
+        let mut taken = [0; 512];
+        for _time in 0..20 {
+            tokio::time::sleep(PATIENCE / 2).await;
+            caller.read_exact(&mut taken).await.unwrap();
+            assert!(!served.is_finished());
+        }
+        drop(caller);
+        served.await.unwrap();
     }
 }

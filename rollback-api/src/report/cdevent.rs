@@ -145,8 +145,7 @@ fn event(attributes: Option<&Attributes>, place: &Place<'_>) -> Option<Report> {
     let environment = content.field("environment").field("id").required(EnvironmentName::parse);
     let artifact = content.field("artifactId").required(artifact);
 
-    let custom = place.field("customData");
-    let custom = if custom.is_there() && custom.is_object() { custom } else { custom.nowhere() };
+    let custom = custom(place.field("customData"));
     let version = custom.field("version").optional(label);
     let details = details(&custom);
     let (id, source) = (id?, source?);
@@ -155,6 +154,17 @@ fn event(attributes: Option<&Attributes>, place: &Place<'_>) -> Option<Report> {
     let mut deploy = Deploy::new(joined(&source, &id)?, key, version, deployed_at?);
     details.into(&mut deploy);
     Some(Report { deploy, id })
+}
+
+/// What an event says besides. As a text it is somebody else's, in whatever form they agreed on.
+fn custom(place: Place<'_>) -> Place<'_> {
+    if place.is_object() {
+        return place;
+    }
+    if place.is_there() && place.peek().is_none() {
+        place.wrong("it is neither an object nor a string");
+    }
+    place.nowhere()
 }
 
 /// The envelope and the event must say the same: whoever routes by the one and acts on the other

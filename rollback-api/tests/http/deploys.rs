@@ -249,6 +249,7 @@ async fn every_bad_field_of_a_cdevent_is_named_where_it_is() {
         ("/subject/id", json!("a/b")),
         ("/subject/content/environment/id", Value::Null),
         ("/subject/content/artifactId", json!(7)),
+        ("/customData", json!([])),
         ("/customData/revision", json!(42)),
         ("/customData/migrations", json!("none")),
     ] {

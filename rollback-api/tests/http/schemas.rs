@@ -207,7 +207,7 @@ fn of_this_site(document: &str) -> String {
 async fn schemathesis_finds_nothing() {
     let Some(schemathesis) = peer("schemathesis", "bin/schemathesis") else { return };
     let mut setup = Setup::default();
-    setup.api.stream_for = Duration::from_millis(300);
+    setup.api.stream_for = Duration::from_millis(50);
     let stage = Stage::with(setup).await;
     stage.rolled_back().await;
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ async fn schemathesis_finds_nothing() {
             .env("NO_COLOR", "1")
             .args(["run", "openapi.json", "--url", &format!("http://{address}")])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
-            .args(["--max-examples", "60", "--seed", "20261122", "--workers", "2"])
+            .args(["--max-examples", "20", "--seed", "20261122", "--workers", "2"])
             .output()
             .unwrap()
     })
@@ -232,5 +232,5 @@ async fn schemathesis_finds_nothing() {
     .unwrap();
     let words = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{words}\n{}", String::from_utf8_lossy(&said.stderr));
-    assert!(words.contains("/v1/deploys"), "it did nothing: {words}");
+    assert!(words.contains("Tested: 11"), "it did not try everything: {words}");
 }
