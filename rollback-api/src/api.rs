@@ -4,6 +4,7 @@ use crate::limits::ApiLimits;
 use crate::metrics::Metrics;
 use crate::problem::{self, Problem};
 use crate::rate::Bucket;
+use crate::recent::Recent;
 use crate::tokens::{Caller, Tokens};
 use crate::{audit, deploys, events, rollbacks, services, standing};
 use axum::Router;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) streams_of: Vec<Arc<Semaphore>>,
     pub(crate) verifications: Semaphore,
+    pub(crate) readiness: Recent<Result<(), String>>,
+    pub(crate) looked: Recent<()>,
 }
 
 pub(crate) type Site = State<Arc<Shared>>;
@@ -108,6 +111,8 @@ impl Api {
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             streams_of: (0..tokens.count()).map(|_token| streams()).collect(),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
+            readiness: Recent::default(),
+            looked: Recent::default(),
             engine,
             tokens,
             limits,
@@ -193,6 +198,8 @@ async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> 
     let began = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics.answered(&method, route, response.status(), began.elapsed());
+    let (status, took) = (response.status(), began.elapsed());
+    tracing::debug!(%method, route, status = status.as_u16(), ?took, "answered");
+    metrics.answered(&method, route, status, took);
     response
 }

@@ -11,6 +11,7 @@ mod metrics;
 mod problem;
 mod query;
 mod rate;
+mod recent;
 mod report;
 mod rollbacks;
 mod serve;

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use rollback_engine::NotReady;
+use rollback_engine::{Engine, NotReady};
 use std::time::Duration;
 
 /// How long the store may take to show that it can be written.
@@ -21,16 +21,21 @@ pub(crate) async fn healthz() -> Json<Health> {
 
 /// `GET /readyz`
 pub(crate) async fn readyz(State(shared): Site) -> Result<Json<Health>, Problem> {
-    let again = Duration::from_secs(1);
-    match tokio::time::timeout(STORE_WAIT, shared.engine.ready()).await {
-        Ok(Ok(())) => Ok(Json(Health { status: "ready" })),
+    let ready = shared.readiness.get(ready(&shared.engine)).await;
+    ready.map_err(|why| Problem::unavailable(why, Duration::from_secs(1)))?;
+    Ok(Json(Health { status: "ready" }))
+}
+
+async fn ready(engine: &Engine) -> Result<(), String> {
+    match tokio::time::timeout(STORE_WAIT, engine.ready()).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             if let NotReady::Store(cause) = &error {
                 tracing::warn!(error = %cause, "the store cannot be written");
             }
-            Err(Problem::unavailable(error.to_string(), again))
+            Err(error.to_string())
         }
-        Err(_elapsed) => Err(Problem::unavailable("the store did not answer in time", again)),
+        Err(_elapsed) => Err("the store did not answer in time".into()),
     }
 }
 
@@ -38,6 +43,6 @@ pub(crate) async fn readyz(State(shared): Site) -> Result<Json<Health>, Problem>
 pub(crate) async fn metrics(State(shared): Site, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::wanted(accept);
-    shared.metrics.look(&shared.engine).await;
+    shared.looked.get(shared.metrics.look(&shared.engine)).await;
     ([(CONTENT_TYPE, format.content_type())], shared.metrics.text(format))
 }

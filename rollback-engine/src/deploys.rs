@@ -81,6 +81,11 @@ impl Engine {
         let notices = posted(inner, service, &card);
         let saved = inner.store.save_deploy(&card, notices).await.map_err(|e| not_recorded(&e))?;
         inner.outbox_wake.notify_one();
+        if saved == SavedDeploy::Known {
+            // Somebody else was faster with the same id; what they reported is what is kept.
+            let kept = inner.store.deploy(&card.deploy.id).await.map_err(|e| not_recorded(&e))?;
+            return Ok(DeployReport { card: kept.unwrap_or(card), saved });
+        }
         if let Some(older) = newest.filter(|_| card.superseded_by.is_none())
             && let Err(error) = supersede(inner, service, &older.id, &card.deploy).await
         {
