@@ -24,6 +24,7 @@ pub const SCHEMA: &str = "rollback-audit/v1";
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// What a record is about.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the contract lists them")]
@@ -85,6 +86,7 @@ impl Kind {
 }
 
 /// Who acted, as the record keeps it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -117,6 +119,7 @@ impl From<&UserId> for ActorEntry {
 }
 
 /// A record before it has its place in the chain.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -158,6 +161,7 @@ pub struct Draft {
 }
 
 /// The backend, with the capabilities it declared.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -183,6 +187,11 @@ impl BackendEntry {
 }
 
 /// A record in its place in the chain.
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("additionalProperties" = false))
+)]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
@@ -202,6 +211,11 @@ pub struct Record {
 }
 
 /// A SHA-256 hash, written as 64 lower-case hexadecimal digits.
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = "^[0-9a-f]{64}$"))
+)]
 #[derive(Clone, Copy, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hash([u8; 32]);

@@ -78,6 +78,11 @@ fn parse(
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $accepted:ident, $allowed:literal) => {
         $(#[$doc])*
+        #[cfg_attr(
+            feature = "schema",
+            derive(schemars::JsonSchema),
+            schemars(extend("minLength" = 1, "maxLength" = 255))
+        )]
         #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
@@ -186,6 +191,11 @@ id!(
 
 /// A short text from outside: a version, a commit, a person's name. Bounded, otherwise as it came:
 /// hostile until a view has escaped it.
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("maxLength" = 300))
+)]
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(from = "String", into = "String")]
 pub struct Label(String);
@@ -237,6 +247,11 @@ impl From<Label> for String {
 }
 
 /// Why somebody rolls back, in their own words. Never empty; kept raw in the audit record.
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minLength" = 1, "maxLength" = 3000))
+)]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);

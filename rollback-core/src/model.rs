@@ -202,6 +202,7 @@ impl Revision {
 
 /// What identifies a revision, to machines and to people. Two references are the same revision
 /// when their `revision` is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RevisionRef {
@@ -233,6 +234,7 @@ impl fmt::Display for RevisionRef {
 }
 
 /// Who deployed.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Deployer {

@@ -229,7 +229,7 @@ pub struct Query {
     pub environment: Option<Label>,
     /// In this state; for rollbacks only.
     pub state: Option<StateName>,
-    /// Of this rollback; for audit records only.
+    /// This rollback, or its records.
     pub rollback: Option<RollbackId>,
     /// After this sequence number; for audit records only.
     pub after: u64,
@@ -439,6 +439,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError`] as it comes.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many messages in the outbox wait to be delivered, whatever holds them up.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn waiting(&self) -> Result<u64, StoreError>;
 
     /// A version of a notice was delivered. A newer version that was queued meanwhile stays due.
     ///

@@ -10,6 +10,11 @@ const MILLIS_MAX: u64 = 253_402_207_200_000;
 
 /// A moment, in milliseconds since the Unix epoch. Written as RFC 3339 in UTC wherever it is
 /// serialized or shown.
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("format" = "date-time"))
+)]
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]

@@ -188,6 +188,7 @@ impl Proposer {
 }
 
 /// A guard, the verdict on it and the words for it, as the contracts have them.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct GuardView {
@@ -218,6 +219,7 @@ impl Report {
 }
 
 /// The execution at the CD system.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Execution {

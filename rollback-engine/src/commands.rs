@@ -132,7 +132,7 @@ impl Commands for Engine {
 
 impl Engine {
     /// Proposes a rollback: posts the prompt with the reason, and executes nothing. The target is
-    /// the one the policy chooses unless one is named.
+    /// the one the policy chooses unless one is named, which must be in the deploy history.
     ///
     /// # Errors
     ///
@@ -172,8 +172,17 @@ impl Engine {
     ) -> Result<RollbackView, CommandError> {
         let status = self.status(key).await?;
         let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
+        let live = live.reference();
         let to = match target {
-            Some(named) => named,
+            Some(named) => status
+                .history
+                .iter()
+                .find(|entry| entry.id == named.revision)
+                .map(rollback_core::Revision::reference)
+                .ok_or_else(|| {
+                    let id = &named.revision;
+                    CommandError::NoTarget(format!("`{id}` is not in the deploy history"))
+                })?,
             None => status
                 .target
                 .map(|target| target.reference())

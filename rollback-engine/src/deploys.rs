@@ -35,12 +35,14 @@ pub struct DeployReport {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceStatus {
-    /// What runs now, if that is known.
-    pub live: Option<RevisionRef>,
+    /// What runs now, if that is known; with what the history tells of it, if that is known, too.
+    pub live: Option<Revision>,
     /// What a rollback would go back to.
     pub target: Option<Revision>,
     /// Why that, or why nothing.
     pub why: String,
+    /// The deploy history, newest first; empty when it is not known.
+    pub history: Vec<Revision>,
     /// Everything that was passed over, and why.
     pub skipped: Vec<rollback_core::known_good::Skipped>,
     /// The guards as they stand now; empty when there is no target to judge.
@@ -70,14 +72,20 @@ impl Engine {
             return Ok(DeployReport { card, saved: SavedDeploy::Known });
         }
         let newest = newest(inner, &key).await.map_err(|e| not_recorded(&e))?;
-        let mut card = card(inner, service, deploy).await;
+        let newer = newest.as_ref().filter(|newest| newest.deployed_at > deploy.deployed_at);
+        let mut card = match newer {
+            Some(newer) => late(inner, service, deploy, newer).await,
+            None => card(inner, service, deploy).await,
+        };
         card.purpose = service.purpose;
-        if let Some(newer) = newest.as_ref().filter(|n| n.deployed_at > card.deploy.deployed_at) {
-            card.superseded_by = Some(newer.version.clone());
-        }
         let notices = posted(inner, service, &card);
         let saved = inner.store.save_deploy(&card, notices).await.map_err(|e| not_recorded(&e))?;
         inner.outbox_wake.notify_one();
+        if saved == SavedDeploy::Known {
+            // Somebody else was faster with the same id; what they reported is what is kept.
+            let kept = inner.store.deploy(&card.deploy.id).await.map_err(|e| not_recorded(&e))?;
+            return Ok(DeployReport { card: kept.unwrap_or(card), saved });
+        }
         if let Some(older) = newest.filter(|_| card.superseded_by.is_none())
             && let Err(error) = supersede(inner, service, &older.id, &card.deploy).await
         {
@@ -121,8 +129,10 @@ impl Engine {
             | (_, _, Fact::Unknown { why }) => Choice::none(why.clone()),
         };
         let guards = guards(inner, service, key, running.as_ref(), &choice).await;
+        let history = history.value().cloned().unwrap_or_default();
         Ok(ServiceStatus {
-            live: running,
+            live: running.map(|running| told_of(running, &history)),
+            history,
             guards,
             rollback: record.value().and_then(|record| record.in_flight.clone()),
             target: choice.target,
@@ -165,6 +175,15 @@ impl Engine {
     }
 }
 
+/// The history's entry of a revision; failing that, what identifies it.
+fn told_of(running: RevisionRef, history: &[Revision]) -> Revision {
+    let told = history.iter().find(|entry| entry.id == running.revision).cloned();
+    let mut revision = told.unwrap_or_else(|| Revision::new(running.revision));
+    revision.version = revision.version.or(running.version);
+    revision.commit = revision.commit.or(running.commit);
+    revision
+}
+
 async fn guards(
     inner: &Inner,
     service: &ServiceConfig,
@@ -200,6 +219,24 @@ fn posted(
     let key = telling::deploy_key(&card.deploy.id);
     let notice = Notice::Deploy(Box::new(card.clone()));
     telling::address(inner, &key, &notice, &service.channel, None)
+}
+
+/// A deploy that is reported after a newer one. What runs now is the newer one's, and so is the
+/// way back.
+async fn late(
+    inner: &Inner,
+    service: &ServiceConfig,
+    deploy: Deploy,
+    newer: &Deploy,
+) -> DeployCard {
+    let previous = match &deploy.revision {
+        Some(_) => card(inner, service, deploy.clone()).await.previous,
+        None => None,
+    };
+    let why = format!("a newer deploy, `{}`, was reported before this one", newer.version);
+    let mut card = DeployCard::new(deploy, previous, Choice::none(why));
+    card.superseded_by = Some(newer.version.clone());
+    card
 }
 
 /// Asks the CD system what there is to go back to.

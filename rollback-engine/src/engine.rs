@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, ServiceConfig};
 use crate::export::Sink;
 use crate::operation::{Operation, Operations};
+use crate::reading::{Counts, Running};
 use crate::{deploys, driver, export, outbox};
 use rollback_core::access::AccessIndex;
 use rollback_core::ports::{
@@ -12,8 +13,9 @@ use rollback_core::ports::{
 use rollback_core::{BackendName, GuardName, Policy, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -187,6 +189,9 @@ impl EngineBuilder {
                 deploy_turns,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
+                steps: watch::Sender::new(0),
+                running: AtomicBool::new(false),
+                delivery: Counts::default(),
                 stopping: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -215,6 +220,10 @@ pub(crate) struct Inner {
     pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
     pub(crate) export_wake: Notify,
+    /// Counts the steps that this process stored, for whoever waits for one.
+    pub(crate) steps: watch::Sender<u64>,
+    pub(crate) running: AtomicBool,
+    pub(crate) delivery: Counts,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -240,6 +249,7 @@ impl Engine {
         let inner = &self.inner;
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         resume(inner).await?;
+        let _running = Running::begin(&inner.running);
         inner.tasks.spawn(outbox::run(Arc::clone(inner)));
         inner.tasks.spawn(export::run(Arc::clone(inner)));
         inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));

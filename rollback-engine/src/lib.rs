@@ -11,6 +11,7 @@ mod facts;
 mod operation;
 mod outbox;
 mod posted;
+mod reading;
 mod telling;
 mod work;
 
@@ -18,3 +19,4 @@ pub use crate::catalog::{Catalog, ServiceConfig};
 pub use crate::clock::SystemClock;
 pub use crate::deploys::{DeployReport, ServiceStatus};
 pub use crate::engine::{Engine, EngineBuilder};
+pub use crate::reading::{NotReady, OutboxStanding, Steps};

@@ -261,6 +261,7 @@ impl Operation {
         self.view.send_replace(Some(view.clone()));
         inner.outbox_wake.notify_one();
         inner.export_wake.notify_waiters();
+        inner.steps.send_modify(|steps| *steps = steps.wrapping_add(1));
         view
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::within;
 use crate::engine::Inner;
+use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
 use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
@@ -45,8 +46,14 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             continue;
         }
         let next = match inner.store.next_due().await {
-            Ok(Some(at)) => at.max(inner.clock.now().after(Duration::from_millis(1))),
-            Ok(None) => inner.clock.now().after(RETRY_MAX),
+            Ok(Some(at)) => {
+                inner.delivery.waits(inner.clock.now());
+                at.max(inner.clock.now().after(Duration::from_millis(1)))
+            }
+            Ok(None) => {
+                inner.delivery.is_empty();
+                inner.clock.now().after(RETRY_MAX)
+            }
             Err(_) => inner.clock.now().after(STORE_RETRY),
         };
         tokio::select! {
@@ -110,15 +117,24 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
         inner.store.postpone(queued, inner.clock.now(), Attempt::InDoubt).await?;
     }
     match attempt(inner, notifier.as_ref(), queued).await {
-        Ok(Delivered::Posted(message)) => inner.store.delivered(queued, Some(message)).await?,
-        Ok(Delivered::Sent | Delivered::NotMine) => inner.store.delivered(queued, None).await?,
+        Ok(Delivered::Posted(message)) => {
+            inner.store.delivered(queued, Some(message)).await?;
+            Counts::one_more(&inner.delivery.delivered);
+        }
+        Ok(Delivered::Sent) => {
+            inner.store.delivered(queued, None).await?;
+            Counts::one_more(&inner.delivery.delivered);
+        }
+        Ok(Delivered::NotMine) => inner.store.delivered(queued, None).await?,
         Err(NotifyError::Rejected { why }) => {
             tracing::error!(key = %queued.key, %why, "a notice can never be delivered");
             inner.store.abandon(queued, &why).await?;
+            Counts::one_more(&inner.delivery.abandoned);
         }
         Err(error) if queued.attempts >= ATTEMPTS_MAX => {
             tracing::error!(key = %queued.key, %error, "a notice is given up");
             inner.store.abandon(queued, &error.to_string()).await?;
+            Counts::one_more(&inner.delivery.abandoned);
         }
         Err(error) => {
             tracing::warn!(key = %queued.key, %error, attempts = queued.attempts, "a notice was not delivered");
@@ -129,6 +145,7 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
             };
             let wait = after.unwrap_or_else(|| pause_after(queued.attempts));
             inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await?;
+            Counts::one_more(&inner.delivery.postponed);
             return Ok(Outcome::Waits);
         }
     }

@@ -710,3 +710,74 @@ fn unknown_names_are_answered_and_kept_nowhere() {
         assert!(site.views().await.is_empty());
     });
 }
+
+#[test]
+fn a_deploy_that_is_reported_late_takes_neither_the_live_revision_nor_a_way_back() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let mut late = site.deploy_of("41", "2.13.4");
+        late.deployed_at = rollback_core::Timestamp::from_millis(site.now().as_millis() - 60_000);
+        late.revision = None;
+        let card = host.engine.deployed(late).await.unwrap().card;
+        assert_eq!((card.deploy.revision, card.choice.target), (None, None));
+        assert!(card.choice.why.contains("2.14.0"), "{}", card.choice.why);
+        let _evidence = site.holds("a late report").await;
+    });
+}
+
+#[test]
+fn a_proposal_names_a_revision_of_the_history_or_is_not_made() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let propose = |id: &str| {
+            let target = rollback_core::RevisionRef::new(parsed(id));
+            let by = Proposer::new("agent-7", None);
+            let engine = host.engine.clone();
+            async move { engine.propose(&fixtures::key(), Some(target), fixtures::reason(), by).await }
+        };
+        let view = propose("40").await.unwrap();
+        assert_eq!(view.to, fixtures::reference("40"), "with its version, as the history has it");
+        for absent in ["39", "42"] {
+            assert!(matches!(propose(absent).await, Err(CommandError::NoTarget(_))), "{absent}");
+        }
+        assert_eq!(site.views().await.len(), 1);
+    });
+}
+
+#[test]
+fn surfaces_see_readiness_steps_and_what_waits_to_be_told() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        let host = site.boot(Fate::Spared);
+        assert!(host.engine.ready().await.is_err(), "it has not begun");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        host.engine.ready().await.unwrap();
+
+        let mut steps = host.engine.steps();
+        site.chat.fail(rollback_testkit::fakes::NotifierFault::Retry(Some(MINUTE)));
+        host.engine.deployed(site.deploy()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let outbox = host.engine.outbox().await.unwrap();
+        assert_eq!((outbox.waiting, outbox.postponed, outbox.delivered), (1, 1, 0));
+        let since = outbox.since.unwrap();
+        assert!(site.now().since(since) >= Duration::from_secs(19), "{since}");
+        tokio::time::sleep(MINUTE).await;
+        let outbox = host.engine.outbox().await.unwrap();
+        assert_eq!((outbox.waiting, outbox.since, outbox.delivered), (0, None, 1));
+
+        let view = host.click(&ana()).await;
+        assert_eq!(steps.next().await, Some(()), "a step was stored");
+        let read = host.engine.rollback(&view.id).await.unwrap().unwrap();
+        assert_eq!(read.id, view.id);
+        assert_eq!(host.engine.rollback(&parsed("rb-none")).await.unwrap(), None);
+        let records = host.engine.records(&rollback_core::ports::Query::all(9)).await.unwrap();
+        assert_eq!(
+            host.engine.head().await.unwrap().sequence,
+            u64::try_from(records.len()).unwrap()
+        );
+        let engine = host.engine.clone();
+        host.stop().await;
+        while steps.next().await.is_some() {}
+        assert!(engine.ready().await.is_err(), "it has ended");
+    });
+}

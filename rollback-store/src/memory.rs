@@ -345,6 +345,7 @@ impl Store for MemoryStore {
                 let key = &kept.view.key;
                 concerns(query, key.service.as_str(), key.environment.as_str())
                     && query.state.is_none_or(|state| kept.view.state == state)
+                    && query.rollback.as_ref().is_none_or(|id| kept.view.id == *id)
             })
             .collect();
         found.sort_by_key(|kept| std::cmp::Reverse(kept.view.opened_at));
@@ -498,6 +499,12 @@ impl Store for MemoryStore {
         let waiting = books.waiting().into_iter().map(|(message, _)| message);
         let first = waiting.filter(|message| !books.follows(message, |_earlier| true));
         Ok(first.map(|message| message.not_before).min())
+    }
+
+    async fn waiting(&self) -> Result<u64, StoreError> {
+        let books = self.books();
+        let waiting = books.outbox.values().filter(|message| message.is_pending());
+        Ok(u64::try_from(waiting.count()).unwrap_or(u64::MAX))
     }
 
     async fn delivered(

@@ -413,6 +413,10 @@ impl Store for SqliteStore {
         self.read(outbox::next_due).await
     }
 
+    async fn waiting(&self) -> Result<u64, StoreError> {
+        self.read(outbox::pending).await
+    }
+
     async fn delivered(
         &self,
         queued: &Queued,

@@ -241,6 +241,7 @@ async fn everything(store: &dyn Store) -> Vec<String> {
         said(store.due(at(20), 99).await),
         said(store.due(at(99), 2).await),
         said(store.next_due().await),
+        said(store.waiting().await),
         said(store.head().await),
         said(store.audit(&Query::all(99)).await),
         said(store.unacknowledged("s0", 3).await),

@@ -376,6 +376,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.next_due()).await
     }
 
+    async fn waiting(&self) -> Result<u64, StoreError> {
+        self.life.read(self.inner.waiting()).await
+    }
+
     async fn delivered(
         &self,
         queued: &Queued,

@@ -71,6 +71,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         journal::of_two_steps_at_once_one_is_taken,
         journal::rollbacks_are_listed_newest_first,
         journal::a_list_is_of_one_service_and_state,
+        journal::one_rollback_is_listed_by_its_id,
         journal::a_list_has_no_more_than_was_asked_for,
         journal::what_has_not_ended_is_unfinished,
         claims::one_process_at_a_time_has_a_claim,
@@ -117,6 +118,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         outbox::abandoning_an_old_version_leaves_the_newer_one_due,
         outbox::stale_words_about_a_notice_change_nothing,
         outbox::the_next_notice_is_the_first_that_nothing_holds_up,
+        outbox::what_is_neither_delivered_nor_given_up_waits,
         outbox::no_more_notices_are_due_than_were_asked_for,
         ping::a_store_that_works_says_so,
     ];

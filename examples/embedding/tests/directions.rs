@@ -44,6 +44,12 @@ fn only_the_server_of_the_contract_can_relay_orders() {
 }
 
 #[test]
+fn the_api_is_a_surface_of_the_engine_and_knows_no_adapter() {
+    let expected = BTreeSet::from(["rollback_core".into(), "rollback_engine".into()]);
+    assert_eq!(ours("rollback-api"), expected);
+}
+
+#[test]
 fn nothing_needs_a_library_of_the_systems_for_tls() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--package", "embedding", "--edges", "normal", "--prefix", "none"])

@@ -176,6 +176,17 @@ pub(super) fn next_due(db: &Connection) -> Answer<Option<Timestamp>> {
     next.flatten().map(|at| moment(at, || "the time of a notice".into())).transpose()
 }
 
+/// How many messages wait.
+pub(super) fn pending(db: &Connection) -> Answer<u64> {
+    let count: Option<i64> = first(
+        db,
+        "SELECT count(*) FROM outbox WHERE version > delivered AND abandoned IS NULL",
+        [],
+        |row| row.get(0),
+    )?;
+    uint(count.unwrap_or(0), || "the number of notices that wait".into())
+}
+
 /// A version was delivered. What appears once is done with, whatever was queued meanwhile.
 pub(super) fn delivered(
     db: &Connection,

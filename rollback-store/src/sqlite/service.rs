@@ -15,17 +15,31 @@ use rusqlite::{Connection, params};
 
 /// Rollbacks, newest first.
 pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
+    macro_rules! select {
+        ($which:literal) => {
+            concat!(
+                "SELECT id, view, entries, holds_service FROM rollback
+                 WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR environment = ?2)
+                     AND (?3 IS NULL OR state = ?3) AND ",
+                $which,
+                " ORDER BY opened_at DESC, number DESC LIMIT ?4"
+            )
+        };
+    }
+    // One rollback is found by its index, and not by looking at all of them.
+    let sql = match query.rollback {
+        Some(_) => select!("id = ?5"),
+        None => select!("?5 IS NULL"),
+    };
     let rows: Vec<(String, String, i64, bool)> = all(
         db,
-        "SELECT id, view, entries, holds_service FROM rollback
-         WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR environment = ?2)
-             AND (?3 IS NULL OR state = ?3)
-         ORDER BY opened_at DESC, number DESC LIMIT ?4",
+        sql,
         params![
             query.service.as_ref().map(Label::as_str),
             query.environment.as_ref().map(Label::as_str),
             query.state.map(StateName::as_str),
             limit(query.limit),
+            query.rollback.as_ref().map(RollbackId::as_str),
         ],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;

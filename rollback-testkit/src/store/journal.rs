@@ -223,6 +223,19 @@ pub(super) async fn a_list_is_of_one_service_and_state(store: &dyn Store) -> Out
     same("of billing", &ids(store, &query).await?, &Vec::new())
 }
 
+pub(super) async fn one_rollback_is_listed_by_its_id(store: &dyn Store) -> Outcome {
+    take(store, Script::new("rb-1").commits(Ending::Succeeded)).await?;
+    take(store, Script::new("rb-2").commits(Ending::Refused)).await?;
+    let mut query = Query::all(10);
+    query.rollback = Some(parsed("rb-1"));
+    same("rb-1", &ids(store, &query).await?, &vec!["rb-1".to_string()])?;
+    query.state = Some(StateName::Refused);
+    same("rb-1 if it was refused", &ids(store, &query).await?, &Vec::new())?;
+    let mut query = Query::all(10);
+    query.rollback = Some(parsed("rb-3"));
+    same("one that never was", &ids(store, &query).await?, &Vec::new())
+}
+
 pub(super) async fn a_list_has_no_more_than_was_asked_for(store: &dyn Store) -> Outcome {
     for id in ["rb-1", "rb-2", "rb-3"] {
         take(store, Script::new(id).commits(Ending::Succeeded)).await?;

@@ -328,6 +328,22 @@ pub(super) async fn the_next_notice_is_the_first_that_nothing_holds_up(
     are_due(store, at(20), &["b v1 3"]).await
 }
 
+pub(super) async fn what_is_neither_delivered_nor_given_up_waits(store: &dyn Store) -> Outcome {
+    same("at the start", &store.waiting().await?, &0)?;
+    let in_thread = line("l", "1")?.in_thread_of("a");
+    store.queue(vec![latest("a", "2")?, latest("b", "3")?, in_thread]).await?;
+    same("what waits", &store.waiting().await?, &3)?;
+    let due = store.due(at(0), 99).await?;
+    let [a, b] = due.as_slice() else { return Err(Failure(format!("{due:?} is due"))) };
+    store.postpone(a, at(50), Attempt::Clean).await?;
+    same("what is postponed waits, too", &store.waiting().await?, &3)?;
+    store.delivered(a, Some(message("1.1"))).await?;
+    store.abandon(b, "given up").await?;
+    same("what waits", &store.waiting().await?, &1)?;
+    store.queue(vec![latest("a", "4")?]).await?;
+    same("what waits with new content", &store.waiting().await?, &2)
+}
+
 pub(super) async fn no_more_notices_are_due_than_were_asked_for(store: &dyn Store) -> Outcome {
     store.queue(vec![latest("a", "1")?, latest("b", "2")?, latest("c", "3")?]).await?;
     for limit in [0, 1, 2] {

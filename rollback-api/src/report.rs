@@ -1,0 +1,103 @@
+//! What a pipeline sends when a deploy went live, in any of the forms that are taken.
+
+mod cdevent;
+mod native;
+
+use crate::body;
+use crate::problem::{Fault, Problem};
+use http::HeaderMap;
+use rollback_core::{Deploy, DeployId};
+use serde_json::Value;
+use std::cell::RefCell;
+
+/// Longest accepted address of a changelog, in bytes: what a Slack button takes.
+const URL_LENGTH_MAX: usize = 3000;
+
+/// A deploy that went live, and what its reporter calls it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) deploy: Deploy,
+    /// The identity that the reporter gave. An event's identity is unique only together with its
+    /// source, so that the deploy is kept under another.
+    pub(crate) id: String,
+}
+
+/// The form of a body, as its headers announce it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// Our own JSON.
+    Native,
+    /// A CDEvent in a CloudEvent of one JSON object.
+    Structured,
+    /// A CDEvent whose CloudEvent attributes are headers.
+    Binary(cdevent::Attributes),
+}
+
+impl Form {
+    /// Reads it from the headers.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        match body::media_type(headers)?.as_str() {
+            "application/cloudevents+json" => Ok(Self::Structured),
+            "application/json" if headers.contains_key("ce-specversion") => {
+                cdevent::Attributes::of_headers(headers).map(Self::Binary)
+            }
+            "application/json" => Ok(Self::Native),
+            other => {
+                Err(body::other_type(other, "`application/json` or `application/cloudevents+json`"))
+            }
+        }
+    }
+}
+
+impl Form {
+    /// Where a body of this form names the service.
+    pub(crate) const fn service_pointer(&self) -> &'static str {
+        match self {
+            Self::Native => "/service",
+            Self::Structured => "/data/subject/id",
+            Self::Binary(_) => "/subject/id",
+        }
+    }
+}
+
+/// Reads a report, or names everything that is wrong with it.
+pub(crate) fn read(form: &Form, body: &Value) -> Result<Report, Problem> {
+    let faults = RefCell::new(Vec::new());
+    let report = match form {
+        Form::Native => native::read(body, &faults),
+        Form::Structured => cdevent::structured(body, &faults),
+        Form::Binary(attributes) => cdevent::binary(attributes, body, &faults),
+    };
+    let faults: Vec<Fault> = faults.into_inner();
+    match report {
+        Some(report) if faults.is_empty() => Ok(report),
+        Some(_) | None => Err(Problem::unprocessable(faults)),
+    }
+}
+
+/// An address that a person may be sent to.
+fn url(text: &str) -> Result<String, String> {
+    let plain = text.len() <= URL_LENGTH_MAX
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>|\"`\\^{}".contains(&byte));
+    let parsed = text.parse::<http::Uri>().ok().filter(|_| plain);
+    let is_web = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    if is_web {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("it is not an http or https address of at most {URL_LENGTH_MAX} bytes"))
+    }
+}
+
+/// The identity under which a deploy is kept that its reporter names in two parts.
+fn joined(source: &str, id: &str) -> Option<DeployId> {
+    use sha2::{Digest, Sha256};
+    let whole = format!("{source}#{id}");
+    let hashed = |_too_long_or_odd| {
+        let digest: [u8; 32] = Sha256::digest(whole.as_bytes()).into();
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        DeployId::parse(format!("event:{hex}"))
+    };
+    DeployId::parse(whole.clone()).or_else(hashed).ok()
+}

@@ -1,0 +1,217 @@
+//! Serves a router: bounded in connections, heads and patience, and drained at the end.
+
+use crate::limits::ServeLimits;
+use axum::Router;
+use axum::extract::Request;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+use tower::ServiceExt;
+
+/// How long accepting rests after it failed: the usual reason is that no file descriptor is left.
+const ACCEPT_REST: Duration = Duration::from_millis(200);
+
+/// Serves `router` on `listener` until `shutdown` completes; then no connection is accepted any
+/// more, and what is being answered has [`ServeLimits::drain_max`] to end.
+///
+/// HTTP/1.1 without TLS: what faces the world stands in front. A head that is too large, has too
+/// many headers or takes too long is refused before any of `router` runs.
+///
+/// # Errors
+///
+/// [`io::Error`] when the listener has no address: it was never bound.
+///
+/// Dropping the future closes every connection at once.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    let turns = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        // What has ended is forgotten.
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &turns) => accepted,
+        };
+        match accepted {
+            Ok((stream, turn)) => {
+                let connection =
+                    connection(stream, turn, router.clone(), limits, graceful.watcher());
+                connections.spawn(connection);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were not answered in time; their connections are closed");
+    }
+    // The rest is dropped with the set.
+    Ok(())
+}
+
+/// The next connection, once there is a turn for it. What waits meanwhile waits in the kernel.
+async fn accept(
+    listener: &TcpListener,
+    turns: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, turn))
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    turn: OwnedSemaphorePermit,
+    router: Router,
+    limits: ServeLimits,
+    watcher: Watcher,
+) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let request: Request = request.map(axum::body::Body::new);
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_wait)
+        .max_header_size(limits.head_max)
+        .max_headers(limits.headers_max)
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.stall_max)), service);
+    if let Err(error) = watcher.watch(connection).await {
+        // A caller that went away, or that never spoke HTTP: nothing of ours.
+        tracing::debug!(%error, "a connection broke off");
+    }
+    drop(turn);
+}
+
+/// A stream whose reader may take nothing only for so long.
+struct Patient<S> {
+    stream: S,
+    patience: Duration,
+    /// Runs while something waits to be taken.
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    const fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, waits: None }
+    }
+
+    /// Lets `done` through, and an error in its place when it has been pending for too long.
+    fn bounded<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.waits = None;
+            return done;
+        }
+        let patience = self.patience;
+        let until = || Box::pin(tokio::time::sleep_until(Instant::now() + patience));
+        let waits = self.waits.get_or_insert_with(until);
+        ready!(waits.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the reader takes nothing")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, done)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.stream).poll_flush(context);
+        self.bounded(context, done)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.bounded(context, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A connection to an answer without an end, asked for already.
+    async fn endless() -> (DuplexStream, tokio::task::JoinHandle<()>, GracefulShutdown) {
+        let body = || futures_util::stream::repeat_with(|| Ok::<_, io::Error>("x".repeat(64)));
+        let answer = move || async move { Body::from_stream(body()) };
+        let router = Router::new().route("/", get(answer));
+        let (mut caller, server) = tokio::io::duplex(1024);
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = turns.acquire_owned().await.unwrap();
+        let graceful = GracefulShutdown::new();
+        let served = connection(server, turn, router, ServeLimits::default(), graceful.watcher());
+        let served = tokio::spawn(served);
+        caller.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        (caller, served, graceful)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_cut_off_after_the_bound() {
+        let (caller, served, _runs) = endless().await;
+        let began = Instant::now();
+        served.await.unwrap();
+        assert!(began.elapsed() >= PATIENCE && began.elapsed() < PATIENCE * 2);
+        drop(caller);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_slow_is_served_for_as_long_as_it_reads() {
+        let (mut caller, served, _runs) = endless().await;
+        let mut taken = [0; 512];
+        for _time in 0..20 {
+            tokio::time::sleep(PATIENCE / 2).await;
+            caller.read_exact(&mut taken).await.unwrap();
+            assert!(!served.is_finished());
+        }
+        drop(caller);
+        served.await.unwrap();
+    }
+}

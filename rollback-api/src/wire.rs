@@ -1,0 +1,482 @@
+//! The bodies of the API, exactly as they go over the wire. Extended only compatibly.
+
+use rollback_core::known_good::Skipped;
+use rollback_core::notice::DeployCard;
+use rollback_core::{
+    Actor, Execution, GuardView, Migrations, Restorable, Reversible, RevisionRef, RevisionStatus,
+    RollbackView, StateName,
+};
+use rollback_engine::ServiceStatus;
+use serde::Serialize;
+
+/// A revision, as far as it is known.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Revision {
+    /// The CD system's own identity of it.
+    id: String,
+    /// Its version, for people.
+    version: Option<String>,
+    /// The commit it was built from.
+    commit: Option<String>,
+    /// When it went live.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    deployed_at: Option<String>,
+    /// How its deploy ended; `unknown` also where nobody asked the CD system.
+    status: Status,
+    /// Whether the CD system could restore it; `null` when that is not known.
+    restorable: Option<bool>,
+    /// The migrations it brought; `null` when that is not known, empty when there were none.
+    migrations: Option<Vec<Migration>>,
+}
+
+/// How a deploy ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(inline))]
+pub(crate) enum Status {
+    Succeeded,
+    Failed,
+    Superseded,
+    Unknown,
+}
+
+/// A change of data or schema.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Migration {
+    /// Its name.
+    id: String,
+    /// Whether the earlier code still works after it.
+    reversible: Answer,
+}
+
+/// Yes, no, or nobody knows.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(inline))]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl From<&rollback_core::Revision> for Revision {
+    fn from(revision: &rollback_core::Revision) -> Self {
+        let migration = |one: &rollback_core::Migration| Migration {
+            id: one.id.to_string(),
+            reversible: match one.reversible {
+                Reversible::Yes => Answer::Yes,
+                Reversible::No => Answer::No,
+                Reversible::Unknown => Answer::Unknown,
+            },
+        };
+        Self {
+            id: revision.id.to_string(),
+            version: revision.version.as_ref().map(ToString::to_string),
+            commit: revision.commit.as_ref().map(ToString::to_string),
+            deployed_at: revision.deployed_at.map(|at| at.to_string()),
+            status: match revision.status {
+                RevisionStatus::Succeeded => Status::Succeeded,
+                RevisionStatus::Failed => Status::Failed,
+                RevisionStatus::Superseded => Status::Superseded,
+                RevisionStatus::Unknown => Status::Unknown,
+            },
+            restorable: match revision.restorable {
+                Restorable::Yes => Some(true),
+                Restorable::No => Some(false),
+                Restorable::Unknown => None,
+            },
+            migrations: match &revision.migrations {
+                Migrations::Unknown => None,
+                Migrations::Known(list) => Some(list.iter().map(migration).collect()),
+            },
+        }
+    }
+}
+
+impl From<&RevisionRef> for Revision {
+    fn from(reference: &RevisionRef) -> Self {
+        let mut revision = rollback_core::Revision::new(reference.revision.clone());
+        revision.version.clone_from(&reference.version);
+        revision.commit.clone_from(&reference.commit);
+        Self::from(&revision)
+    }
+}
+
+/// A revision that is no target, and why.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SkippedRevision {
+    /// The revision.
+    revision: Revision,
+    /// Why it was passed over.
+    why: String,
+}
+
+impl From<&Skipped> for SkippedRevision {
+    fn from(skipped: &Skipped) -> Self {
+        Self { revision: (&skipped.revision).into(), why: skipped.skip.to_string() }
+    }
+}
+
+/// A deploy that was taken, and the way back from it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct DeployTaken {
+    /// The deploy, as its reporter named it.
+    pub(crate) id: String,
+    /// The service.
+    service: String,
+    /// The environment.
+    environment: String,
+    /// What its button would go back to; `null` when there is nothing.
+    target: Option<Revision>,
+    /// Why that, or why nothing.
+    why: String,
+    /// Everything that was passed over.
+    skipped: Vec<SkippedRevision>,
+}
+
+impl DeployTaken {
+    pub(crate) fn new(id: String, card: &DeployCard) -> Self {
+        Self {
+            id,
+            service: card.deploy.service.to_string(),
+            environment: card.deploy.environment.to_string(),
+            target: card.choice.target.as_ref().map(Revision::from),
+            why: card.choice.why.clone(),
+            skipped: card.choice.skipped.iter().map(SkippedRevision::from).collect(),
+        }
+    }
+}
+
+/// What a guard says.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Guard {
+    /// The guard.
+    name: String,
+    /// `pass`, `block` or `unknown`; only the first lets a rollback through.
+    #[cfg_attr(test, schemars(extend("enum" = ["pass", "block", "unknown"])))]
+    verdict: String,
+    /// The verdict in words.
+    explanation: String,
+}
+
+impl From<&GuardView> for Guard {
+    fn from(view: &GuardView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            verdict: view.verdict.to_string(),
+            explanation: view.explanation.clone(),
+        }
+    }
+}
+
+/// How a service stands.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Service {
+    /// The service.
+    service: String,
+    /// The environment.
+    environment: String,
+    /// What runs now; `null` when nothing does, or nobody can say.
+    live: Option<Revision>,
+    /// What a rollback would go back to.
+    target: Option<Revision>,
+    /// Why that, or why nothing.
+    why: String,
+    /// Everything that was passed over.
+    skipped: Vec<SkippedRevision>,
+    /// The guards as they stand now; empty when there is no target to judge.
+    guards: Vec<Guard>,
+    /// The rollback that holds the service.
+    rollback: Option<String>,
+}
+
+impl Service {
+    pub(crate) fn new(key: &rollback_core::ServiceKey, status: &ServiceStatus) -> Self {
+        Self {
+            service: key.service.to_string(),
+            environment: key.environment.to_string(),
+            live: status.live.as_ref().map(Revision::from),
+            target: status.target.as_ref().map(Revision::from),
+            why: status.why.clone(),
+            skipped: status.skipped.iter().map(SkippedRevision::from).collect(),
+            guards: status.guards.iter().map(Guard::from).collect(),
+            rollback: status.rollback.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// Somebody, by identity and name.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Person {
+    /// Their identity.
+    id: String,
+    /// Their name, for people.
+    name: Option<String>,
+}
+
+impl From<&Actor> for Person {
+    fn from(actor: &Actor) -> Self {
+        let name = actor.name.as_ref().map(ToString::to_string);
+        Self { id: actor.id.to_string(), name }
+    }
+}
+
+/// The execution at the CD system.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ExecutionEntry {
+    /// The configured backend.
+    backend: String,
+    /// The CD system's own name for it.
+    id: String,
+}
+
+impl From<&Execution> for ExecutionEntry {
+    fn from(execution: &Execution) -> Self {
+        Self { backend: execution.backend.to_string(), id: execution.id.to_string() }
+    }
+}
+
+/// Where a rollback stands. The moments of checking a person and of writing the intent down are
+/// told as the states that they are part of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(inline))]
+pub(crate) enum State {
+    Proposed,
+    Confirming,
+    Approving,
+    Checking,
+    Triggering,
+    Running,
+    Verifying,
+    Succeeded,
+    Failed,
+    NotVerified,
+    Refused,
+    Denied,
+    Withdrawn,
+    Expired,
+    OutcomeUnknown,
+}
+
+impl State {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Proposed,
+        Self::Confirming,
+        Self::Approving,
+        Self::Checking,
+        Self::Triggering,
+        Self::Running,
+        Self::Verifying,
+        Self::Succeeded,
+        Self::Failed,
+        Self::NotVerified,
+        Self::Refused,
+        Self::Denied,
+        Self::Withdrawn,
+        Self::Expired,
+        Self::OutcomeUnknown,
+    ];
+
+    /// The state as the contract spells it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Confirming => "confirming",
+            Self::Approving => "approving",
+            Self::Checking => "checking",
+            Self::Triggering => "triggering",
+            Self::Running => "running",
+            Self::Verifying => "verifying",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NotVerified => "not_verified",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+
+    /// The states of the machine that are told as this one.
+    pub(crate) fn covers(self) -> impl Iterator<Item = StateName> {
+        StateName::ALL.into_iter().filter(move |name| Self::from(*name) == self)
+    }
+}
+
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Proposed => Self::Proposed,
+            StateName::Authorizing | StateName::Confirming => Self::Confirming,
+            StateName::Approving => Self::Approving,
+            StateName::Checking | StateName::Recording => Self::Checking,
+            StateName::Triggering => Self::Triggering,
+            StateName::Running => Self::Running,
+            StateName::Verifying => Self::Verifying,
+            StateName::Succeeded => Self::Succeeded,
+            StateName::Failed => Self::Failed,
+            StateName::NotVerified => Self::NotVerified,
+            StateName::Refused => Self::Refused,
+            StateName::Denied => Self::Denied,
+            StateName::Withdrawn => Self::Withdrawn,
+            StateName::Expired => Self::Expired,
+            StateName::OutcomeUnknown => Self::OutcomeUnknown,
+        }
+    }
+}
+
+/// A proposal that was made.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Proposed {
+    /// The rollback.
+    pub(crate) id: String,
+    /// Where it stands.
+    pub(crate) state: State,
+}
+
+/// Rollbacks, newest first.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Rollbacks {
+    /// The rollbacks.
+    pub(crate) rollbacks: Vec<Rollback>,
+}
+
+/// A rollback.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Rollback {
+    /// Which one.
+    id: String,
+    /// The service.
+    service: String,
+    /// The environment.
+    environment: String,
+    /// Where it stands.
+    state: State,
+    /// The revision to leave, as it was known when the rollback was opened.
+    from: Revision,
+    /// The revision to return to, as it was known when the rollback was opened.
+    to: Revision,
+    /// Who asked for it; `null` while it is only proposed.
+    requested_by: Option<Person>,
+    /// Who approved it.
+    approved_by: Vec<Person>,
+    /// Who proposed it, if somebody did.
+    proposed_by: Option<Person>,
+    /// Why: the requester's words, or the proposer's while nobody has confirmed.
+    reason: Option<String>,
+    /// What the guards said when they were last evaluated.
+    guards: Vec<Guard>,
+    /// The execution at the CD system, once there is one.
+    execution: Option<ExecutionEntry>,
+    /// When it was opened.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    opened_at: String,
+    /// When it ended.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    ended_at: Option<String>,
+    /// Where it stands, in words, with what to do next.
+    explanation: String,
+    /// Whether it is a drill, whose order is never sent.
+    drill: bool,
+}
+
+impl From<&RollbackView> for Rollback {
+    fn from(view: &RollbackView) -> Self {
+        let reason = view.reason.as_ref().or(view.proposed_because.as_ref());
+        let proposer = |by: &rollback_core::Proposer| Person {
+            id: by.id.to_string(),
+            name: by.name.as_ref().map(ToString::to_string),
+        };
+        Self {
+            id: view.id.to_string(),
+            service: view.key.service.to_string(),
+            environment: view.key.environment.to_string(),
+            state: view.state.into(),
+            from: (&view.from).into(),
+            to: (&view.to).into(),
+            requested_by: view.requested_by.as_ref().map(Person::from),
+            approved_by: view.approved_by.iter().map(Person::from).collect(),
+            proposed_by: view.proposed_by.as_ref().map(proposer),
+            reason: reason.map(ToString::to_string),
+            guards: view.guards.iter().map(Guard::from).collect(),
+            execution: view.execution.as_ref().map(ExecutionEntry::from),
+            opened_at: view.opened_at.to_string(),
+            ended_at: view.ended_at.map(|at| at.to_string()),
+            explanation: view.explanation.clone(),
+            drill: view.purpose == rollback_core::Purpose::Drill,
+        }
+    }
+}
+
+/// What a look at the whole audit chain found.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum Verification {
+    /// Every record is there, and none was changed.
+    Whole {
+        /// Always `true`.
+        ok: bool,
+        /// How many records there are.
+        records: u64,
+        /// The hash of the last: keep it elsewhere, and nobody can rewrite the log unseen.
+        head: String,
+    },
+    /// Something is wrong.
+    Broken {
+        /// Always `false`.
+        ok: bool,
+        /// The first record with which something is wrong.
+        sequence: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Whether the process lives, or is ready.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Health {
+    /// `ok` or `ready`.
+    pub(crate) status: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_of_the_machine_is_told_as_one_of_the_contract() {
+        for state in State::ALL {
+            assert!(state.covers().count() >= 1, "{state:?} covers nothing");
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        let covered: usize = State::ALL.into_iter().map(|state| state.covers().count()).sum();
+        assert_eq!(covered, StateName::ALL.len());
+    }
+
+    #[test]
+    fn a_state_that_the_contract_names_keeps_its_name() {
+        for name in StateName::ALL {
+            let told = State::from(name).as_str();
+            let renamed = matches!(name, StateName::Authorizing | StateName::Recording);
+            assert_eq!(told == name.as_str(), !renamed, "{name}");
+        }
+    }
+}

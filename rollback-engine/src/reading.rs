@@ -1,0 +1,177 @@
+//! What surfaces read besides the state of one rollback: lists, the audit log, readiness.
+
+use crate::engine::Engine;
+use rollback_core::audit::{Head, Record};
+use rollback_core::ports::{Query, StoreError};
+use rollback_core::{RollbackId, RollbackView, Timestamp};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Why the engine is not ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// [`Engine::run`] has not begun, or has ended.
+    #[error("the engine does not run; no rollback would be driven")]
+    NotRunning,
+    /// The store cannot be written.
+    #[error("the store cannot be written, so nothing could be recorded")]
+    Store(#[source] StoreError),
+}
+
+/// How the outbox stands, and what became of what this process took from it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct OutboxStanding {
+    /// How many notices wait.
+    pub waiting: u64,
+    /// Since when there has always been one that waits, as far as this process has seen.
+    pub since: Option<Timestamp>,
+    /// How many were delivered.
+    pub delivered: u64,
+    /// How many attempts failed and will be made again.
+    pub postponed: u64,
+    /// How many were given up.
+    pub abandoned: u64,
+}
+
+/// Hints that something was recorded: one for each step that this process stores, or for several at
+/// once. Another process's steps give none; whoever waits looks now and then without one.
+#[derive(Debug)]
+pub struct Steps {
+    stored: watch::Receiver<u64>,
+    stopping: CancellationToken,
+}
+
+impl Steps {
+    /// Completes at the next hint; with none when the engine stops. A hint since the call before
+    /// is not lost.
+    pub async fn next(&mut self) -> Option<()> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            changed = self.stored.changed() => changed.ok(),
+        }
+    }
+}
+
+impl Engine {
+    /// The rollback as the store has it, whichever process drives it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn rollback(&self, id: &RollbackId) -> Result<Option<RollbackView>, StoreError> {
+        let mut query = Query::all(1);
+        query.rollback = Some(id.clone());
+        Ok(self.rollbacks(&query).await?.into_iter().next())
+    }
+
+    /// Audit records in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when one cannot be read or is not canonical.
+    pub async fn records(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
+        self.inner.store.audit(query).await
+    }
+
+    /// The end of the audit chain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.store.head().await
+    }
+
+    /// Hints that something was recorded, from now on.
+    #[must_use]
+    pub fn steps(&self) -> Steps {
+        let inner = &self.inner;
+        Steps { stored: inner.steps.subscribe(), stopping: inner.stopping.clone() }
+    }
+
+    /// Whether rollbacks would be driven and recorded now.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`] with what is missing.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        if !self.inner.running.load(Ordering::Relaxed) {
+            return Err(NotReady::NotRunning);
+        }
+        self.inner.store.ping().await.map_err(NotReady::Store)
+    }
+
+    /// How the outbox stands.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn outbox(&self) -> Result<OutboxStanding, StoreError> {
+        let waiting = self.inner.store.waiting().await?;
+        let delivery = &self.inner.delivery;
+        Ok(OutboxStanding {
+            waiting,
+            since: if waiting == 0 { None } else { *delivery.since() },
+            delivered: delivery.delivered.load(Ordering::Relaxed),
+            postponed: delivery.postponed.load(Ordering::Relaxed),
+            abandoned: delivery.abandoned.load(Ordering::Relaxed),
+        })
+    }
+
+    /// What time it is, by the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+}
+
+/// What became of notices in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) delivered: AtomicU64,
+    pub(crate) postponed: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
+    waiting_since: Mutex<Option<Timestamp>>,
+}
+
+impl Counts {
+    pub(crate) fn one_more(count: &AtomicU64) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that nothing waits.
+    pub(crate) fn is_empty(&self) {
+        *self.since() = None;
+    }
+
+    /// Notes that something waits.
+    pub(crate) fn waits(&self, now: Timestamp) {
+        self.since().get_or_insert(now);
+    }
+
+    fn since(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+        self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that the engine runs, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Running<'a>(&'a AtomicBool);
+
+impl<'a> Running<'a> {
+    pub(crate) fn begin(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
