@@ -754,7 +754,7 @@ fn surfaces_see_readiness_steps_and_what_waits_to_be_told() {
         host.engine.ready().await.unwrap();
 
         let mut steps = host.engine.steps();
-        site.chat.fail(rollback_testkit::fakes::NotifierFault::Retry(Some(MINUTE)));
+        site.chat.fail(NotifierFault::Retry(Some(MINUTE)));
         host.engine.deployed(site.deploy()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(20)).await;
         let outbox = host.engine.outbox().await.unwrap();
