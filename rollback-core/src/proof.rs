@@ -4,6 +4,9 @@
 //! `Authorized` inside [`Confirmed`] inside [`Approved`] inside [`GuardsPassed`] inside
 //! [`Recorded`], and only from that an [`Order`].
 
+#[cfg(feature = "relay")]
+pub mod relay;
+
 use crate::access::{Access, Denial, Duty, Moment, Route, Standing};
 use crate::guard::{self, Explanation, Guard, Question, Report, confirmation_stale};
 use crate::id::{Label, Reason, RollbackId, UserId};

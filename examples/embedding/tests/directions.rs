@@ -23,9 +23,24 @@ fn ours(package: &str) -> BTreeSet<String> {
 #[test]
 fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-core"), BTreeSet::new());
-    for package in ["rollback-engine", "rollback-store", "rollback-slack", "rollback-testkit"] {
+    let adapters = ["rollback-store", "rollback-slack", "rollback-http"];
+    for package in ["rollback-engine", "rollback-testkit"].into_iter().chain(adapters) {
         assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
     }
+}
+
+/// `relay` is the one way around the checks. A host that has not asked for `rollback-http`'s server
+/// does not have it.
+#[test]
+fn only_the_server_of_the_contract_can_relay_orders() {
+    let manifests = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .expect("the workspace")
+        .filter_map(|entry| entry.ok()?.path().join("Cargo.toml").canonicalize().ok());
+    let naming: BTreeSet<String> = manifests
+        .filter(|path| std::fs::read_to_string(path).expect("a manifest").contains("/relay\""))
+        .filter_map(|path| Some(path.parent()?.file_name()?.to_str()?.to_owned()))
+        .collect();
+    assert_eq!(naming, BTreeSet::from(["rollback-http".into()]));
 }
 
 #[test]

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod classify;
+mod client;
+mod config;
+mod error;
+#[cfg(feature = "openapi")]
+mod openapi;
+#[cfg(feature = "server")]
+pub mod server;
+mod wire;
+
+pub use self::backend::HttpBackend;
+pub use self::config::{Config, Plaintext};
+pub use self::error::SetupError;
+#[cfg(feature = "openapi")]
+pub use self::openapi::openapi;

@@ -1,0 +1,414 @@
+//! The bodies of the contract, as they travel. Both sides and the OpenAPI document use these types.
+//!
+//! Fields that are not known are passed over: the contract is extended compatibly. What it does
+//! name must be there and readable, or the whole answer is not believed.
+
+use rollback_core::observed::{InProgress, Live, OperationKind};
+use rollback_core::proof::Order;
+use rollback_core::{
+    EnvironmentName, Label, Phase, Reason, Reversible, RevisionId, RevisionRef, RevisionStatus,
+    RollbackId, ServiceName, Timestamp, UserId,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+
+#[cfg(feature = "openapi")]
+use crate::openapi::{NAME, TIME, TOKEN};
+
+/// One entry of a service's deploy history.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Revision {
+    /// The CD system's own identity of it: one that cannot move.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = TOKEN), length(max = 255)))]
+    pub(crate) id: RevisionId,
+    /// Its version, for people.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub(crate) version: Option<Label>,
+    /// The commit it was built from.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub(crate) commit: Option<Label>,
+    /// When it went live.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", extend("format" = TIME)))]
+    pub(crate) deployed_at: Option<Timestamp>,
+    /// How its deploy ended.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Status"))]
+    pub(crate) status: RevisionStatus,
+    /// Whether it could be restored now; `null` when that is not known.
+    #[serde(default)]
+    pub(crate) restorable: Option<bool>,
+    /// The migrations it brought; `null` when they are not known, `[]` when there are none.
+    #[serde(default)]
+    pub(crate) migrations: Option<Vec<Migration>>,
+    /// The earlier revision whose content this one restored, where a rollback makes a new entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", regex(pattern = TOKEN)))]
+    pub(crate) restores: Option<RevisionId>,
+}
+
+/// A change of data or schema that a deploy brought with it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Migration {
+    /// Its name.
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub(crate) id: Label,
+    /// Whether the code before it still works after it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Answer"))]
+    pub(crate) reversible: Reversible,
+}
+
+/// How a deploy ended.
+#[cfg(feature = "openapi")]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the core's own type, for the document")]
+pub(crate) enum Status {
+    Succeeded,
+    Failed,
+    Superseded,
+    #[default]
+    Unknown,
+}
+
+/// Yes, no, or nobody said.
+#[cfg(feature = "openapi")]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the core's own type, for the document")]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    #[default]
+    Unknown,
+}
+
+/// What kind of operation is in progress.
+#[cfg(feature = "openapi")]
+#[derive(Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the core's own type, for the document")]
+pub(crate) enum Kind {
+    Deploy,
+    Rollback,
+}
+
+/// How far an execution is.
+#[cfg(feature = "openapi")]
+#[derive(Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the core's own type, for the document")]
+pub(crate) enum Step {
+    Started,
+    HealthChecking,
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+/// An operation that the CD system is carrying out.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Operation {
+    /// What kind.
+    #[cfg_attr(feature = "openapi", schemars(with = "Kind"))]
+    pub(crate) kind: OperationKind,
+    /// The `operation_id` of the order that it carries out, if it is one.
+    #[serde(default)]
+    pub(crate) operation_id: Option<String>,
+    /// Since when; `null` when that is not known.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", extend("format" = TIME)))]
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// What this server can promise for a service.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub(crate) struct Promises {
+    /// Whether an order for something that is no longer live is turned away in the same step in
+    /// which it would be carried out. The contract asks for it: absent means `true`.
+    pub(crate) compare_and_set: bool,
+    /// Whether `POST /v1/rollbacks/{operation_id}/fence` voids an order that has not arrived.
+    pub(crate) fence: bool,
+}
+
+impl Default for Promises {
+    fn default() -> Self {
+        Self { compare_and_set: true, fence: false }
+    }
+}
+
+/// A service in one environment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schemars(extend("required" = ["live", "in_progress", "revisions"]))
+)]
+pub(crate) struct Service {
+    /// What runs now; `null` when nothing does.
+    #[serde(deserialize_with = "there")]
+    pub(crate) live: Option<Revision>,
+    /// What is being done to it; `null` when nothing is.
+    #[serde(deserialize_with = "there")]
+    pub(crate) in_progress: Option<Operation>,
+    /// The deploy history, newest first.
+    pub(crate) revisions: Vec<Revision>,
+    /// What this server can promise.
+    #[serde(default)]
+    pub(crate) capabilities: Promises,
+}
+
+/// `null` is an answer; nothing at all is none.
+fn there<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
+/// An order to roll a service back.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct OrderBody {
+    /// The caller's identity of this rollback. The same again is the same rollback.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = NAME), length(max = 255)))]
+    pub(crate) operation_id: RollbackId,
+    /// The service.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = NAME), length(max = 255)))]
+    pub(crate) service: ServiceName,
+    /// The environment.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = NAME), length(max = 255)))]
+    pub(crate) environment: EnvironmentName,
+    /// The revision that must still be live when it is carried out.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = TOKEN), length(max = 255)))]
+    pub(crate) expected_live: RevisionId,
+    /// The revision to return to; not the one that is live.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = TOKEN), length(max = 255)))]
+    pub(crate) target: RevisionId,
+    /// Why, in somebody's own words; not only white space.
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(with = "String", regex(pattern = r"\S"), length(max = 3000))
+    )]
+    pub(crate) reason: Reason,
+    /// Who confirmed it.
+    pub(crate) requested_by: Person,
+}
+
+/// Somebody, as the caller's directory knows them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Person {
+    /// Their identity.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = TOKEN), length(max = 255)))]
+    pub(crate) id: UserId,
+    /// Their name, for people; more than 300 characters are cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub(crate) name: Option<Label>,
+}
+
+/// It was accepted: the order, or that its execution is to be stopped.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Accepted {
+    /// The CD system's own name for the execution.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 300)))]
+    pub(crate) execution_id: String,
+}
+
+/// How far the execution of an order is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Execution {
+    /// The CD system's own name for it.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 300)))]
+    pub(crate) execution_id: String,
+    /// How far it is.
+    #[cfg_attr(feature = "openapi", schemars(with = "Step"))]
+    pub(crate) phase: Phase,
+    /// The CD system's words.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub(crate) message: Option<Label>,
+    /// What runs now; `null` when that is not known.
+    #[serde(default)]
+    pub(crate) live: Option<Revision>,
+}
+
+/// The order is void: it was never accepted and never will be.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Voided {
+    /// Which order.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = NAME), length(max = 255)))]
+    pub(crate) operation_id: RollbackId,
+    /// Always `true`.
+    pub(crate) voided: bool,
+}
+
+impl Revision {
+    pub(crate) fn reference(&self) -> RevisionRef {
+        let mut reference = RevisionRef::new(self.id.clone());
+        reference.version.clone_from(&self.version);
+        reference.commit.clone_from(&self.commit);
+        reference
+    }
+}
+
+impl From<Revision> for rollback_core::Revision {
+    fn from(wire: Revision) -> Self {
+        let mut revision = Self::new(wire.id);
+        revision.version = wire.version;
+        revision.commit = wire.commit;
+        revision.deployed_at = wire.deployed_at;
+        revision.status = wire.status;
+        revision.restorable = wire.restorable.into();
+        let migrations = wire.migrations.map(|list| {
+            let core = |it: Migration| rollback_core::Migration::new(it.id, it.reversible);
+            list.into_iter().map(core).collect()
+        });
+        revision.migrations = Option::into(migrations);
+        revision.restores = wire.restores;
+        revision
+    }
+}
+
+impl From<rollback_core::Revision> for Revision {
+    fn from(revision: rollback_core::Revision) -> Self {
+        let migrations: Option<Vec<rollback_core::Migration>> = revision.migrations.into();
+        let wire =
+            |it: rollback_core::Migration| Migration { id: it.id, reversible: it.reversible };
+        Self {
+            id: revision.id,
+            version: revision.version,
+            commit: revision.commit,
+            deployed_at: revision.deployed_at,
+            status: revision.status,
+            restorable: revision.restorable.into(),
+            migrations: migrations.map(|list| list.into_iter().map(wire).collect()),
+            restores: revision.restores,
+        }
+    }
+}
+
+/// Of a revision that the history does not hold, no more is known than what identifies it.
+impl From<RevisionRef> for Revision {
+    fn from(reference: RevisionRef) -> Self {
+        let mut revision = rollback_core::Revision::new(reference.revision);
+        revision.version = reference.version;
+        revision.commit = reference.commit;
+        revision.into()
+    }
+}
+
+impl Service {
+    /// What runs and what is being done, as the core has it.
+    pub(crate) fn live(&self) -> Live {
+        let mut live = Live::default();
+        live.revision = self.live.as_ref().map(Revision::reference);
+        live.in_progress = self.in_progress.as_ref().map(|operation| {
+            let mut known = InProgress::new(operation.kind);
+            // Another caller's order may have a name that none of ours could have.
+            let id = operation.operation_id.as_deref();
+            known.operation_id = id.and_then(|id| RollbackId::parse(id).ok());
+            known.since = operation.since;
+            known
+        });
+        live
+    }
+}
+
+impl From<InProgress> for Operation {
+    fn from(known: InProgress) -> Self {
+        let operation_id = known.operation_id.map(String::from);
+        Self { kind: known.kind, operation_id, since: known.since }
+    }
+}
+
+impl From<&Order> for OrderBody {
+    fn from(order: &Order) -> Self {
+        let (plan, by) = (order.plan(), order.requested_by());
+        Self {
+            operation_id: order.rollback().clone(),
+            service: plan.key().service.clone(),
+            environment: plan.key().environment.clone(),
+            expected_live: plan.from().revision.clone(),
+            target: plan.to().revision.clone(),
+            reason: order.reason().clone(),
+            requested_by: Person { id: by.id.clone(), name: by.name.clone() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::{fixtures, order_for};
+    use serde_json::json;
+
+    #[test]
+    fn a_revision_survives_the_wire_whole() {
+        for revision in fixtures::history() {
+            let wire = serde_json::to_string(&Revision::from(revision.clone())).unwrap();
+            let back: Revision = serde_json::from_str(&wire).unwrap();
+            assert_eq!(rollback_core::Revision::from(back), revision);
+        }
+    }
+
+    #[test]
+    fn a_revision_on_the_wire_is_the_cores_own_writing() {
+        for revision in fixtures::history() {
+            let wire = serde_json::to_value(Revision::from(revision.clone())).unwrap();
+            assert_eq!(wire, serde_json::to_value(revision).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_order_is_written_as_the_contract_says() {
+        let order = order_for(fixtures::plan());
+        let wire = serde_json::to_value(OrderBody::from(&order)).unwrap();
+        let expected = json!({
+            "operation_id": order.rollback().as_str(),
+            "service": "checkout",
+            "environment": "production",
+            "expected_live": order.plan().from().revision.as_str(),
+            "target": order.plan().to().revision.as_str(),
+            "reason": "an order for a test",
+            "requested_by": {"id": order.requested_by().id.as_str(), "name": "Ana"},
+        });
+        assert_eq!(wire, expected);
+    }
+
+    #[test]
+    fn a_service_that_leaves_out_what_matters_is_not_believed() {
+        let whole = json!({"live": null, "in_progress": null, "revisions": [], "new": 1});
+        let read = |value| serde_json::from_value::<Service>(value);
+        assert_eq!(read(whole.clone()).unwrap().capabilities, Promises::default());
+        for field in ["live", "in_progress", "revisions"] {
+            let mut part = whole.clone();
+            part.as_object_mut().unwrap().remove(field);
+            assert!(read(part).is_err(), "without `{field}`");
+        }
+    }
+
+    #[test]
+    fn an_operation_that_cannot_be_ours_is_still_in_progress() {
+        let value = json!({
+            "live": {"id": "42"}, "revisions": [],
+            "in_progress": {"kind": "deploy", "operation_id": "some/other one", "since": null},
+        });
+        let live = serde_json::from_value::<Service>(value).unwrap().live();
+        let operation = live.in_progress.unwrap();
+        assert_eq!(operation.operation_id, None);
+        assert_eq!(operation.kind, OperationKind::Deploy);
+    }
+}
