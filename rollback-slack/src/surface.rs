@@ -81,7 +81,8 @@ impl Surface {
     }
 
     /// Waits until everything that an acknowledged interaction asked for is recorded or told. Call
-    /// it on shutdown, after the last request was taken.
+    /// it on shutdown, after the last request was taken and before the engine stops. Modals that
+    /// are open are not waited for; they are brought up to date until the engine stops.
     pub async fn drain(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
@@ -195,7 +196,7 @@ fn channel_of(place: &Place) -> Option<String> {
 
 impl Shared {
     /// A click: record it, open the modal while its trigger lives, and fill it in as facts arrive.
-    async fn open(&self, on: &ClickedOn, asks: Asks, trigger_id: &str) {
+    async fn open(self: Arc<Self>, on: &ClickedOn, asks: Asks, trigger_id: &str) {
         let clicked = self.commands.click(on, asks.actor.clone());
         let view = match tokio::time::timeout(CLICK_MAX, clicked).await {
             Ok(Ok(view)) => view,
@@ -224,7 +225,8 @@ impl Shared {
             Some(deploy) => self.commands.card(deploy).await.ok(),
             None => None,
         };
-        self.follow(opened, asks, card, view).await;
+        // Not waited for on shutdown: it lasts as long as the rollback.
+        tokio::spawn(async move { self.follow(opened, asks, card, view).await });
     }
 
     /// Keeps a modal at the state of its rollback until there is nothing more to say in it.
