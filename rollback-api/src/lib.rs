@@ -6,6 +6,7 @@ mod body;
 mod deploys;
 mod events;
 mod fields;
+mod http_health;
 mod limits;
 mod metrics;
 mod problem;
@@ -21,6 +22,7 @@ mod tokens;
 mod wire;
 
 pub use self::api::Api;
+pub use self::http_health::{HealthSetupError, HttpHealth};
 pub use self::limits::{ApiLimits, ServeLimits};
 pub use self::metrics::Metrics;
 pub use self::serve::serve;

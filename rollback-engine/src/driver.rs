@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
+use tracing::Instrument as _;
 
 /// How long a driver waits after the store did not answer.
 const STORE_RETRY: Duration = Duration::from_millis(500);
@@ -68,7 +69,8 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
     let (inner, operation) = (Arc::clone(inner), Arc::clone(operation));
     let tasks = inner.tasks.clone();
     tasks.spawn(async move {
-        Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run().await;
+        let span = tracing::info_span!("rollback", rollback = %operation.id);
+        Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run().instrument(span).await;
         operation.driven.store(false, Ordering::Release);
         drop(operation);
         inner.forget_unused();
@@ -281,7 +283,9 @@ impl Driver {
         effect: Option<Arc<Effect>>,
         task: impl Future<Output = Option<Event>> + Send + 'static,
     ) {
-        let handle = self.jobs.spawn(async move { (job, effect, task.await) });
+        let span = tracing::info_span!("work", rollback = %self.operation.id, state = %job.state, kind = ?job.kind);
+        let task = async move { (job, effect, task.await) };
+        let handle = self.jobs.spawn(task.instrument(span));
         self.work.insert(job, Work::Running(handle));
     }
 

@@ -80,8 +80,9 @@ impl WebApi {
         let scopes = answer.scopes().map(|scopes| {
             scopes.split(',').map(|scope| scope.trim().to_owned()).collect::<BTreeSet<_>>()
         });
+        let answered_at = answer.date();
         let RawIdentity { team_id, team, user_id, bot_id, enterprise_id } = answer.read()?;
-        Ok(Identity { team_id, team, user_id, bot_id, enterprise_id, scopes })
+        Ok(Identity { team_id, team, user_id, bot_id, enterprise_id, scopes, answered_at })
     }
 
     /// Posts a message (`chat.postMessage`). Never sent twice: after an error in doubt,
@@ -254,6 +255,17 @@ impl WebApi {
             }
         }
         Ok(Found::Unsure)
+    }
+
+    /// Asks whether the bot can read a channel, which says that the channel exists and that the
+    /// bot is in it (`conversations.history`, one message, which is not kept).
+    ///
+    /// # Errors
+    /// [`CallError`]; its [`code`](CallError::code) is `not_in_channel` or `channel_not_found`
+    /// where the bot is not in it.
+    pub async fn can_read(&self, channel_id: &str) -> Result<(), CallError> {
+        let arguments = [("channel", channel_id), ("limit", "1")];
+        self.done(Call::form(Method::ConversationsHistory, &arguments)).await
     }
 
     /// A one-time address for a Socket Mode connection (`apps.connections.open`), which is a

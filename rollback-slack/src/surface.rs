@@ -81,7 +81,8 @@ impl Surface {
     }
 
     /// Waits until everything that an acknowledged interaction asked for is recorded or told. Call
-    /// it on shutdown, after the last request was taken.
+    /// it on shutdown, after the last request was taken and before the engine stops. Modals that
+    /// are open are not waited for; they are brought up to date until the engine stops.
     pub async fn drain(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
@@ -223,7 +224,7 @@ impl Shared {
 
     /// A click: record it, open the modal while its trigger lives, and fill it in as facts arrive.
     async fn open(
-        &self,
+        self: Arc<Self>,
         deploy: DeployId,
         pressed_in: Option<MessageRef>,
         asks: Asks,
@@ -260,7 +261,8 @@ impl Shared {
             Some(deploy) => self.commands.card(deploy).await.ok(),
             None => None,
         };
-        self.follow(opened, asks, card, view).await;
+        // Not waited for on shutdown: it lasts as long as the rollback.
+        tokio::spawn(async move { self.follow(opened, asks, card, view).await });
     }
 
     /// Keeps a modal at the state of its rollback until there is nothing more to say in it.

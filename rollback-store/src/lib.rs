@@ -44,6 +44,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`AuditFile`] keeps the audit log a second time, as files of JSON lines.
+//!
 //! # Limits
 //!
 //! A question is answered with at most [`PAGE_MAX`] rows; a journal has at most
@@ -51,10 +53,14 @@
 //! in the outbox, for they say which message to bring up to date. A file on a network file system
 //! is not supported: SQLite's log needs memory that processes share.
 
+mod audit_file;
 mod memory;
 mod rules;
 mod sqlite;
 
+pub use crate::audit_file::{
+    AuditFile, AuditFileOptions, AuditFileProblem, Verified, verify_audit_files,
+};
 pub use crate::memory::MemoryStore;
 pub use crate::rules::{CHAIN_DEFAULT, PAGE_MAX};
 pub use crate::sqlite::{Location, OpenError, Options, SqliteStore};

@@ -1,6 +1,7 @@
 //! A host's own axum service with a Rollback button in it.
 //!
-//! README shows [`rollback`] word for word; the end-to-end tests of this package run against it.
+//! README shows [`rollback`] word for word; the end-to-end tests of `examples/platform-service` run
+//! against it and against that service: embedding is the same thing.
 
 // README: from here
 use rollback_core::ports::{CdBackend, Clock};

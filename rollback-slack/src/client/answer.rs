@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::UnixSeconds;
 use crate::payload::Membership;
 
 /// Whose token it is, from `auth.test`.
@@ -22,6 +23,8 @@ pub struct Identity {
     pub enterprise_id: Option<String>,
     /// What the token may do; absent if Slack did not say.
     pub scopes: Option<BTreeSet<String>>,
+    /// What time it was at Slack when it answered; absent if it did not say.
+    pub answered_at: Option<UnixSeconds>,
 }
 
 impl Identity {

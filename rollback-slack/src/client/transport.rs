@@ -4,10 +4,10 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use super::method::{Effect, Method};
 use super::pacing::Pacer;
 use super::retry::{Next, Patience, next};
 use super::timer::{Timer, TokioTimer};
+use crate::UnixSeconds;
 
 /// Slack's own address of the Web API.
 const SLACK_URL: &str = "https://slack.com/api/";
@@ -172,6 +173,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The time at Slack.
+    pub(crate) fn date(&self) -> Option<UnixSeconds> {
+        let at = httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()?;
+        let since = at.duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixSeconds(i64::try_from(since.as_secs()).ok()?))
+    }
+
     /// Reads what the method answers. If it cannot be read, Slack did it nevertheless.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_slice(&self.body).map_err(|_no_detail| {

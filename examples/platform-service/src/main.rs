@@ -1,0 +1,195 @@
+//! The command line of platform-service.
+
+use clap::{Args, Parser, Subcommand};
+use platform_service::check::check;
+use platform_service::{Config, Credentials, Environment, Log, LogFormat, Platform, Telemetry};
+use std::fmt::Display;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A Rollback button in Slack for every deploy: safe, audited, one click.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration.
+    #[arg(long, global = true, default_value = "rollback.yaml")]
+    config: PathBuf,
+    /// Where Slack and pipelines reach the service. What faces the world, with TLS, stands in front.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// How logs are written; text on a terminal, JSON anywhere else.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the configuration, asks every system that it names, and prints what must be mended.
+    Check,
+    /// The audit log.
+    Audit(Audit),
+    /// Prints the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+#[derive(Args, Debug)]
+struct Audit {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Verifies that every record is what was written.
+    Verify {
+        /// The audit file, with those put aside beside it; without it the store of the
+        /// configuration, whose service must not be running.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::of_this_process();
+    let format = cli.log_format.unwrap_or_else(LogFormat::fitting);
+    let telemetry = match Telemetry::start(format, &environment) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let ended = runtime.block_on(command(&cli, &environment));
+    drop(runtime);
+    telemetry.flush();
+    ended
+}
+
+async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
+    match &cli.command {
+        None => run(cli, environment).await,
+        Some(Command::Check) => match Config::load(&cli.config, environment) {
+            Ok(config) => {
+                let report = check(&config, environment).await;
+                say(&report);
+                if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(problems) => failed(&problems),
+        },
+        Some(Command::Audit(Audit { command: AuditCommand::Verify { file } })) => {
+            let verdict = match file {
+                Some(file) => platform_service::verify(Log::File(file)).await,
+                None => match Config::load(&cli.config, environment) {
+                    Ok(config) => platform_service::verify(Log::Store(config.store())).await,
+                    Err(problems) => return failed(&problems),
+                },
+            };
+            match serde_json::to_string(&verdict) {
+                Ok(text) => say(&text),
+                Err(error) => return failed(&error),
+            }
+            if verdict.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Some(Command::Schema) => match serde_json::to_string_pretty(&platform_service::schema()) {
+            Ok(text) => {
+                say(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+async fn run(cli: &Cli, environment: &Environment) -> ExitCode {
+    let config = Config::load(&cli.config, environment);
+    let credentials = Credentials::of(environment);
+    let (config, credentials) = match (config, credentials) {
+        (Ok(config), Ok(credentials)) => (config, credentials),
+        (config, credentials) => {
+            if let Err(problems) = config {
+                failed(&problems);
+            }
+            for missing in credentials.err().into_iter().flatten() {
+                failed(&missing);
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    let listener = match tokio::net::TcpListener::bind(cli.listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            return failed(&format!("`{}` cannot be listened on: {error}", cli.listen));
+        }
+    };
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        told_to_stop().await;
+        stop.send_replace(true);
+        // Held until the process ends, so that the value is never taken for gone.
+        stop.closed().await;
+    });
+    let until = |mut stopping: tokio::sync::watch::Receiver<bool>| async move {
+        drop(stopping.wait_for(|is_told| *is_told).await);
+    };
+    let built = Platform::build(&config, credentials, environment, until(stopping.clone())).await;
+    let platform = match built {
+        Ok(platform) => platform,
+        Err(error) => return failed(&with_causes(&error)),
+    };
+    match platform.run(listener, until(stopping)).await {
+        Ok(()) => {
+            tracing::info!("stopped; nothing was lost");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&with_causes(&error)),
+    }
+}
+
+/// Completes when the process is asked to end.
+async fn told_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                tokio::select! {
+                    _ = terminated.recv() => {}
+                    _ = interrupted => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be waited for; interrupt the process instead");
+                drop(interrupted.await);
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupted.await);
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+fn say(text: &dyn Display) {
+    // Whoever closed the pipe does not want to read it.
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+fn failed(text: &dyn Display) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "{text}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,110 @@
+//! Logs, and traces for OpenTelemetry when its usual environment variables ask for them.
+
+use crate::secrets::Environment;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::io::IsTerminal;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    /// For people on a terminal, JSON anywhere else.
+    #[must_use]
+    pub fn fitting() -> Self {
+        if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// What must be flushed at the end.
+#[derive(Debug)]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
+
+/// Logs cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The filter.
+    #[error("the environment variable `RUST_LOG` is not a filter of logs; write `info`, say")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// The exporter of traces.
+    #[error("OpenTelemetry cannot be set up; correct the variables that begin with `OTEL_`")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// Somebody did it before.
+    #[error("logs are set up already")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+impl Telemetry {
+    /// Writes logs to standard error, at the level that `RUST_LOG` says (`info`), and sends traces
+    /// where `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` says, over HTTP.
+    /// Must not be called on an async runtime: the exporter has threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError`]; nothing was set up.
+    pub fn start(format: LogFormat, environment: &Environment) -> Result<Self, TelemetryError> {
+        let written = environment.text("RUST_LOG").unwrap_or("info");
+        let filter = EnvFilter::try_new(written).map_err(TelemetryError::Filter)?;
+        let traces = traces(environment)?;
+        let exported = traces.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("platform-service"))
+                .with_filter(tracing_subscriber::filter::LevelFilter::INFO)
+        });
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = match format {
+            LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+            LogFormat::Text => {
+                let is_seen = std::io::stderr().is_terminal();
+                lines.with_ansi(is_seen).with_filter(filter).boxed()
+            }
+        };
+        let all = tracing_subscriber::registry().with(exported).with(lines);
+        all.try_init().map_err(TelemetryError::Twice)?;
+        Ok(Self { traces })
+    }
+
+    /// Sends what has not been sent.
+    pub fn flush(self) {
+        if let Some(Err(error)) = self.traces.map(|traces| traces.shutdown()) {
+            tracing::warn!(%error, "not every trace was sent");
+        }
+    }
+}
+
+fn traces(environment: &Environment) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+    let asked = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let is_asked = asked.iter().any(|name| environment.text(name).is_some());
+    let is_off = environment.text("OTEL_SDK_DISABLED") == Some("true")
+        || environment.text("OTEL_TRACES_EXPORTER") == Some("none");
+    if !is_asked || is_off {
+        return Ok(None);
+    }
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .build()
+        .map_err(TelemetryError::Exporter)?;
+    let mut resource = Resource::builder();
+    if environment.text("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_service_name("rollback");
+    }
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource.build())
+        .build();
+    Ok(Some(provider))
+}

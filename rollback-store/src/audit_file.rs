@@ -1,0 +1,306 @@
+//! The audit log as files of JSON lines: flushed before it is acknowledged, rotated by size.
+
+mod tail;
+mod verify;
+
+pub use self::verify::{AuditFileProblem, Verified, verify_audit_files};
+
+use async_trait::async_trait;
+use rollback_core::audit::{Head, Record};
+use rollback_core::ports::{AuditSink, ErrorKind, PortError};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tail::{Tail, TailError};
+
+/// How large a file grows unless its owner says otherwise.
+const ROTATE_BYTES: u64 = 64 << 20;
+
+/// How the files are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AuditFileOptions {
+    /// A file that a record would make larger than this is put aside first. Default 64 MiB.
+    pub rotate_bytes: u64,
+}
+
+impl Default for AuditFileOptions {
+    fn default() -> Self {
+        Self { rotate_bytes: ROTATE_BYTES }
+    }
+}
+
+/// An audit sink that keeps every record as a line of JSON in a file.
+///
+/// ```text
+///   audit.jsonl                   the newest records, the last line being the newest
+///   audit.000000000001.jsonl      put aside, named by the first record in it
+///   audit.000000004711.jsonl
+/// ```
+///
+/// - **Flushed before it is acknowledged**, and a new file's folder with it.
+/// - **One chain over all files**: a record that does not continue the one before it is refused,
+///   loudly, whatever the reason. The very first may be in the middle of a chain.
+/// - **Once**: a record that comes again is acknowledged and not written again.
+/// - **A torn last line** of a process that died is taken away; it was never acknowledged.
+/// - **One writer**: another process that writes the same file at the same moment is refused.
+/// - **Private**: on Unix nobody but the owner of the process can read it.
+///
+/// The file is opened for each record, so that a folder that was moved away is noticed at once.
+///
+/// ```
+/// use rollback_core::ports::AuditSink;
+/// use rollback_store::{AuditFile, AuditFileOptions, verify_audit_files};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("audit.jsonl");
+/// let sink = AuditFile::new(&path, AuditFileOptions::default());
+/// assert_eq!(sink.name(), "file");
+/// assert_eq!(verify_audit_files(&path)?.records, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AuditFile {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    options: AuditFileOptions,
+    /// What this process knows the file to end with; none until it has looked.
+    end: Mutex<Option<End>>,
+}
+
+/// Where the file ends, as it was when this process last touched it.
+#[derive(Clone, Debug)]
+struct End {
+    bytes: u64,
+    head: Option<Head>,
+}
+
+impl AuditFile {
+    /// Keeps records in the file at `path`, which is made with the first; its folder must exist.
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, options: AuditFileOptions) -> Self {
+        let (path, end) = (path.into(), Mutex::new(None));
+        Self { shared: Arc::new(Shared { path, options, end }) }
+    }
+}
+
+#[async_trait]
+impl AuditSink for AuditFile {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    /// A future that is dropped leaves the record written or not; it may be given again.
+    async fn record(&self, record: &Record) -> Result<(), PortError> {
+        let (shared, record) = (Arc::clone(&self.shared), record.clone());
+        let kept = tokio::task::spawn_blocking(move || shared.keep(&record)).await;
+        match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => {
+                Err(failed(ErrorKind::Retry(None), "the writer stopped").caused_by(error))
+            }
+        }
+    }
+}
+
+/// Why a record was not kept.
+#[derive(Debug)]
+enum NotKept {
+    Io(io::Error),
+    Tail(TailError),
+    Locked,
+    Gap { after: u64, came: u64 },
+    Different { sequence: u64 },
+    InTheWay(PathBuf),
+    Unwritable(String),
+}
+
+impl From<io::Error> for NotKept {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<TailError> for NotKept {
+    fn from(error: TailError) -> Self {
+        Self::Tail(error)
+    }
+}
+
+fn failed(kind: ErrorKind, what: impl Into<String>) -> PortError {
+    PortError::new(kind, "audit file", "keep a record", what)
+}
+
+impl From<NotKept> for PortError {
+    fn from(not_kept: NotKept) -> Self {
+        match not_kept {
+            NotKept::Io(error) => {
+                let what = format!("the file cannot be written: {error}; mend its folder");
+                failed(ErrorKind::Retry(None), what).caused_by(error)
+            }
+            NotKept::Tail(error) => failed(
+                ErrorKind::Misconfigured,
+                format!("what is in the file is not what was written: {error}; look into it"),
+            ),
+            NotKept::Locked => failed(
+                ErrorKind::Retry(None),
+                "another process writes the same file; give each its own",
+            ),
+            NotKept::Gap { after, came } => failed(
+                ErrorKind::Misconfigured,
+                format!(
+                    "the file ends with record {after} and record {came} came; put the missing \
+                     records back, or the file aside"
+                ),
+            ),
+            NotKept::Different { sequence } => failed(
+                ErrorKind::Misconfigured,
+                format!("the file has another record {sequence}; one of the two was changed"),
+            ),
+            NotKept::InTheWay(path) => failed(
+                ErrorKind::Misconfigured,
+                format!("`{}` is in the way of the next rotation; move it", path.display()),
+            ),
+            NotKept::Unwritable(problem) => failed(ErrorKind::Rejected, problem),
+        }
+    }
+}
+
+impl Shared {
+    fn keep(&self, record: &Record) -> Result<(), NotKept> {
+        let line = record.canonical().map_err(|error| NotKept::Unwritable(error.to_string()))?;
+        let mut known = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgotten first: whatever fails from here on, the next attempt looks again.
+        let remembered = known.take();
+        let file = self.open()?;
+        let end = self.look(&file, remembered)?;
+        if let Some(head) = &end.head {
+            if record.sequence <= head.sequence {
+                self.is_the_same(record, head)?;
+                // Found, and perhaps written by a process that died before it could flush.
+                file.sync_all()?;
+                *known = Some(end);
+                return Ok(());
+            }
+            let follows = record.sequence == head.sequence.saturating_add(1)
+                && record.previous_hash == head.hash
+                && record.chain == head.chain;
+            if !follows {
+                return Err(NotKept::Gap { after: head.sequence, came: record.sequence });
+            }
+        }
+        let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let is_full = end.bytes.saturating_add(bytes) > self.options.rotate_bytes;
+        let (file, begins_at) =
+            if is_full && end.bytes > 0 { (self.rotate(file)?, 0) } else { (file, end.bytes) };
+        append(file, begins_at, &line)?;
+        let head = Some(Head::after(record));
+        *known = Some(End { bytes: begins_at.saturating_add(bytes), head });
+        Ok(())
+    }
+
+    /// Opens the file for this process alone; made, and its folder flushed, when it is not there.
+    fn open(&self) -> Result<File, NotKept> {
+        let is_new = !self.path.exists();
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&self.path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(NotKept::Locked),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+        }
+        if is_new {
+            flush_folder(&self.path)?;
+        }
+        Ok(file)
+    }
+
+    /// Where the file ends: as remembered if nobody touched it since, else by looking.
+    fn look(&self, file: &File, remembered: Option<End>) -> Result<End, NotKept> {
+        let bytes = file.metadata()?.len();
+        if let Some(end) = remembered.filter(|end| end.bytes == bytes) {
+            return Ok(end);
+        }
+        let Tail { whole_bytes, last } = tail::read(&self.path)?;
+        if whole_bytes < bytes {
+            file.set_len(whole_bytes)?;
+            file.sync_all()?;
+        }
+        let head = match last {
+            Some(record) => Some(Head::after(&record)),
+            None => self.head_of_the_file_before()?,
+        };
+        Ok(End { bytes: whole_bytes, head })
+    }
+
+    fn head_of_the_file_before(&self) -> Result<Option<Head>, NotKept> {
+        let before = tail::put_aside(&self.path)?;
+        let Some(newest) = before.last() else { return Ok(None) };
+        Ok(tail::read(newest)?.last.map(|record| Head::after(&record)))
+    }
+
+    /// Whether a record that comes again is the one that is kept.
+    fn is_the_same(&self, record: &Record, head: &Head) -> Result<(), NotKept> {
+        let kept = if record.sequence == head.sequence {
+            Some(head.hash)
+        } else {
+            tail::find(&self.path, record.sequence)?.map(|kept| kept.hash)
+        };
+        // Records from before the first one here were never kept here, and are in order elsewhere.
+        match kept {
+            Some(hash) if hash != record.hash => {
+                Err(NotKept::Different { sequence: record.sequence })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Puts the full file aside and begins the next one.
+    fn rotate(&self, full: File) -> Result<File, NotKept> {
+        let first = tail::first(&self.path)?.map_or(0, |record| record.sequence);
+        let aside = tail::name_aside(&self.path, first);
+        if aside.exists() {
+            return Err(NotKept::InTheWay(aside));
+        }
+        full.sync_all()?;
+        std::fs::rename(&self.path, &aside)?;
+        flush_folder(&self.path)?;
+        drop(full);
+        self.open()
+    }
+}
+
+/// Writes a line at the end and flushes it. What cannot be flushed is taken back, so that nobody
+/// finds it and takes it for kept.
+fn append(mut file: File, begins_at: u64, line: &str) -> Result<(), NotKept> {
+    let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
+    let Err(error) = written else { return Ok(()) };
+    // Failing too, it leaves a torn or unflushed line, which the next look finds and flushes.
+    drop(file.set_len(begins_at));
+    Err(error.into())
+}
+
+/// A name is durable when its folder is.
+fn flush_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _flushed_by_the_system = folder;
+    Ok(())
+}
