@@ -183,6 +183,14 @@ async fn every_answer_keeps_the_document() {
     }
 }
 
+#[test]
+fn the_document_is_openapi() {
+    let Some(validator) = peer("schemathesis", "bin/openapi-spec-validator") else { return };
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let said = Command::new(validator).arg(document).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
 /// The document with the one service that is configured here, so that more than refusals is tried.
 fn of_this_site(document: &str) -> String {
     let mut document: Value = serde_json::from_str(document).unwrap();
