@@ -193,7 +193,8 @@ impl Stage {
     pub(crate) async fn reaches(&self, state: StateName) {
         let reached = async {
             while self.host.states().await.first() != Some(&state) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // Slower than the API's own rate.
+                tokio::time::sleep(Duration::from_millis(60)).await;
             }
         };
         let reached = tokio::time::timeout(PATIENCE, reached).await;
