@@ -2,7 +2,6 @@
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
@@ -113,7 +112,7 @@ async fn a_rollback_from_the_pipelines_json_to_the_verified_audit_log() {
     assert_eq!(verified["ok"], true, "{verified}");
     let metrics = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("slack_interactions"), "{metrics}");
-    assert_eq!(service.get("/readyz").await.is_null(), false);
+    assert!(!service.get("/readyz").await.is_null());
 
     assert_eq!(service.terminate().await, Some(0));
     let logs = service.logs.lock().unwrap().clone();
