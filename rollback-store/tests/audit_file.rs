@@ -1,10 +1,5 @@
 //! The audit log as files: what is acknowledged is there, once, in order, and provably whole.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
 use rollback_core::audit::{Head, Record};

@@ -119,8 +119,7 @@ impl fmt::Display for Report {
 
 /// Asks everything.
 pub async fn check(config: &Config, environment: &Environment) -> Report {
-    let mut rows =
-        vec![Row::ok("configuration", format!("{} services", services_of(config).len()))];
+    let mut rows = vec![Row::ok("configuration", counted(services_of(config).len()))];
     let credentials = Credentials::of(environment);
     if let Err(missing) = &credentials {
         let absent = missing.iter().map(|missing| {
@@ -152,16 +151,23 @@ pub async fn check(config: &Config, environment: &Environment) -> Report {
                         rows.extend(services::rows(&catalog, &backends, &clock).await);
                     }
                     Err(error) => {
-                        rows.push(Row::fail("health checks", error.to_string(), "correct it"))
+                        rows.push(Row::fail("health checks", error.to_string(), "correct it"));
                     }
                 }
             }
         }
         Err(error) => {
-            rows.push(Row::fail("backends", error.to_string(), "correct the configuration"))
+            rows.push(Row::fail("backends", error.to_string(), "correct the configuration"));
         }
     }
     Report { rows }
+}
+
+fn counted(services: usize) -> String {
+    match services {
+        1 => "1 service in its environment".into(),
+        more => format!("{more} services in their environments"),
+    }
 }
 
 fn services_of(config: &Config) -> Vec<ServiceKey> {

@@ -18,10 +18,9 @@ use std::time::Duration;
 /// The kinds in this build.
 const BUILT: [&dyn Kind; 1] = [&http::Http];
 
-/// The kinds of the contract whose adapter is not in this build yet. A configuration that names one
-/// is refused, and told so.
-const ABSENT: [&str; 6] =
-    ["argocd", "argo-rollouts", "helm", "kubernetes", "ecs", "github-actions"];
+/// The kinds of the contract. One whose adapter is not in this build is refused by name.
+const CONTRACT: [&str; 7] =
+    ["argocd", "argo-rollouts", "helm", "kubernetes", "ecs", "github-actions", "http"];
 
 /// A service that a backend rolls back, and what the CD system calls it.
 #[derive(Debug)]
@@ -93,7 +92,7 @@ pub(crate) fn built(name: &str) -> Option<&'static dyn Kind> {
 
 /// Whether the kind is one of the contract that this build does not have.
 pub(crate) fn is_absent(name: &str) -> bool {
-    ABSENT.contains(&name)
+    CONTRACT.contains(&name) && built(name).is_none()
 }
 
 /// The kinds in this build, for people.
@@ -112,7 +111,7 @@ impl JsonSchema for AnyKind {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let built = BUILT.iter().map(|kind| named(kind.name(), kind.settings(generator)));
         let mut branches: Vec<Value> = built.collect();
-        branches.extend(ABSENT.iter().map(|name| {
+        branches.extend(CONTRACT.iter().filter(|name| is_absent(name)).map(|name| {
             json!({
                 "type": "object",
                 "description": "Not in this build yet.",

@@ -12,7 +12,7 @@ use rollback_core::WorkspaceId;
 use rollback_core::ports::{AuditSink, Clock, StoreError};
 use rollback_engine::{Engine, EngineBuilder, SystemClock};
 use rollback_slack::{
-    Accepted, CallError, EmptySecret, Identity, Intake, Interactivity, SetupError, SigningSecrets,
+    Accepted, CallError, EmptySecret, Intake, Interactivity, SetupError, SigningSecrets,
     SlackDirectory, SlackNotifier, SocketEnd, SocketMode, SocketOptions, Surface, WebApi,
     WebApiOptions,
 };
@@ -190,31 +190,25 @@ impl Platform {
             Some(workspace) => workspace.clone(),
             None => tokio::select! {
                 biased;
-                identity = identity(&api) => {
-                    WorkspaceId::parse(identity?.team_id).map_err(|_told| StartError::Workspace)?
-                }
+                workspace = workspace_of(&api) => workspace?,
                 () = stop => return Err(StartError::Stopped),
             },
         };
-        let catalog = catalog(config, workspace.clone(), &clock)?;
         let store = Arc::new(SqliteStore::open(config.store.clone(), Options::default()).await?);
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let store_of_the_engine = Arc::<SqliteStore>::clone(&store);
+        let catalog = catalog(config, workspace.clone(), &clock)?;
         let people = SlackDirectory::new(api.clone(), workspace.clone(), Arc::clone(&clock));
-        let mut notifier = SlackNotifier::new(api.clone(), Arc::clone(&clock));
-        if let Some(channel) = &config.file.slack.on_call {
-            notifier = notifier.on_call(channel.clone());
-        }
-        let mut builder =
-            EngineBuilder::new(Arc::<SqliteStore>::clone(&store), Arc::new(people), catalog)
-                .notifier(Arc::new(notifier))
-                .clock(Arc::clone(&clock))
-                .lease(config.file.limits.lease)
-                .sink(metrics.sink());
-        for (name, backend) in backends {
+        let builder = EngineBuilder::new(store_of_the_engine, Arc::new(people), catalog)
+            .notifier(Arc::new(notifier(config, &api, &clock)))
+            .clock(Arc::clone(&clock))
+            .lease(config.file.limits.lease)
+            .sink(metrics.sink());
+        let watched = backends.into_iter().fold(builder, |builder, (name, backend)| {
             let watched = metrics.watching(&name, backend);
-            builder = builder.backend(name, watched);
-        }
-        let engine = with_audit_file(builder, config).build();
+            builder.backend(name, watched)
+        });
+        let engine = with_audit_file(watched, config).build();
         let surface = Surface::new(Arc::new(engine.clone()), api, clock);
         let accepted = Accepted::any().team(workspace.as_str());
         let intake = Arc::new(Intake::new(accepted, surface.clone()));
@@ -282,12 +276,12 @@ impl Platform {
                 () = &mut told, if !is_told => is_told = true,
                 served = &mut served, if is_serving => {
                     is_serving = false;
-                    ended = ended.and(served.map_err(RunError::Listen));
+                    keep_first(&mut ended, served.map_err(RunError::Listen));
                     say_stop.send_replace(true);
                 }
                 listened = &mut listened, if is_listening => {
                     is_listening = false;
-                    ended = ended.and(listened.map_err(RunError::Socket));
+                    keep_first(&mut ended, listened.map_err(RunError::Socket));
                     say_stop.send_replace(true);
                 }
             }
@@ -297,7 +291,7 @@ impl Platform {
         }
         stop_engine.send_replace(true);
         match running.await {
-            Ok(run) => ended = ended.and(run.map_err(RunError::Store)),
+            Ok(run) => keep_first(&mut ended, run.map_err(RunError::Store)),
             Err(error) => tracing::error!(%error, "the engine did not stop in good order"),
         }
         drop((engine, surface));
@@ -322,17 +316,34 @@ fn with_audit_file(builder: EngineBuilder, config: &Config) -> EngineBuilder {
     }
 }
 
-/// Whose token it is, asked until Slack answers.
-async fn identity(api: &WebApi) -> Result<Identity, StartError> {
+fn notifier(config: &Config, api: &WebApi, clock: &Arc<dyn Clock>) -> SlackNotifier {
+    let notifier = SlackNotifier::new(api.clone(), Arc::clone(clock));
+    match &config.file.slack.on_call {
+        Some(channel) => notifier.on_call(channel.clone()),
+        None => notifier,
+    }
+}
+
+/// The workspace that the bot's token belongs to; Slack is asked until it answers.
+async fn workspace_of(api: &WebApi) -> Result<WorkspaceId, StartError> {
     loop {
         match api.identity().await {
-            Ok(identity) => return Ok(identity),
+            Ok(identity) => {
+                return WorkspaceId::parse(identity.team_id).map_err(|_told| StartError::Workspace);
+            }
             Err(error) if error.is_fatal_for_the_token() => return Err(StartError::Token(error)),
             Err(error) => {
                 tracing::warn!(%error, "Slack was asked which workspace this is; it is asked again");
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         }
+    }
+}
+
+/// Of several errors the first is the reason for the others.
+fn keep_first(ended: &mut Result<(), RunError>, then: Result<(), RunError>) {
+    if ended.is_ok() {
+        *ended = then;
     }
 }
 

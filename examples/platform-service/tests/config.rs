@@ -1,6 +1,12 @@
 //! The configuration: everything that is wrong is told at once, and where; the schema that editors
 //! use is the one that judges.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 use platform_service::{Config, Environment, schema};
 use std::path::Path;
@@ -277,5 +283,25 @@ fn what_the_schema_refuses_the_service_refuses() {
         let text = SAMPLE.replacen(from, to, 1);
         assert!(!validator.is_valid(&as_json(&text)), "the validator takes {to}");
         assert!(Config::parse("f", &text, &environment()).is_err(), "the service takes {to}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever is cut out of the sample, every problem has its place, and what the schema and the
+    /// rules take can be used.
+    #[test]
+    fn a_piece_is_cut_out_of_the_sample(from in 0..SAMPLE.len(), length in 0_usize..40) {
+        let cut: String = SAMPLE
+            .char_indices()
+            .filter(|(at, _)| !(from..from + length).contains(at))
+            .map(|(_, letter)| letter)
+            .collect();
+        if let Err(problems) = Config::parse("f", &cut, &environment()) {
+            proptest::prop_assert!(!problems.list.is_empty());
+            for problem in &problems.list {
+                proptest::prop_assert!(!problem.what.contains("cannot be used"), "{cut}\n{problems}");
+                proptest::prop_assert!(problem.at.line <= cut.lines().count() + 1, "{problems}");
+            }
+        }
     }
 }

@@ -175,6 +175,8 @@ fn collect(value: &serde_json::Value, leaves: &mut Vec<String>) {
         serde_json::Value::Object(map) => map.values().for_each(|value| collect(value, leaves)),
         serde_json::Value::Array(items) => items.iter().for_each(|value| collect(value, leaves)),
         serde_json::Value::String(text) => leaves.push(text.clone()),
-        other => leaves.push(other.to_string()),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) | serde_json::Value::Null => {
+            leaves.push(value.to_string());
+        }
     }
 }

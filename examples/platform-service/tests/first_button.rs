@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::string_slice,
     reason = "a test fails by panicking"
 )]
 

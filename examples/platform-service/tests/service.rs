@@ -2,7 +2,6 @@
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
@@ -41,7 +40,7 @@ async fn ended(service: &Service) -> Value {
             if !newest["ended_at"].is_null() {
                 return newest;
             }
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(80)).await;
         }
     };
     tokio::time::timeout(PATIENCE, looked).await.expect("it ends")
@@ -113,7 +112,7 @@ async fn a_rollback_from_the_pipelines_json_to_the_verified_audit_log() {
     assert_eq!(verified["ok"], true, "{verified}");
     let metrics = client().get(service.url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("slack_interactions"), "{metrics}");
-    assert_eq!(service.get("/readyz").await.is_null(), false);
+    assert!(!service.get("/readyz").await.is_null());
 
     assert_eq!(service.terminate().await, Some(0));
     let logs = service.logs.lock().unwrap().clone();
@@ -166,19 +165,18 @@ async fn a_confirmation_that_is_on_its_way_survives_the_shutdown() {
 #[tokio::test]
 async fn a_process_that_is_killed_while_a_rollback_runs_is_followed_by_one_that_ends_it() {
     let (slack, cd, service) = started().await;
-    let phases = std::iter::repeat_n(Phase::Started, 200).chain([Phase::Complete]);
+    let phases = std::iter::repeat_n(Phase::Started, 8).chain([Phase::Complete]);
     cd.set_phases(phases);
     service.report(deploy("ci-4711", "42", "2.14.0")).await;
     let modal = open_modal(&slack).await;
     slack.submit(OWNER, &modal.id, &[("reason", "errors up 4x")]).await.unwrap();
     let runs = async {
         while service.states().await.first() != Some(&StateName::Running) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(80)).await;
         }
     };
     tokio::time::timeout(PATIENCE, runs).await.expect("it runs");
     let (folder, server) = service.kill();
-    cd.set_phases([Phase::Complete]);
     let again = Service::start_in(folder, &slack, server, &[]).await;
     let rollback = ended(&again).await;
     assert_eq!(rollback["state"], "succeeded", "{rollback}");

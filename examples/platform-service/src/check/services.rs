@@ -112,15 +112,13 @@ async fn cd(
     let Some(target) = choice.target else {
         // A service that was deployed once has nothing to go back to, and nothing is wrong.
         let is_new = history.iter().all(|revision| revision.id == live.revision);
-        let remedy = "the button appears with a deploy that has one";
-        return vec![
-            runs,
-            if is_new {
-                Row::unknown(subject, choice.why, remedy)
-            } else {
-                Row::fail(subject, choice.why, remedy)
-            },
-        ];
+        let target = if is_new {
+            Row::unknown(subject, choice.why, "the button appears with the second deploy")
+        } else {
+            let remedy = "let the CD system keep what it needs to restore, or deploy a good one";
+            Row::fail(subject, choice.why, remedy)
+        };
+        return vec![runs, target];
     };
     let plan = match Plan::new(key.clone(), live, target.reference()) {
         Ok(plan) => plan,

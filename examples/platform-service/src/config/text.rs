@@ -77,9 +77,9 @@ format!(
     /// A name of the configuration's own.
     Name, NAME, "rollback-name", "^[A-Za-z0-9][A-Za-z0-9._-]*$", "checkout",
     |text| {
-        let parsed = ServiceName::parse(text).map(drop).and(BackendName::parse(text).map(drop));
+        let parsed = ServiceName::parse(text).and_then(|_service| BackendName::parse(text));
         let remedy = "use letters, digits, `.`, `_` and `-`, a letter or digit first";
-        parsed.map_err(|_told_here| (std::format!("{} is not a name", shown(text)), remedy.into()))
+        parsed.map(drop).map_err(|_told_here| (std::format!("{} is not a name", shown(text)), remedy.into()))
     }
 );
 format!(

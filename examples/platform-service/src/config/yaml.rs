@@ -235,18 +235,20 @@ impl Reader<'_> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let (event, at) = self.next()?;
-            let key = match owned(event) {
-                Event::MappingEnd => return Ok(entries),
-                Event::Scalar(text, ..) => text.into_owned(),
-                other => {
-                    self.problem(at, path, "this key is not a word", "use a plain word as the key");
-                    self.node_of(other, at, path, depth.saturating_add(1))?;
-                    self.node(path, depth.saturating_add(1))?;
-                    continue;
-                }
+            let event = owned(event);
+            if event == Event::MappingEnd {
+                return Ok(entries);
+            }
+            let deeper = depth.saturating_add(1);
+            let Event::Scalar(key, ..) = &event else {
+                self.problem(at, path, "this key is not a word", "use a plain word as the key");
+                self.node_of(event, at, path, deeper)?;
+                self.node(path, deeper)?;
+                continue;
             };
+            let key = key.clone().into_owned();
             let here = path.key(&key);
-            let node = self.node(&here, depth.saturating_add(1))?;
+            let node = self.node(&here, deeper)?;
             let first = entries.iter().find(|entry| entry.key == key).map(|entry| entry.at.line);
             match first {
                 Some(line) => {

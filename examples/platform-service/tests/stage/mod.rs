@@ -1,7 +1,12 @@
 //! The stage of the end-to-end tests: a local Slack, a host on SQLite, and a CD system in memory,
 //! all talking over real sockets. The host is either the forty lines of README or the process
 //! `platform-service`; the tests cannot tell which.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![allow(dead_code, reason = "not every test binary uses all of the stage")]
 #![allow(
     clippy::allow_attributes,
@@ -193,7 +198,8 @@ impl Stage {
     pub(crate) async fn reaches(&self, state: StateName) {
         let reached = async {
             while self.host.states().await.first() != Some(&state) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // Slower than the API's own rate.
+                tokio::time::sleep(Duration::from_millis(60)).await;
             }
         };
         let reached = tokio::time::timeout(PATIENCE, reached).await;
