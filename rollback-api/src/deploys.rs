@@ -20,7 +20,7 @@ pub(crate) async fn report(
 ) -> Result<(StatusCode, Json<DeployTaken>), Problem> {
     let form = Form::of(&headers)?;
     let body = body::json(&headers, body, &shared.limits).await?;
-    let report = read(&form, &body)?;
+    let report = read(&form, &body, shared.engine.now())?;
     let key = report.deploy.key();
     let taken = shared.engine.deployed(report.deploy).await.map_err(|error| match error {
         CommandError::NotConfigured(_) => {

@@ -6,9 +6,14 @@ mod native;
 use crate::body;
 use crate::problem::{Fault, Problem};
 use http::HeaderMap;
-use rollback_core::{Deploy, DeployId};
+use rollback_core::{Deploy, DeployId, Timestamp};
 use serde_json::Value;
 use std::cell::RefCell;
+use std::time::Duration;
+
+/// How far the reporter's clock may be ahead of ours. A deploy from further ahead would count as the
+/// newest until that time comes, and every deploy until then as reported late.
+const AHEAD_MAX: Duration = Duration::from_secs(300);
 
 /// Longest accepted address of a changelog, in bytes: what a Slack button takes.
 const URL_LENGTH_MAX: usize = 3000;
@@ -58,17 +63,32 @@ impl Form {
             Self::Binary(_) => "/subject/id",
         }
     }
+
+    /// Where a body of this form says when the deploy was.
+    const fn time_pointer(&self) -> &'static str {
+        match self {
+            Self::Native => "/deployed_at",
+            Self::Structured => "/data/context/timestamp",
+            Self::Binary(_) => "/context/timestamp",
+        }
+    }
 }
 
 /// Reads a report, or names everything that is wrong with it.
-pub(crate) fn read(form: &Form, body: &Value) -> Result<Report, Problem> {
+pub(crate) fn read(form: &Form, body: &Value, now: Timestamp) -> Result<Report, Problem> {
     let faults = RefCell::new(Vec::new());
     let report = match form {
         Form::Native => native::read(body, &faults),
         Form::Structured => cdevent::structured(body, &faults),
         Form::Binary(attributes) => cdevent::binary(attributes, body, &faults),
     };
-    let faults: Vec<Fault> = faults.into_inner();
+    let mut faults: Vec<Fault> = faults.into_inner();
+    if let Some(report) = &report
+        && report.deploy.deployed_at > now.after(AHEAD_MAX)
+    {
+        let detail = format!("it is in the future: here it is {now}; set the reporter's clock");
+        faults.push(Fault::at(form.time_pointer(), detail));
+    }
     match report {
         Some(report) if faults.is_empty() => Ok(report),
         Some(_) | None => Err(Problem::unprocessable(faults)),

@@ -77,6 +77,17 @@ async fn an_older_deploy_that_is_reported_late_neither_becomes_current_nor_gets_
 }
 
 #[tokio::test]
+async fn a_deploy_from_the_future_is_refused_for_it_would_be_the_newest_for_ever() {
+    let stage = Stage::new().await;
+    let mut ahead = deploy();
+    ahead["deployed_at"] = "2099-01-01T00:00:00Z".into();
+    let answer = stage.post("/v1/deploys", &ahead).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert_eq!(answer.json()["errors"][0]["pointer"], "#/deployed_at");
+    assert_eq!(stage.post("/v1/deploys", &deploy()).await.status, 201, "nothing was kept");
+}
+
+#[tokio::test]
 async fn every_bad_field_is_named_at_once() {
     let stage = Stage::new().await;
     let bad = json!({
