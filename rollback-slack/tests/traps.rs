@@ -12,8 +12,8 @@ fn traps() -> String {
     fs::read_to_string(root().join("rollback-slack/TRAPS.md")).unwrap()
 }
 
-/// Whether the source has a test of this name: a function under `#[test]`, or a case of a
-/// conformance suite, which gets the store under test.
+/// Whether the source has a test of this name: a function under `#[test]`, a case of a conformance
+/// suite, which gets the store under test, or a story played in each host.
 fn is_a_test(source: &str, name: &str) -> bool {
     let signature = format!("fn {name}(");
     let Some((before, after)) = source.split_once(&signature) else { return false };
@@ -22,7 +22,8 @@ fn is_a_test(source: &str, name: &str) -> bool {
         above.lines().rev().map(str::trim_start).take_while(|line| line.starts_with('#'));
     let is_marked =
         attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
-    let is_a_case = after.trim_start().starts_with("store: &dyn Store");
+    let is_a_case = after.trim_start().starts_with("store: &dyn Store")
+        || (after.starts_with("kind: Kind)") && before.contains("in_both!("));
     is_marked || is_a_case
 }
 

@@ -14,7 +14,6 @@ use rollback_testkit::fakes::FakeBackend;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 pub(crate) const OWNER: &str = "U02ANA";
 pub(crate) const APPROVER: &str = "U03BO";
@@ -29,10 +28,9 @@ pub(crate) struct Stage {
     pub(crate) slack: LocalSlack,
     pub(crate) engine: Engine,
     pub(crate) cd: Arc<FakeBackend>,
-    folder: tempfile::TempDir,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
-    runner: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+    /// The engine runs until this is dropped.
+    _stop: oneshot::Sender<()>,
 }
 
 pub(crate) fn key() -> ServiceKey {
@@ -108,16 +106,16 @@ impl Stage {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         slack.set_interactivity_url(format!("http://{address}/slack/interactivity"));
-        let server = tokio::spawn(async move {
+        tokio::spawn(async move {
             axum::serve(listener, routes).await.expect("a server");
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let running = engine.clone();
-        let runner = tokio::spawn(async move {
-            let until = async move { stopped.await.expect("a stage that says stop") };
+        tokio::spawn(async move {
+            let until = async move { drop(stopped.await) };
             running.run(until).await.expect("a readable store");
         });
-        Self { slack, engine, cd, folder, stop: Some(stop), server, runner }
+        Self { slack, engine, cd, _folder: folder, _stop: stop }
     }
 
     pub(crate) fn deploy(&self, id: &str, revision: &str, version: &str) -> Deploy {
@@ -203,19 +201,5 @@ impl Stage {
         };
         let reached = tokio::time::timeout(PATIENCE, reached).await;
         assert!(reached.is_ok(), "the rollback never was {state}");
-    }
-
-    pub(crate) async fn thread(&self) -> Vec<String> {
-        let ts = self.deploy_message().await.ts;
-        self.slack.thread(CHANNEL, &ts).into_iter().map(|message| message.all_text()).collect()
-    }
-
-    pub(crate) async fn stop(mut self) -> tempfile::TempDir {
-        if let Some(stop) = self.stop.take() {
-            stop.send(()).expect("a running engine");
-        }
-        (&mut self.runner).await.expect("a clean shutdown");
-        self.server.abort();
-        self.folder
     }
 }
