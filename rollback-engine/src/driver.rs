@@ -390,7 +390,10 @@ impl Driver {
         {
             let why = "it was not sent: the rollback service is restarting";
             if let Err(error) = self.feed(Event::TriggerRefused(why.into()), None).await {
-                tracing::warn!(rollback = %self.operation.id, %error, "that the order was not sent is not stored; the next start finds it out");
+                self.warn(
+                    &error,
+                    "that the order was not sent is not stored; the next start finds it out",
+                );
             }
         }
         let sending = |work: &BTreeMap<Job, Work>| {
@@ -406,7 +409,10 @@ impl Driver {
                         && let Some(event) = event
                         && let Err(error) = self.feed(event, None).await
                     {
-                        tracing::warn!(rollback = %self.operation.id, %error, "the answer to an order was not stored; the next start finds it out");
+                        self.warn(
+                            &error,
+                            "the answer to an order was not stored; the next start finds it out",
+                        );
                     }
                 }
                 Some(Err(_)) => {}
@@ -417,8 +423,12 @@ impl Driver {
         if let Some(claim) = self.claim.take()
             && let Err(error) = self.inner.store.release(&claim).await
         {
-            tracing::warn!(rollback = %self.operation.id, %error, "the claim was not given back; it expires");
+            self.warn(&error, "the claim was not given back; it expires");
         }
+    }
+
+    fn warn(&self, error: &dyn std::fmt::Display, what: &str) {
+        tracing::warn!(rollback = %self.operation.id, %error, "{what}");
     }
 }
 

@@ -127,12 +127,12 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
         }
         Ok(Delivered::NotMine) => inner.store.delivered(queued, None).await?,
         Err(NotifyError::Rejected { why }) => {
-            tracing::error!(key = %queued.key, %why, "a notice can never be delivered");
+            lost(queued, &why, "a notice can never be delivered");
             inner.store.abandon(queued, &why).await?;
             Counts::one_more(&inner.delivery.abandoned);
         }
         Err(error) if queued.attempts >= ATTEMPTS_MAX => {
-            tracing::error!(key = %queued.key, %error, "a notice is given up");
+            lost(queued, &error, "a notice is given up");
             inner.store.abandon(queued, &error.to_string()).await?;
             Counts::one_more(&inner.delivery.abandoned);
         }
@@ -150,6 +150,10 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
         }
     }
     Ok(Outcome::Settled)
+}
+
+fn lost(queued: &Queued, error: &dyn std::fmt::Display, what: &str) {
+    tracing::error!(key = %queued.key, %error, "{what}");
 }
 
 async fn attempt(

@@ -250,11 +250,7 @@ impl Shared {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, rollback = %view.id, "the modal could not be opened");
-                self.whisper(&asks, "Slack did not open the window in time. Nothing was changed. Please click again.").await;
-                if let Err(error) = self.commands.withdraw(&view.id, asks.actor).await {
-                    tracing::warn!(%error, rollback = %view.id, "a click without a modal was not withdrawn; it expires");
-                }
-                return;
+                return self.take_back(asks, &view).await;
             }
         };
         let card = match &view.deploy {
@@ -263,6 +259,18 @@ impl Shared {
         };
         // Not waited for on shutdown: it lasts as long as the rollback.
         tokio::spawn(async move { self.follow(opened, asks, card, view).await });
+    }
+
+    /// A click that nobody was shown a modal for is as if it had not been.
+    async fn take_back(&self, asks: Asks, view: &RollbackView) {
+        self.whisper(
+            &asks,
+            "Slack did not open the window in time. Nothing was changed. Please click again.",
+        )
+        .await;
+        if let Err(error) = self.commands.withdraw(&view.id, asks.actor).await {
+            tracing::warn!(%error, rollback = %view.id, "a click without a modal was not withdrawn; it expires");
+        }
     }
 
     /// Keeps a modal at the state of its rollback until there is nothing more to say in it.

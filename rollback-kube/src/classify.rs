@@ -1,0 +1,469 @@
+//! All decisions, and no input or output: from what was seen of a workload to what it means.
+
+use crate::config::Kind;
+use crate::marks::{self, Mark};
+use crate::objects::{Kept, Meta, Object, Pod};
+use crate::pods::{self, Trouble};
+use crate::rollout::{self, Rollout};
+use core::time::Duration;
+use rollback_core::observed::{InProgress, Live, OperationKind};
+use rollback_core::{
+    Label, Migrations, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus, RollbackId,
+    Timestamp,
+};
+use serde_json::Value;
+
+/// How much of a UID tells two objects of one name apart. The name is made from what is in it, so
+/// that two that share both hold the same.
+const UID_SHOWN: usize = 8;
+/// How many images a version names.
+const IMAGES_SHOWN: usize = 3;
+/// How much of a digest is shown.
+const DIGEST_SHOWN: usize = 12;
+
+/// One look at a workload and its history.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) kind: Kind,
+    pub(crate) object: Object,
+    /// Newest first.
+    pub(crate) kept: Vec<Kept>,
+}
+
+/// How long things may take before they are called something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) deadline: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) stuck_after: Duration,
+}
+
+/// An object's identity, as far as it is shown.
+pub(crate) fn short(uid: &str) -> &str {
+    uid.get(..UID_SHOWN).unwrap_or(uid)
+}
+
+/// None when the name is longer than an identity may be.
+pub(crate) fn id(kept: &Kept) -> Option<RevisionId> {
+    RevisionId::parse(format!("{}@{}", kept.meta.name, short(&kept.meta.uid))).ok()
+}
+
+pub(crate) fn reference(kept: &Kept) -> Option<RevisionRef> {
+    let mut reference = RevisionRef::new(id(kept)?);
+    reference.version = version(&kept.template);
+    Some(reference)
+}
+
+/// The version label that Kubernetes recommends, else the images.
+fn version(template: &Value) -> Option<Label> {
+    let label = template.pointer("/metadata/labels/app.kubernetes.io~1version");
+    if let Some(version) = label.and_then(Value::as_str) {
+        return Some(Label::new(version));
+    }
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let images: Vec<String> = containers
+        .iter()
+        .filter_map(|container| container.get("image")?.as_str())
+        .take(IMAGES_SHOWN)
+        .map(image)
+        .collect();
+    (!images.is_empty()).then(|| Label::new(images.join(", ")))
+}
+
+/// An image without its registry, and with as much of its digest as can be read.
+fn image(name: &str) -> String {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    match short.split_once("@sha256:") {
+        Some((name, digest)) => {
+            format!("{name}@{}", digest.get(..DIGEST_SHOWN).unwrap_or(digest))
+        }
+        None => short.to_owned(),
+    }
+}
+
+fn migrations(template: &Value) -> Migrations {
+    let written = template
+        .pointer("/metadata/annotations")
+        .and_then(|annotations| annotations.get(marks::MIGRATIONS)?.as_str());
+    // What cannot be read is not known.
+    written
+        .and_then(|text| serde_json::from_str(text).ok())
+        .map_or(Migrations::Unknown, Migrations::Known)
+}
+
+impl Seen {
+    /// The revision that the specification asks for now: none while the controller has not yet
+    /// taken it up.
+    pub(crate) fn live(&self) -> Option<&Kept> {
+        let same = self.kept.iter().find(|kept| kept.is(&self.object.spec.template));
+        if same.is_some() || !rollout::is_observed(&self.object) {
+            return same;
+        }
+        // A newer API server may write defaults into a template that an older one did not.
+        match self.kind {
+            Kind::Deployment => None,
+            Kind::StatefulSet => {
+                let name = &self.object.status.update_revision;
+                self.kept.iter().find(|kept| kept.meta.name == *name)
+            }
+            Kind::DaemonSet => self.kept.first(),
+        }
+    }
+
+    pub(crate) fn find(&self, wanted: &RevisionId) -> Option<&Kept> {
+        self.kept.iter().find(|kept| id(kept).as_ref() == Some(wanted))
+    }
+
+    /// The mark that this order left, on the workload or on a revision that took it over.
+    pub(crate) fn mark_of(&self, order: &RollbackId) -> Option<Mark> {
+        let metas = core::iter::once(&self.object.metadata);
+        let mut all = metas.chain(self.kept.iter().map(|kept| &kept.meta)).flat_map(marks::orders);
+        all.find(|mark| mark.id == *order)
+    }
+
+    /// The deploy history, newest first.
+    pub(crate) fn history(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> Vec<Revision> {
+        let live = self.live().map(|live| &live.meta.uid);
+        self.kept
+            .iter()
+            .filter_map(|kept| {
+                let mut revision = Revision::new(id(kept)?);
+                revision.version = version(&kept.template);
+                revision.deployed_at = self.deployed_at(kept);
+                revision.status = if Some(&kept.meta.uid) == live {
+                    self.live_status(pods, now, bounds)
+                } else {
+                    RevisionStatus::Superseded
+                };
+                revision.restorable = Restorable::Yes;
+                revision.migrations = migrations(&kept.template);
+                Some(revision)
+            })
+            .collect()
+    }
+
+    fn live_status(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> RevisionStatus {
+        match rollout::status(self.kind, &self.object) {
+            Rollout::Done(_) => RevisionStatus::Succeeded,
+            Rollout::Failed(_) => RevisionStatus::Failed,
+            Rollout::Waiting(_) if self.is_stuck(pods, now, bounds) => RevisionStatus::Failed,
+            Rollout::Waiting(_) => RevisionStatus::Unknown,
+        }
+    }
+
+    /// When a revision went live the last time. Kubernetes only notes the first time; of a
+    /// revision that came back, our own note is all there is.
+    fn deployed_at(&self, kept: &Kept) -> Option<Timestamp> {
+        let created = kept.meta.creation_timestamp;
+        // Kubernetes counts in whole seconds: the same one is no proof of an order.
+        let overtaken =
+            |other: &Kept| other.number < kept.number && other.meta.creation_timestamp >= created;
+        if !kept.again && !self.kept.iter().any(overtaken) {
+            return created;
+        }
+        let ours = marks::orders(&self.object.metadata);
+        ours.into_iter().find(|mark| mark.to == kept.meta.name).map(|mark| mark.at)
+    }
+
+    pub(crate) fn state(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> Live {
+        let mut live = Live::default();
+        live.revision = self.live().and_then(reference);
+        live.in_progress = self.in_progress(pods, now, bounds);
+        live
+    }
+
+    /// What is being rolled out. A rollout whose pods fail is stuck, not in progress: it must not
+    /// stand in the way of its own rollback.
+    fn in_progress(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> Option<InProgress> {
+        let live = self.live();
+        let waits = match rollout::status(self.kind, &self.object) {
+            Rollout::Done(_) | Rollout::Failed(_) => live.is_none(),
+            Rollout::Waiting(_) => live.is_none() || !self.is_stuck(pods, now, bounds),
+        };
+        if !waits {
+            return None;
+        }
+        let newest = marks::orders(&self.object.metadata).into_iter().next();
+        let ours = newest.filter(|mark| live.is_some_and(|live| live.meta.name == mark.to));
+        Some(match ours {
+            Some(mark) => {
+                let mut operation = InProgress::new(OperationKind::Rollback);
+                operation.since = Some(mark.at);
+                operation.operation_id = Some(mark.id);
+                operation
+            }
+            None => {
+                let mut operation = InProgress::new(OperationKind::Deploy);
+                operation.since = live.and_then(|live| self.deployed_at(live));
+                operation
+            }
+        })
+    }
+
+    fn is_stuck(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> bool {
+        let Some(live) = self.live().filter(|_| rollout::is_observed(&self.object)) else {
+            return false;
+        };
+        let mut own = pods.iter().filter(|pod| live.owns(pod));
+        let old = self.trapped(live, pods);
+        live.cannot_create.is_some()
+            || !self.troubles(live, pods).is_empty()
+            || own.any(|pod| pods::is_overdue(pod, now, bounds.stuck_after))
+            || old.iter().any(|pod| pods::is_overdue(pod, now, bounds.stuck_after))
+    }
+
+    fn troubles(&self, of: &Kept, pods: &[Pod]) -> Vec<Trouble> {
+        pods::troubles(pods.iter().filter(|pod| of.owns(pod)))
+    }
+
+    /// The pods of earlier revisions that an ordered StatefulSet waits for, and that will never
+    /// become ready: it does not replace them by itself.
+    pub(crate) fn trapped<'a>(&self, target: &Kept, pods: &'a [Pod]) -> Vec<&'a Pod> {
+        let ordered = self.kind == Kind::StatefulSet
+            && self.object.spec.pod_management_policy.as_deref() != Some("Parallel");
+        let stays = |pod: &&Pod| {
+            pod.metadata.is_owned_by(&self.object.metadata.uid)
+                && !target.owns(pod)
+                && !pods::is_ready(pod)
+        };
+        if ordered { pods.iter().filter(stays).collect() } else { Vec::new() }
+    }
+
+    /// What is wrong with the rollout of a revision, and whether waiting can help.
+    pub(crate) fn diagnosis(&self, target: &Kept, pods: &[Pod]) -> Option<(pods::Gravity, String)> {
+        let troubles = self.troubles(target, pods);
+        if let (Some(first), Some(words)) = (troubles.first(), pods::in_words(&troubles)) {
+            return Some((first.gravity, words));
+        }
+        if let Some(why) = &target.cannot_create {
+            let why = pods::clip(why);
+            return Some((pods::Gravity::MayHeal, format!("its pods cannot be created: {why}")));
+        }
+        let trapped = self.trapped(target, pods);
+        let pod = trapped.first()?;
+        // A pod that has just been replaced is not ready for a moment either.
+        pods::troubles([*pod]).first()?;
+        Some((pods::Gravity::MayHeal, trap_words(&pod.metadata)))
+    }
+}
+
+/// What to do about a pod that an ordered StatefulSet will not replace.
+pub(crate) fn trap_words(pod: &Meta) -> String {
+    format!(
+        "pod `{name}` still runs the broken revision, and a StatefulSet with OrderedReady does not replace it by itself; delete pod `{name}`",
+        name = pod.name
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::objects::RawRevision;
+    use rollback_core::Reversible;
+    use serde_json::json;
+
+    pub(crate) const AT: &str = "2026-11-22T09:00:00Z";
+
+    pub(crate) fn at(seconds: u64) -> Timestamp {
+        Timestamp::parse(AT).unwrap().after(Duration::from_secs(seconds))
+    }
+
+    pub(crate) fn bounds() -> Bounds {
+        Bounds {
+            deadline: Duration::from_secs(600),
+            grace: Duration::from_secs(120),
+            stuck_after: Duration::from_secs(60),
+        }
+    }
+
+    pub(crate) fn template(image: &str) -> Value {
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": image}]}})
+    }
+
+    pub(crate) fn kept(name: &str, number: i64, image: &str) -> Kept {
+        let raw = json!({"metadata": {"name": name, "uid": format!("{name}-uid-0123"),
+            "creationTimestamp": at(u64::try_from(number).unwrap()).to_string(),
+            "annotations": {"deployment.kubernetes.io/revision": number.to_string()}},
+            "spec": {"template": template(image)}});
+        Kept::read(Kind::Deployment, serde_json::from_value::<RawRevision>(raw).unwrap()).unwrap()
+    }
+
+    /// Three revisions, the newest live and rolled out.
+    pub(crate) fn seen() -> Seen {
+        let object = json!({
+            "metadata": {"name": "web", "uid": "0123456789", "generation": 3, "annotations": {}},
+            "spec": {"replicas": 2, "template": template("shop:3")},
+            "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
+        });
+        Seen {
+            kind: Kind::Deployment,
+            object: serde_json::from_value(object).unwrap(),
+            kept: vec![
+                kept("web-c", 3, "shop:3"),
+                kept("web-b", 2, "shop:2"),
+                kept("web-a", 1, "shop:1"),
+            ],
+        }
+    }
+
+    pub(crate) fn pod_of(owner: &Kept, status: &Value) -> Pod {
+        let meta = json!({"name": "web-x", "creationTimestamp": AT,
+            "ownerReferences": [{"uid": owner.meta.uid, "controller": true}]});
+        serde_json::from_value(json!({"metadata": meta, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn live_is_the_revision_whose_template_the_specification_has() {
+        let mut seen = seen();
+        assert_eq!(seen.live().unwrap().meta.name, "web-c");
+        // The highest number is not what runs: after an undo the old one has not got it yet.
+        seen.object.spec.template = template("shop:1");
+        assert_eq!(seen.live().unwrap().meta.name, "web-a");
+        seen.object.spec.template = template("shop:4");
+        assert!(seen.live().is_none());
+        let live = seen.state(&[], at(0), bounds());
+        assert_eq!(live.revision, None);
+        assert_eq!(live.in_progress.unwrap().kind, OperationKind::Deploy);
+    }
+
+    #[test]
+    fn a_stateful_set_that_was_observed_runs_the_revision_it_names() {
+        let mut seen = Seen { kind: Kind::StatefulSet, ..seen() };
+        seen.object.spec.template = template("defaulted-anew");
+        seen.object.status.update_revision = "web-b".into();
+        assert_eq!(seen.live().unwrap().meta.name, "web-b");
+        seen.object.status.observed_generation = 2;
+        assert!(seen.live().is_none());
+    }
+
+    #[test]
+    fn a_history_names_each_revision_by_name_and_uid_and_says_what_is_known_of_it() {
+        let history = seen().history(&[], at(100), bounds());
+        let ids: Vec<&str> = history.iter().map(|revision| revision.id.as_str()).collect();
+        assert_eq!(ids, ["web-c@web-c-ui", "web-b@web-b-ui", "web-a@web-a-ui"]);
+        let statuses: Vec<_> = history.iter().map(|revision| revision.status).collect();
+        let (succeeded, superseded) = (RevisionStatus::Succeeded, RevisionStatus::Superseded);
+        assert_eq!(statuses, [succeeded, superseded, superseded]);
+        assert_eq!(history[1].version, Some("shop:2".into()));
+        assert_eq!(history[1].deployed_at, Some(at(2)));
+        assert_eq!(history[1].migrations, Migrations::Unknown);
+    }
+
+    #[test]
+    fn when_a_revision_came_back_is_known_only_from_our_own_note() {
+        let mut seen = seen();
+        seen.kept[0] = kept("web-c", 3, "shop:3");
+        seen.kept[2].number = 4;
+        seen.kept.rotate_right(1);
+        let history = seen.history(&[], at(100), bounds());
+        assert_eq!(history[0].deployed_at, None, "it was made before web-c and went live after it");
+        assert_eq!(history[1].deployed_at, Some(at(3)));
+        let mark =
+            Mark { id: "r1".parse().unwrap(), to: "web-a".into(), at: at(50), generation: 4 };
+        let orders = marks::with_order(&seen.object.metadata, mark);
+        seen.object.metadata.annotations = Some([(marks::ORDERS.to_owned(), orders)].into());
+        assert_eq!(seen.history(&[], at(100), bounds())[0].deployed_at, Some(at(50)));
+    }
+
+    #[test]
+    fn a_version_is_the_recommended_label_or_else_the_images() {
+        let digest = "registry.example.com/team/shop:2@sha256:0123456789abcdef0123";
+        let table = [
+            (json!({"metadata": {"labels": {"app.kubernetes.io/version": "2.1"}}}), Some("2.1")),
+            (template(digest), Some("shop:2@0123456789ab")),
+            (
+                json!({"spec": {"containers": [{"image": "a:1"}, {"image": "x/b:2"}]}}),
+                Some("a:1, b:2"),
+            ),
+            (json!({"spec": {"containers": []}}), None),
+            (json!({}), None),
+        ];
+        for (template, expected) in table {
+            assert_eq!(version(&template).as_ref().map(Label::as_str), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn migrations_are_read_from_the_template_and_nonsense_is_unknown() {
+        let written = |text: &str| {
+            migrations(&json!({"metadata": {"annotations": {marks::MIGRATIONS: text}}}))
+        };
+        assert_eq!(written("[]"), Migrations::Known(Vec::new()));
+        let Migrations::Known(list) = written(r#"[{"id": "drop", "reversible": "no"}]"#) else {
+            panic!("not read");
+        };
+        assert_eq!(list[0].reversible, Reversible::No);
+        assert_eq!(written("none"), Migrations::Unknown);
+        assert_eq!(migrations(&json!({})), Migrations::Unknown);
+    }
+
+    #[test]
+    fn a_rollout_whose_pods_fail_is_stuck_and_one_that_only_takes_its_time_is_in_progress() {
+        let mut seen = seen();
+        seen.object.status.available_replicas = 1;
+        let live = seen.kept[0].clone();
+        let starting = pod_of(
+            &live,
+            &json!({"conditions": [
+            {"type": "Ready", "status": "False", "lastTransitionTime": AT}]}),
+        );
+        let failing = pod_of(
+            &live,
+            &json!({"containerStatuses": [
+            {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}),
+        );
+        let busy = |pods: &[Pod], now| seen.state(pods, now, bounds()).in_progress.is_some();
+        assert!(busy(&[], at(10)));
+        assert!(busy(core::slice::from_ref(&starting), at(60)));
+        assert!(!busy(&[starting], at(61)), "a pod takes too long");
+        assert!(!busy(&[failing], at(10)), "a pod fails");
+        // What befalls the pods of the revision before does not make the new one stuck.
+        let other = pod_of(
+            &seen.kept[1],
+            &json!({"containerStatuses": [
+            {"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
+        );
+        assert!(busy(&[other], at(10)));
+    }
+
+    #[test]
+    fn a_rollout_past_its_deadline_is_failed_and_no_longer_in_progress() {
+        let mut seen = seen();
+        seen.object.status.conditions = serde_json::from_value(json!([
+            {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]))
+        .unwrap();
+        assert_eq!(seen.state(&[], at(0), bounds()).in_progress, None);
+        assert_eq!(seen.history(&[], at(0), bounds())[0].status, RevisionStatus::Failed);
+    }
+
+    #[test]
+    fn our_own_order_in_progress_is_told_from_a_deploy() {
+        let mut seen = seen();
+        let mark =
+            |to: &str| Mark { id: "r1".parse().unwrap(), to: to.into(), at: at(50), generation: 4 };
+        seen.object.status.available_replicas = 1;
+        for (to, kind) in [("web-c", OperationKind::Rollback), ("web-b", OperationKind::Deploy)] {
+            let orders = marks::with_order(&Meta::default(), mark(to));
+            seen.object.metadata.annotations = Some([(marks::ORDERS.to_owned(), orders)].into());
+            let operation = seen.state(&[], at(60), bounds()).in_progress.unwrap();
+            assert_eq!(operation.kind, kind);
+            assert_eq!(operation.operation_id.is_some(), kind == OperationKind::Rollback);
+        }
+    }
+
+    #[test]
+    fn an_order_is_found_on_the_workload_or_on_the_revision_that_took_its_note_over() {
+        let order: RollbackId = "r1".parse().unwrap();
+        let mark = Mark { id: order.clone(), to: "web-b".into(), at: at(50), generation: 4 };
+        let note: crate::objects::Texts =
+            [(marks::ORDERS.to_owned(), marks::with_order(&Meta::default(), mark.clone()))].into();
+        let mut on_workload = seen();
+        assert_eq!(on_workload.mark_of(&order), None);
+        on_workload.object.metadata.annotations = Some(note.clone());
+        assert_eq!(on_workload.mark_of(&order), Some(mark.clone()));
+        assert_eq!(on_workload.mark_of(&"r2".parse().unwrap()), None);
+        let mut on_revision = seen();
+        on_revision.kept[1].meta.annotations = Some(note);
+        assert_eq!(on_revision.mark_of(&order), Some(mark));
+    }
+}
