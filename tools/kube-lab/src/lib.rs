@@ -41,7 +41,7 @@ pub use kubelet::Behaviour;
 pub use manifests::{daemon_set, deployment, stateful_set};
 pub use servers::Server;
 pub use space::Space;
-pub use wire::Wire;
+pub use wire::{IsOrder, Wire};
 
 use kubelet::Behaviours;
 use servers::Servers;

@@ -1,7 +1,7 @@
 //! A namespace of one test's own.
 
 use crate::kubelet::Behaviour;
-use crate::wire::Wire;
+use crate::wire::{IsOrder, Wire};
 use crate::{Lab, servers};
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -165,7 +165,12 @@ impl Space {
 
     /// A wire to the API server, and the kubeconfig of the same user over it.
     pub async fn wire(&self, kubeconfig: &Path) -> (Wire, PathBuf) {
-        let wire = Wire::open(self.lab).await;
+        self.wire_for(kubeconfig, crate::wire::replaces_a_template).await
+    }
+
+    /// The same, for a test that says itself what an order is.
+    pub async fn wire_for(&self, kubeconfig: &Path, is_order: IsOrder) -> (Wire, PathBuf) {
+        let wire = Wire::open(self.lab, is_order).await;
         let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
         use_token(&config, |token| {
             let path = self.file(&servers::kubeconfig(&wire.url(), None, token));

@@ -11,7 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// A proxy on loopback. An *order* is a PATCH, no dry run, that replaces a pod template.
+/// Whether a request is an order, by its method, its path with the query, and its body.
+pub type IsOrder = fn(&Method, &str, &[u8]) -> bool;
+
+/// A proxy on loopback. What an *order* is, a test says; unless it does, it is a PATCH, no dry run,
+/// that replaces a pod template.
 #[derive(Clone)]
 pub struct Wire {
     lab: &'static Lab,
@@ -27,6 +31,7 @@ impl fmt::Debug for Wire {
 
 struct Inner {
     to: kube::Client,
+    is_order: IsOrder,
     cut: AtomicBool,
     next: Mutex<Fate>,
     held: Mutex<Vec<(Sent, oneshot::Sender<Response>)>>,
@@ -49,7 +54,7 @@ struct Sent {
 }
 
 impl Wire {
-    pub(crate) async fn open(lab: &'static Lab) -> Self {
+    pub(crate) async fn open(lab: &'static Lab, is_order: IsOrder) -> Self {
         let path = lab.kubeconfig().to_owned();
         let opened = lab.runtime.spawn(async move {
             let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
@@ -60,6 +65,7 @@ impl Wire {
             config.auth_info = Default::default();
             let inner = Arc::new(Inner {
                 to: kube::Client::try_from(config).unwrap(),
+                is_order,
                 cut: AtomicBool::new(false),
                 next: Mutex::new(Fate::Arrive),
                 held: Mutex::new(Vec::new()),
@@ -146,7 +152,7 @@ impl Wire {
 
 impl Inner {
     async fn forward(&self, sent: Sent) -> Result<Response, kube::Error> {
-        let order = is_order(&sent);
+        let order = sent.is_order(self.is_order);
         let request = http::Request::from_parts(sent.parts, kube::client::Body::from(sent.body));
         let answer = self.to.send(request).await?;
         if order && answer.status().is_success() {
@@ -156,10 +162,17 @@ impl Inner {
     }
 }
 
-fn is_order(sent: &Sent) -> bool {
-    let dry = sent.parts.uri.query().is_some_and(|query| query.contains("dryRun"));
-    let body = String::from_utf8_lossy(&sent.body);
-    sent.parts.method == Method::PATCH && !dry && body.contains("\"/spec/template\"")
+impl Sent {
+    fn is_order(&self, is_order: IsOrder) -> bool {
+        let path = self.parts.uri.path_and_query().map_or("", |path| path.as_str());
+        is_order(&self.parts.method, path, &self.body)
+    }
+}
+
+/// A PATCH, no dry run, that replaces a pod template.
+pub(crate) fn replaces_a_template(method: &Method, path: &str, body: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(body);
+    *method == Method::PATCH && !path.contains("dryRun") && body.contains("\"/spec/template\"")
 }
 
 async fn carry(State(inner): State<Arc<Inner>>, request: Request) -> Response {
@@ -174,7 +187,7 @@ async fn carry(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     if inner.cut.load(Ordering::SeqCst) {
         return broken();
     }
-    if !is_order(&sent) {
+    if !sent.is_order(inner.is_order) {
         return inner.forward(sent).await.unwrap_or_else(|_unreachable| broken());
     }
     inner.orders.fetch_add(1, Ordering::SeqCst);
