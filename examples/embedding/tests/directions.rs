@@ -23,7 +23,8 @@ fn ours(package: &str) -> BTreeSet<String> {
 #[test]
 fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-core"), BTreeSet::new());
-    let adapters = ["rollback-store", "rollback-slack", "rollback-http", "rollback-kube"];
+    let adapters =
+        ["rollback-store", "rollback-slack", "rollback-http", "rollback-kube", "rollback-helm"];
     for package in ["rollback-engine", "rollback-testkit"].into_iter().chain(adapters) {
         assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
     }

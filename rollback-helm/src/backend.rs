@@ -1,0 +1,316 @@
+//! The trait: what the engine asks of a CD system, answered by one release of a cluster.
+
+use crate::ADAPTER;
+use crate::client::{Client, Cluster};
+use crate::command;
+use crate::config::Config;
+use crate::error::HelmError;
+use crate::history::{Newest, Seen, current};
+use crate::journal::{Entry, State, Written};
+use crate::manifest;
+use crate::progress::{Look, look};
+use crate::proxy::{Job, Proxy, Stage, ended_words};
+use crate::record::{Content, Record};
+use crate::run::Run;
+use crate::site::Site;
+use async_trait::async_trait;
+use core::time::Duration;
+use rollback_core::observed::{Live, Preflight};
+use rollback_core::ports::{
+    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
+    StartError,
+};
+use rollback_core::proof::Order;
+use rollback_core::{Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// How long to wait for the next look where watching is not allowed.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// How old the record of an order must be that nobody has decided, before it counts as abandoned.
+const UNDECIDED_MAX: Duration = Duration::from_secs(300);
+
+/// One release of a cluster, as a CD system.
+#[derive(Debug)]
+pub struct HelmBackend {
+    site: Arc<Site>,
+    /// Orders are prepared one after the other.
+    starting: Mutex<()>,
+}
+
+impl HelmBackend {
+    /// A backend for one release. Nothing is sent yet, and helm is not called.
+    #[must_use]
+    pub fn new(cluster: Cluster, config: Config) -> Self {
+        let client = Client::new(cluster, config.release.clone(), config.request_timeout);
+        Self { site: Arc::new(Site::new(config, client)), starting: Mutex::default() }
+    }
+
+    /// A backend has one release. A question about another service is a mistake of the
+    /// configuration.
+    fn check_key(&self, key: &ServiceKey, operation: &'static str) -> Result<(), PortError> {
+        let config = &self.site.config;
+        if *key == config.key {
+            return Ok(());
+        }
+        let ours = &config.key;
+        let what =
+            format!("{key} is not {}, only {ours} is; correct the configuration", config.release);
+        Err(PortError::new(ErrorKind::Misconfigured, ADAPTER, operation, what))
+    }
+
+    fn newest<'a>(&self, seen: &'a Seen) -> Newest<'a> {
+        seen.newest(self.site.config.clock.now(), self.site.config.pending_max)
+    }
+
+    /// Removes the record of an order that never took effect and never will.
+    async fn sweep(&self, seen: &Seen) -> Result<(), HelmError> {
+        let Some(record) = seen.leftover() else { return Ok(()) };
+        let Some(order) = &record.order else { return Ok(()) };
+        let now = self.site.config.clock.now();
+        if seen.journal.of(order).is_none() {
+            // Somebody may be about to decide it.
+            let since = record.created.unwrap_or(now);
+            if now.since(since) < UNDECIDED_MAX {
+                return Ok(());
+            }
+        }
+        let entry = Entry::void(order.clone(), now);
+        match self.site.client.note(&entry, &[], now).await? {
+            Written::Done => {}
+            Written::Ended(known) if known.state == State::Void => {}
+            Written::Ended(_) => return Ok(()),
+        }
+        let name = crate::record::secret_name(&self.site.config.release.name, record.number);
+        match self.site.client.secret_meta(&name).await? {
+            // As it was left: helm has not written it again.
+            Some(meta)
+                if meta.uid == record.uid && meta.annotation(crate::record::ORDER).is_some() =>
+            {
+                self.site.client.delete_secret(&meta).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Decides an order and lets helm begin.
+    async fn begin(&self, order: &Order) -> Result<Arc<Run>, Begun> {
+        let refused = |error: HelmError| Begun::Not(StartError::Refused { why: error.to_string() });
+        let _turn = self.starting.lock().await;
+        if let Some(run) = self.site.run(order.rollback()) {
+            return Ok(run);
+        }
+        let mut seen = self.site.look().await.map_err(refused)?;
+        if let Some(entry) = seen.journal.of(order.rollback()) {
+            return Err(known(entry));
+        }
+        if seen.leftover().is_some() {
+            self.sweep(&seen).await.map_err(refused)?;
+            seen = self.site.look().await.map_err(refused)?;
+        }
+        let job = self.job(order, &seen).await?;
+        let version = command::version(&self.site.config.helm).await.map_err(refused)?;
+        let target = job.target.number;
+        let opened = Proxy::open(Arc::clone(&self.site), job).await;
+        let (proxy, door) = opened.map_err(|error| {
+            let what = format!("its way to the cluster cannot be opened ({})", error.kind());
+            refused(HelmError::Command { what })
+        })?;
+        let helm = command::start(&self.site.config, version, target, &proxy.server());
+        Ok(Run::begin(&self.site, proxy, door, helm.map_err(refused)?))
+    }
+
+    async fn job(&self, order: &Order, seen: &Seen) -> Result<Job, Begun> {
+        let refuse = |why: String| Begun::Not(StartError::Refused { why });
+        let refused = |error: HelmError| refuse(error.to_string());
+        let plan = order.plan();
+        let (newest, now) = (self.newest(seen), self.site.config.clock.now());
+        let live = seen.live(now, self.site.config.pending_max);
+        if seen.leftover().is_some() {
+            return Err(refuse(
+                "another rollback is about to begin; nothing was changed; try again".into(),
+            ));
+        }
+        if let Newest::Settled(record) | Newest::Stuck(record) = newest
+            && seen.identity(record).as_ref() != Some(&plan.from().revision)
+        {
+            let why = format!(
+                "{} is live and not {}; nothing was changed",
+                live.revision.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string),
+                plan.from()
+            );
+            return Err(Begun::Not(StartError::Conflict { live: live.revision, why }));
+        }
+        if let Some(why) = seen.obstacle(&newest, &plan.to().revision, now) {
+            return Err(refuse(format!("{why}; nothing was changed")));
+        }
+        let (Some(from), Some(target)) = (current(&newest), seen.find(&plan.to().revision)) else {
+            return Err(refuse("there is no such revision; nothing was changed".into()));
+        };
+        if now > order.valid_until() {
+            return Err(refuse(
+                "what the guards saw is too old by now; nothing was changed".into(),
+            ));
+        }
+        let (_record, running) = self.site.content(from.number).await.map_err(refused)?;
+        let wanted = manifest::read(&running).unwrap_or_default();
+        if let Some(keeper) = self.site.keeper(from, &wanted).await.map_err(refused)? {
+            return Err(refuse(format!("{}; nothing was changed", keeper.words())));
+        }
+        let (record, content): (Record, Content) =
+            self.site.content(target.number).await.map_err(refused)?;
+        if record.uid != target.uid {
+            return Err(refuse("the target was replaced meanwhile; nothing was changed".into()));
+        }
+        Ok(Job {
+            order: order.rollback().clone(),
+            from: from.clone(),
+            target: record,
+            to: plan.to().revision.clone(),
+            content,
+            valid_until: order.valid_until(),
+        })
+    }
+
+    async fn put_up_fence(&self, order: &RollbackId) -> Result<(), HelmError> {
+        let now = self.site.config.clock.now();
+        let entry = Entry::void(order.clone(), now);
+        // An order that took effect is not fenced off any more; it is found.
+        let (Written::Done | Written::Ended(_)) = self.site.client.note(&entry, &[], now).await?;
+        let seen = self.site.look().await?;
+        self.sweep(&seen).await
+    }
+}
+
+/// Why helm was not called.
+enum Begun {
+    /// The order took effect before.
+    Already(Receipt),
+    Not(StartError),
+}
+
+fn known(entry: &Entry) -> Begun {
+    match entry.execution() {
+        Some(execution) if entry.state != State::Void => Begun::Already(Receipt::new(execution)),
+        Some(_) | None => Begun::Not(StartError::Refused { why: ended_words(State::Void) }),
+    }
+}
+
+#[async_trait]
+impl CdBackend for HelmBackend {
+    /// Helm creates its record through us, and only as the successor of the revision that the order
+    /// expects; it takes effect with a conditional write, which a fence makes fail. Both are proved
+    /// by the conformance suite on a real API server, with Helm 3 and with Helm 4.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(CompareAndSet::Yes, Fence::Yes)
+    }
+
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+        const OPERATION: &str = "read the history";
+        self.check_key(key, OPERATION)?;
+        let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
+        let config = &self.site.config;
+        let mut history = seen.history(config.clock.now(), config.pending_max);
+        history.truncate(limit);
+        Ok(history)
+    }
+
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+        const OPERATION: &str = "read what is live";
+        self.check_key(key, OPERATION)?;
+        let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
+        Ok(seen.live(self.site.config.clock.now(), self.site.config.pending_max))
+    }
+
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
+        const OPERATION: &str = "check the rollback";
+        self.check_key(plan.key(), OPERATION)?;
+        self.site.preflight(plan).await.map_err(|error| error.into_port(OPERATION))
+    }
+
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        self.check_key(order.plan().key(), "take the order")
+            .map_err(|error| StartError::Refused { why: error.what })?;
+        let run = match self.begin(order).await {
+            Ok(run) => run,
+            Err(Begun::Already(receipt)) => return Ok(receipt),
+            Err(Begun::Not(error)) => return Err(error),
+        };
+        match run.decided(self.site.config.start_within).await {
+            Stage::Committed(receipt) => Ok(receipt),
+            Stage::Refused(why) => Err(StartError::Refused { why }),
+            Stage::Conflict(why) => {
+                let live = self.live(order.plan().key()).await.ok().and_then(|live| live.revision);
+                Err(StartError::Conflict { live, why: format!("{why}; nothing was changed") })
+            }
+            Stage::Waiting | Stage::Sent => Err(StartError::InDoubt {
+                why: "the API server has not said whether helm's rollback is on record".into(),
+            }),
+        }
+    }
+
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+        const OPERATION: &str = "find the order";
+        self.check_key(order.plan().key(), OPERATION)?;
+        let journal =
+            self.site.client.journal().await.map_err(|error| error.into_port(OPERATION))?;
+        let entry = journal.of(order.rollback()).filter(|entry| entry.state != State::Void);
+        Ok(entry.and_then(Entry::execution).map(Receipt::new))
+    }
+
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+        const OPERATION: &str = "fence off older orders";
+        self.check_key(order.plan().key(), OPERATION)?;
+        let fenced = self.put_up_fence(order.rollback()).await;
+        fenced.map_err(|error| error.into_port(OPERATION))?;
+        Ok(Fenced::Done)
+    }
+
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        const OPERATION: &str = "look at the execution";
+        self.check_key(order.plan().key(), OPERATION)?;
+        let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
+        let Some(entry) = seen.journal.execution(receipt.execution.as_str()) else {
+            let what = format!("there is no execution `{}` of this release", receipt.execution);
+            return Err(PortError::new(ErrorKind::Rejected, ADAPTER, OPERATION, what));
+        };
+        let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
+        let waits = async {
+            let (_record, content) = self.site.content(number).await?;
+            self.site.waits_for(&content).await
+        };
+        match look(&seen, entry) {
+            Look::Ended(progress) => Ok(progress),
+            Look::Runs => waits.await.map_err(|error| error.into_port(OPERATION)),
+        }
+    }
+
+    /// Helm has no handler for it: a rollback that is cut off stays pending for ever. The way out is
+    /// another rollback.
+    async fn cancel(&self, order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
+        self.check_key(order.plan().key(), "cancel the execution")?;
+        Ok(Cancelled::TooLate)
+    }
+
+    async fn changes(&self, key: &ServiceKey) {
+        if self.check_key(key, "wait for changes").is_err() {
+            std::future::pending::<()>().await;
+        }
+        let watched = async {
+            let hint = match self.site.version() {
+                Some(version) => self.site.client.changed_since(&version).await,
+                // Nobody has looked yet.
+                None => return,
+            };
+            if let Err(error) = hint {
+                tracing::debug!(%error, "watching failed; looking now and then instead");
+                let clock = &self.site.config.clock;
+                clock.sleep_until(clock.now().after(POLL_EVERY)).await;
+            }
+        };
+        tokio::select! {
+            () = watched => {}
+            () = self.site.news.notified() => {}
+        }
+    }
+}

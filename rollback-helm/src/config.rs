@@ -1,0 +1,110 @@
+//! What the adapter must be told, and nothing that it can find out.
+
+use core::fmt;
+use core::time::Duration;
+use rollback_core::ServiceKey;
+use rollback_core::ports::Clock;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How to reach a cluster, and as whom.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Connection {
+    /// As `helm` would: `$KUBECONFIG` or `~/.kube/config`, else the pod's own service account.
+    #[default]
+    Inferred,
+    /// As the service account of the pod that this runs in.
+    InCluster,
+    /// From a kubeconfig.
+    Kubeconfig {
+        /// The file; absent, `$KUBECONFIG` or `~/.kube/config`.
+        path: Option<PathBuf>,
+        /// The context; absent, the file's current one.
+        context: Option<String>,
+    },
+}
+
+impl Connection {
+    /// By this kubeconfig's current context.
+    #[must_use]
+    pub fn kubeconfig(path: impl Into<PathBuf>) -> Self {
+        Self::Kubeconfig { path: Some(path.into()), context: None }
+    }
+}
+
+/// One release of a cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Release {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Release {
+    /// Names a release.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "release `{}` in `{}`", self.name, self.namespace)
+    }
+}
+
+/// The settings of one release's backend.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The one service that the release is.
+    pub key: ServiceKey,
+    /// The release.
+    pub release: Release,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The helm command, version 3 or 4. `helm`, as the search path finds it.
+    pub helm: PathBuf,
+    /// How many revisions are kept, zero for all: what `helm upgrade` is given here, since a
+    /// rollback prunes too. Ten, as helm does unless it is told.
+    pub history_max: u32,
+    /// How long helm may take for each of its steps, each hook and the wait for the workloads. Five
+    /// minutes, as helm does unless it is told.
+    pub timeout: Duration,
+    /// How long one request may take. Five seconds: twice of that fits into the engine's bound.
+    pub request_timeout: Duration,
+    /// How long helm may take until its rollback is on record. Eight seconds: less than the
+    /// engine's bound.
+    pub start_within: Duration,
+    /// How long an upgrade that somebody else runs may be pending before it counts as stuck, so
+    /// that it does not stand in the way of its own rollback for ever. More than the `--timeout` of
+    /// your upgrades. Fifteen minutes.
+    pub pending_max: Duration,
+    /// How long a rollback may go on after our process was last able to say that it is alive; then
+    /// it lets nothing more through, and after twice that others call it interrupted. One minute: an API
+    /// server that restarts takes less. The same for every replica.
+    pub lease: Duration,
+}
+
+impl Config {
+    /// The settings that have no sensible default; the rest can be changed afterwards.
+    #[must_use]
+    pub fn new(key: ServiceKey, release: Release, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            key,
+            release,
+            clock,
+            helm: "helm".into(),
+            history_max: 10,
+            timeout: Duration::from_secs(300),
+            request_timeout: Duration::from_secs(5),
+            start_within: Duration::from_secs(8),
+            pending_max: Duration::from_secs(900),
+            lease: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod classify;
+mod client;
+mod command;
+mod compare;
+mod config;
+mod error;
+mod history;
+mod journal;
+mod manifest;
+mod objects;
+mod obstacle;
+mod preflight;
+mod progress;
+mod protobuf;
+mod proxy;
+mod record;
+mod run;
+mod site;
+
+pub use backend::HelmBackend;
+pub use client::{Cluster, Tried};
+pub use config::{Config, Connection, Release};
+pub use error::HelmError;
+
+/// The least that the adapter needs, as manifests for `kubectl apply`: a Role and its
+/// binding.
+pub const RBAC: &str = include_str!("../rbac.yaml");
+
+/// The adapter's name in errors.
+const ADAPTER: &str = "Helm";

@@ -1,0 +1,136 @@
+//! The manifests of a revision: which objects there are, and what is wanted of them.
+
+use crate::record::{Content, clip};
+use serde_json::Value;
+
+/// How many objects of one release are looked at.
+const OBJECTS_MAX: usize = 200;
+
+/// One object of a manifest. It may be a Secret: no `Debug`, and its values are never shown.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) object: Value,
+}
+
+impl Wanted {
+    fn read(object: Value) -> Option<Self> {
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            api_version: text("/apiVersion")?,
+            kind: text("/kind")?,
+            name: text("/metadata/name")?,
+            namespace: text("/metadata/namespace"),
+            object,
+        })
+    }
+
+    /// `deployment web`
+    pub(crate) fn title(&self) -> String {
+        clip(&format!("{} {}", self.kind.to_ascii_lowercase(), self.name))
+    }
+
+    /// Whether it has pods of its own.
+    pub(crate) fn is_workload(&self) -> bool {
+        self.api_version == "apps/v1"
+            && matches!(self.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet")
+    }
+
+    pub(crate) fn replicas(&self) -> Option<i64> {
+        self.object.pointer("/spec/replicas").and_then(Value::as_i64)
+    }
+
+    /// A label or an annotation.
+    pub(crate) fn mark(&self, key: &str) -> Option<&str> {
+        mark(&self.object, key)
+    }
+}
+
+/// A label or an annotation of an object.
+pub(crate) fn mark<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    let metadata = object.get("metadata")?;
+    let of = |kind: &str| metadata.get(kind).and_then(|all| all.get(key)).and_then(Value::as_str);
+    of("labels").or_else(|| of("annotations"))
+}
+
+/// Reads the objects of a revision; none when its manifest is no YAML that is understood here.
+pub(crate) fn read(content: &Content) -> Option<Vec<Wanted>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&content.manifest).ok()?;
+    let objects = documents.into_iter().flat_map(|document| match document.get("items") {
+        Some(Value::Array(items))
+            if document.get("metadata").is_none_or(|it| it.get("name").is_none()) =>
+        {
+            items.clone()
+        }
+        _ => vec![document],
+    });
+    Some(objects.filter_map(Wanted::read).take(OBJECTS_MAX).collect())
+}
+
+/// The hooks that a rollback to this revision runs: `job migrate (pre-rollback)`.
+pub(crate) fn hooks_that_run(content: &Content) -> Vec<String> {
+    let events = ["pre-rollback", "post-rollback"];
+    let run = content.hooks.iter().filter_map(|hook| {
+        let when: Vec<&str> = events
+            .into_iter()
+            .filter(|event| hook.events.iter().any(|known| known == event))
+            .collect();
+        let title = format!("{} {}", hook.kind.to_ascii_lowercase(), hook.name);
+        (!when.is_empty()).then(|| clip(&format!("{title} ({})", when.join(", "))))
+    });
+    run.collect()
+}
+
+/// The hooks that ran when this revision was deployed, and that no rollback undoes.
+pub(crate) fn hooks_that_ran(content: &Content) -> Vec<String> {
+    let ran = content.hooks.iter().filter(|hook| {
+        hook.events.iter().any(|event| matches!(event.as_str(), "pre-upgrade" | "post-upgrade"))
+    });
+    ran.map(|hook| clip(&format!("{} {}", hook.kind.to_ascii_lowercase(), hook.name))).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::record::Hook;
+
+    pub(crate) fn content(manifest: &str) -> Content {
+        Content { manifest: manifest.to_owned(), hooks: Vec::new() }
+    }
+
+    #[test]
+    fn objects_are_read_one_by_one_and_out_of_lists() {
+        let text = "---\n# Source: a\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2}\n---\n\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: web, namespace: other}}\n---\njust: text\n";
+        let objects = read(&content(text)).unwrap();
+        let titles: Vec<_> = objects.iter().map(Wanted::title).collect();
+        assert_eq!(titles, ["deployment web", "service web"]);
+        assert_eq!(objects[0].replicas(), Some(2));
+        assert!(objects[0].is_workload() && !objects[1].is_workload());
+        assert_eq!(objects[1].namespace.as_deref(), Some("other"));
+        assert!(read(&content("")).unwrap().is_empty());
+        assert!(read(&content("a: [")).is_none());
+    }
+
+    #[test]
+    fn hooks_are_told_by_when_they_run() {
+        let hook = |name: &str, events: &[&str]| Hook {
+            name: name.to_owned(),
+            kind: "Job".to_owned(),
+            manifest: "secret".to_owned(),
+            events: events.iter().map(ToString::to_string).collect(),
+        };
+        let content = Content {
+            manifest: String::new(),
+            hooks: vec![
+                hook("migrate", &["pre-upgrade", "pre-install"]),
+                hook("undo", &["pre-rollback", "post-rollback"]),
+                hook("test", &["test"]),
+            ],
+        };
+        assert_eq!(hooks_that_run(&content), ["job undo (pre-rollback, post-rollback)"]);
+        assert_eq!(hooks_that_ran(&content), ["job migrate"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether a rollback would be accepted, and what it would mean. Changes nothing.
+
+use crate::command;
+use crate::error::HelmError;
+use crate::history::current;
+use crate::manifest::{self, Wanted};
+use crate::obstacle::{Keeper, keeper, replicas};
+use crate::record::Record;
+use crate::site::Site;
+use rollback_core::Plan;
+use rollback_core::observed::{Acceptance, Preflight};
+
+impl Site {
+    /// Who else is in charge of the release.
+    pub(crate) async fn keeper(
+        &self,
+        newest: &Record,
+        wanted: &[Wanted],
+    ) -> Result<Option<Keeper>, HelmError> {
+        let live = match wanted.iter().find(|wanted| wanted.is_workload()) {
+            Some(workload) => match self.live_object(workload).await {
+                Ok(live) => live,
+                Err(HelmError::Forbidden { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        Ok(keeper(newest, wanted, live.as_ref()))
+    }
+
+    /// What of the target's replicas somebody else has set.
+    async fn replica_notes(&self, wanted: &[Wanted]) -> Result<Vec<String>, HelmError> {
+        let scalers = match self.client.autoscalers().await {
+            Ok(scalers) => Some(scalers),
+            Err(HelmError::Forbidden { .. } | HelmError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let mut notes = Vec::new();
+        for workload in wanted.iter().filter(|it| it.is_workload() && it.replicas().is_some()) {
+            match self.live_object(workload).await {
+                Ok(Some(live)) => notes.extend(replicas(workload, &live, scalers.as_deref())),
+                Ok(None) | Err(HelmError::Forbidden { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Whether the API server would take every object of the target. Helm would notice only when it
+    /// is half-way.
+    async fn rehearse(&self, wanted: &[Wanted]) -> Result<Acceptance, HelmError> {
+        for object in wanted {
+            match self.rehearse_apply(object).await {
+                Ok(()) => {}
+                Err(HelmError::Refused { why, .. }) => {
+                    return Ok(Acceptance::Rejected(format!(
+                        "helm would fail at {}: {why}; take that change back, or deploy that version anew",
+                        object.title()
+                    )));
+                }
+                Err(error @ HelmError::Forbidden { .. }) => {
+                    return Ok(Acceptance::Rejected(error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Acceptance::Accepted)
+    }
+
+    /// What [`CdBackend::preflight`](rollback_core::ports::CdBackend::preflight) answers.
+    pub(crate) async fn preflight(&self, plan: &Plan) -> Result<Preflight, HelmError> {
+        let seen = self.look().await?;
+        let now = self.config.clock.now();
+        let newest = seen.newest(now, self.config.pending_max);
+        let to = &plan.to().revision;
+        if let Some(why) = seen.obstacle(&newest, to, now) {
+            return Ok(Preflight::rejected(why));
+        }
+        let (Some(current), Some(target)) = (current(&newest), seen.find(to)) else {
+            return Ok(Preflight::rejected(format!("`{to}` is gone")));
+        };
+        let (_record, content) = self.content(current.number).await?;
+        let wanted = manifest::read(&content).unwrap_or_default();
+        let keeper = self.keeper(current, &wanted).await?;
+        let (_record, content) = self.content(target.number).await?;
+        let wanted = manifest::read(&content).unwrap_or_default();
+        let mut preflight = Preflight::accepted();
+        if let Some(keeper) = keeper {
+            preflight = Preflight::rejected(keeper.words());
+            preflight.undone_by = keeper.by_itself.then_some(keeper.who);
+        } else {
+            match command::version(&self.config.helm).await {
+                Ok(version) if version.can_apply_on_server() && target.applied_on_server => {
+                    preflight.acceptance = self.rehearse(&wanted).await?;
+                }
+                Ok(_applies_as_helm_3) => {}
+                Err(error) => preflight = Preflight::rejected(error.to_string()),
+            }
+        }
+        preflight.not_undone = seen.notes(&newest, target);
+        preflight.not_undone.extend(self.replica_notes(&wanted).await?);
+        Ok(preflight)
+    }
+}

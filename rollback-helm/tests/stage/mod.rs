@@ -1,0 +1,366 @@
+//! A release with three revisions on a real cluster, made by a real helm, an adapter that may do
+//! exactly what its Role says, and a wire between the two.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test's stage fails by panicking, and says what it skips"
+)]
+#![expect(unreachable_pub, dead_code, reason = "several tests share it, and none uses all of it")]
+
+use async_trait::async_trait;
+use http::Method;
+use kube_lab::{Behaviour, Lab, Space, Wire};
+use rollback_core::ports::{CdBackend as _, Clock};
+use rollback_core::proof::Order;
+use rollback_core::{
+    Phase, Plan, Progress, Receipt, RevisionId, RevisionRef, ServiceKey, Timestamp,
+};
+use rollback_helm::{Cluster, Config, Connection, HelmBackend, Release};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+pub const CORE: &str = "api/v1";
+pub const APPS: &str = "apis/apps/v1";
+
+/// How long anything on the cluster may take, on a machine that builds something else too.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Helm {
+    Three,
+    Four,
+}
+
+pub const BOTH: [Helm; 2] = [Helm::Three, Helm::Four];
+
+impl Helm {
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Three => "helm3",
+            Self::Four => "helm4",
+        }
+    }
+}
+
+/// The cluster and the folder of the helm commands. None when one of the two is not there, after
+/// saying so; with `CI=true` that is a failure.
+pub fn peers(test: &str) -> Option<(&'static Lab, PathBuf)> {
+    let Some(folder) = kube_lab::peer("helm") else {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "the peer helm is missing; tools/peers helm"
+        );
+        eprintln!("SKIPPED {test}: helm is not installed; tools/peers helm");
+        return None;
+    };
+    Some((Lab::shared(test)?, folder))
+}
+
+#[derive(Debug)]
+pub struct WallClock;
+
+#[async_trait]
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(0).after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep(at.since(self.now())).await;
+    }
+}
+
+pub struct Stage {
+    pub space: Space,
+    pub wire: Wire,
+    pub helm: PathBuf,
+    pub backend: HelmBackend,
+    pub kubeconfig: PathBuf,
+    chart: TempDir,
+    /// The revision of each image.
+    ids: Mutex<BTreeMap<u32, RevisionId>>,
+}
+
+/// The rules of the Role in `rbac.yaml`.
+pub fn rules() -> Value {
+    let role = rollback_helm::RBAC.split("\n---\n").next().unwrap();
+    let role: Value = serde_saphyr::from_str(role).unwrap();
+    role.get("rules").unwrap().clone()
+}
+
+pub fn key() -> ServiceKey {
+    ServiceKey::new("checkout".parse().unwrap(), "production".parse().unwrap())
+}
+
+pub async fn connect(kubeconfig: &Path, config: Config) -> HelmBackend {
+    let connection = Connection::kubeconfig(kubeconfig);
+    HelmBackend::new(Cluster::connect(&connection).await.unwrap(), config)
+}
+
+pub fn image(number: u32) -> String {
+    format!("registry.example.com/shop:{number}")
+}
+
+/// What puts a rollback on record: helm's own request, with our mark.
+fn is_record(method: &Method, path: &str, body: &[u8]) -> bool {
+    let mark = b"rollback-rs.github.io/order";
+    *method == Method::POST
+        && path.split('?').next().is_some_and(|path| path.ends_with("/secrets"))
+        && body.windows(mark.len()).any(|window| window == mark)
+}
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: {{ .Values.replicas }}
+  progressDeadlineSeconds: 90
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      schedulerName: kube-lab
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: app, image: \"registry.example.com/shop:{{ .Values.number }}\"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {number: \"{{ .Values.number }}\"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: password}
+stringData: {password: \"{{ .Values.password }}\"}
+";
+
+/// What no log, no error and no message may ever hold.
+pub const PASSWORD: &str = "hunter2-the-password";
+
+impl Stage {
+    /// Three revisions, the third live and rolled out.
+    pub async fn set(lab: &'static Lab, folder: &Path, helm: Helm) -> Self {
+        Self::set_with(lab, folder, helm, "", |_as_it_is| ()).await
+    }
+
+    /// The same with more in the chart and other settings.
+    pub async fn set_with(
+        lab: &'static Lab,
+        folder: &Path,
+        helm: Helm,
+        more: &str,
+        adjust: impl Fn(&mut Config),
+    ) -> Self {
+        let space = lab.space(helm.command()).await;
+        let user = space.user(&rules()).await;
+        let (wire, kubeconfig) = space.wire_for(&user, is_record).await;
+        let helm = folder.join(helm.command());
+        let mut config = config(&space, &helm);
+        adjust(&mut config);
+        let backend = connect(&kubeconfig, config).await;
+        let chart = tempfile::tempdir().unwrap();
+        std::fs::create_dir(chart.path().join("templates")).unwrap();
+        let about = "apiVersion: v2\nname: web\nversion: 0.1.0\nappVersion: \"1\"\n";
+        std::fs::write(chart.path().join("Chart.yaml"), about).unwrap();
+        let templates = format!("{DEPLOYMENT}{more}");
+        std::fs::write(chart.path().join("templates/all.yaml"), templates).unwrap();
+        let values = format!("number: 0\nreplicas: 2\npassword: {PASSWORD}\n");
+        std::fs::write(chart.path().join("values.yaml"), values).unwrap();
+        let ids = Mutex::default();
+        let stage = Self { space, wire, helm, backend, kubeconfig, chart, ids };
+        for number in 1..=2 {
+            stage.upgrade(number, &[]).await;
+        }
+        stage.deploy(3).await;
+        stage
+    }
+
+    pub fn config(&self) -> Config {
+        config(&self.space, &self.helm)
+    }
+
+    /// Another process of ours.
+    pub async fn another(&self, config: Config) -> HelmBackend {
+        connect(&self.kubeconfig, config).await
+    }
+
+    /// Calls helm as somebody else would.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.helm);
+        let home = self.chart.path();
+        command
+            .args(arguments)
+            .arg(format!("--namespace={}", self.space.name()))
+            .env("KUBECONFIG", self.space.lab().kubeconfig())
+            .envs([("HOME", home), ("HELM_CACHE_HOME", home), ("HELM_CONFIG_HOME", home)])
+            .env("HELM_DATA_HOME", home);
+        command
+    }
+
+    pub fn chart_path(&self) -> &Path {
+        self.chart.path()
+    }
+
+    pub async fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.unwrap()
+    }
+
+    /// Upgrades past the adapter, and notes which revision that made.
+    pub async fn upgrade(&self, number: u32, more: &[&str]) -> RevisionId {
+        let chart = self.chart.path().display().to_string();
+        let set = format!("--set=number={number}");
+        let mut arguments = vec!["upgrade", "--install", "web", &chart, &set];
+        arguments.extend(more);
+        let done = self.call(&arguments).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let id = self.newest().await;
+        self.ids.lock().unwrap().insert(number, id.clone());
+        id
+    }
+
+    /// The same, until it is live.
+    pub async fn deploy(&self, number: u32) -> RevisionId {
+        self.upgrade(number, &["--wait", "--timeout=100s"]).await
+    }
+
+    pub fn id(&self, image: u32) -> RevisionId {
+        self.ids.lock().unwrap().get(&image).unwrap().clone()
+    }
+
+    pub async fn records(&self) -> Vec<Value> {
+        let list = self.space.get(CORE, "secrets?labelSelector=owner%3Dhelm,name%3Dweb").await;
+        let mut records = list.get("items").unwrap().as_array().unwrap().clone();
+        records.sort_by_key(number_of);
+        records
+    }
+
+    async fn newest(&self) -> RevisionId {
+        let records = self.records().await;
+        let newest = records.last().unwrap();
+        let uid = newest.pointer("/metadata/uid").unwrap().as_str().unwrap();
+        format!("{}@{}", number_of(newest), uid.get(..8).unwrap()).parse().unwrap()
+    }
+
+    /// As helm itself tells it, oldest first.
+    pub async fn history(&self) -> Vec<Value> {
+        let told = self.call(&["history", "web", "--output=json"]).await;
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        serde_json::from_slice(&told.stdout).unwrap()
+    }
+
+    /// How often helm was let roll something back.
+    pub async fn effects(&self) -> usize {
+        let rolled = |row: &&Value| {
+            let text = row.get("description").unwrap().as_str().unwrap();
+            text.starts_with("Rollback ") || text.starts_with("Release ")
+        };
+        self.history().await.iter().filter(rolled).count()
+    }
+
+    /// What is live, by what the workload itself says.
+    pub async fn truth(&self) -> Option<RevisionId> {
+        let web = self.space.get(APPS, "deployments/web").await;
+        let image = web.pointer("/spec/template/spec/containers/0/image").unwrap();
+        let number: u32 = image.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        self.ids.lock().unwrap().get(&number).cloned()
+    }
+
+    pub fn back_by_one(&self) -> Plan {
+        Plan::new(key(), RevisionRef::new(self.id(3)), RevisionRef::new(self.id(2))).unwrap()
+    }
+
+    pub fn plan(&self, from: &RevisionId, to: &RevisionId) -> Plan {
+        Plan::new(key(), RevisionRef::new(from.clone()), RevisionRef::new(to.clone())).unwrap()
+    }
+
+    /// How the pods of every earlier revision fare from now on.
+    pub fn befall_earlier(&self, behaviour: Behaviour) {
+        self.space.behave(&image(1), behaviour);
+        self.space.behave(&image(2), behaviour);
+    }
+
+    #[expect(clippy::future_not_send, reason = "a test waits where it runs")]
+    pub async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        if let Ok(found) = found.await {
+            return found;
+        }
+        let mut told = String::new();
+        for row in self.history().await {
+            writeln!(told, "{row}").unwrap();
+        }
+        panic!("{what} never came: {told}")
+    }
+
+    /// Looks until the execution has ended.
+    pub async fn end(&self, backend: &HelmBackend, order: &Order, receipt: &Receipt) -> Progress {
+        self.wait("the end of the rollback", async || {
+            let progress = backend.observe(order, receipt).await.ok()?;
+            let ended = !matches!(progress.phase, Phase::Started | Phase::HealthChecking);
+            ended.then_some(progress)
+        })
+        .await
+    }
+
+    /// No record is there of which nobody has decided what becomes of it.
+    pub async fn nothing_undecided(&self) {
+        for _look in 0..600 {
+            if self.undecided().await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("a record stays of which nobody decides what becomes of it");
+    }
+
+    async fn undecided(&self) -> usize {
+        let lease = "leases/rollback-helm.web";
+        let lease = self.space.find("apis/coordination.k8s.io/v1", lease).await.unwrap_or_default();
+        let annotations = lease.pointer("/metadata/annotations").cloned().unwrap_or_default();
+        let orders = annotations.get("rollback-rs.github.io/orders").cloned().unwrap_or_default();
+        let orders = orders.as_str().unwrap_or_default();
+        let records = self.records().await;
+        let order_of = |record: &Value| {
+            let annotations = record.pointer("/metadata/annotations")?;
+            Some(annotations.get("rollback-rs.github.io/order")?.as_str()?.to_owned())
+        };
+        let decided =
+            |order: &String| orders.contains(&format!("\"{order}\",\"state\":\"running\""));
+        records.iter().filter_map(order_of).filter(|order| !decided(order)).count()
+    }
+}
+
+fn config(space: &Space, helm: &Path) -> Config {
+    let mut config = Config::new(key(), Release::new(space.name(), "web"), Arc::new(WallClock));
+    config.helm = helm.to_owned();
+    config.timeout = Duration::from_secs(25);
+    config.start_within = Duration::from_secs(15);
+    config.lease = Duration::from_secs(20);
+    config
+}
+
+pub fn number_of(record: &Value) -> u32 {
+    record.pointer("/metadata/labels/version").unwrap().as_str().unwrap().parse().unwrap()
+}
+
+/// A merge patch of the pod template's only container list.
+pub fn replicas(count: u32) -> Value {
+    json!({"spec": {"replicas": count}})
+}
