@@ -58,18 +58,25 @@ pub async fn serve(
                     connection(stream, turn, router.clone(), limits, graceful.watcher());
                 connections.spawn(connection);
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_REST).await;
-            }
+            Err(error) => rest_after(&error).await,
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests were not answered in time; their connections are closed");
-    }
+    drain(graceful, limits.drain_max).await;
     // The rest is dropped with the set.
     Ok(())
+}
+
+async fn rest_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_REST).await;
+}
+
+/// Lets what is being answered be answered, for so long.
+async fn drain(graceful: GracefulShutdown, within: Duration) {
+    if tokio::time::timeout(within, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were not answered in time; their connections are closed");
+    }
 }
 
 /// The next connection, once there is a turn for it. What waits meanwhile waits in the kernel.

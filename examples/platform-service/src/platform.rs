@@ -286,9 +286,7 @@ impl Platform {
                 }
             }
         }
-        if tokio::time::timeout(RECORD_MAX, surface.drain()).await.is_err() {
-            tracing::warn!("not everything that was clicked could be recorded in time");
-        }
+        record_clicks(&surface).await;
         stop_engine.send_replace(true);
         match running.await {
             Ok(run) => keep_first(&mut ended, run.map_err(RunError::Store)),
@@ -300,6 +298,13 @@ impl Platform {
             store.close().await;
         }
         ended
+    }
+}
+
+/// Waits until what was acknowledged to Slack is recorded, but not for ever.
+async fn record_clicks(surface: &Surface) {
+    if tokio::time::timeout(RECORD_MAX, surface.drain()).await.is_err() {
+        tracing::warn!("not everything that was clicked could be recorded in time");
     }
 }
 
