@@ -2,7 +2,7 @@
 //! another age leaves out what it does not know.
 
 use rollback_core::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
 pub(crate) type Texts = BTreeMap<String, String>;
@@ -46,8 +46,17 @@ pub(crate) struct Bare {
 pub(crate) struct List<T> {
     #[serde(default)]
     pub(crate) metadata: ListMeta,
-    #[serde(default = "Vec::new")]
+    #[serde(
+        default = "Vec::new",
+        deserialize_with = "or_none",
+        bound(deserialize = "T: Deserialize<'de>")
+    )]
     pub(crate) items: Vec<T>,
+}
+
+/// A list of nothing may be told as `null`.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,4 +66,17 @@ pub(crate) struct ListMeta {
     pub(crate) more: String,
     #[serde(rename = "resourceVersion")]
     pub(crate) resource_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_nothing_may_be_null_or_empty_or_left_out() {
+        for told in [r#"{"items":null}"#, r#"{"items":[]}"#, "{}"] {
+            let list: List<Bare> = serde_json::from_str(told).unwrap();
+            assert!(list.items.is_empty(), "{told}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::config::Kind;
 use rollback_core::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -163,7 +163,13 @@ pub(crate) fn condition<'a>(all: &'a [Condition], kind: &str) -> Option<&'a Cond
 pub(crate) struct List<T> {
     #[serde(default)]
     pub(crate) metadata: ListMeta,
+    #[serde(deserialize_with = "or_none", bound(deserialize = "T: Deserialize<'de>"))]
     pub(crate) items: Vec<T>,
+}
+
+/// A list of nothing may be told as `null`.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

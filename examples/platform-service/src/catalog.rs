@@ -117,9 +117,13 @@ pub(crate) fn principals(people: &People) -> Vec<Principal> {
 }
 
 /// Sets up every backend that the configuration names.
-pub(crate) fn backends(config: &Config, environment: &Environment) -> Result<Backends, NotSetUp> {
+pub(crate) async fn backends(
+    config: &Config,
+    environment: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Result<Backends, NotSetUp> {
     let file = &config.file;
-    let context = Context { cd_timeout: file.limits.cd_timeout, environment };
+    let context = Context { cd_timeout: file.limits.cd_timeout, environment, clock };
     let mut backends = Backends::new();
     for (name, settings) in &file.backends {
         let mut settings = settings.clone();
@@ -130,6 +134,7 @@ pub(crate) fn backends(config: &Config, environment: &Environment) -> Result<Bac
             .ok_or_else(|| failed(format!("the kind `{kind}` is not in this build")))?;
         let backend = kind
             .build(settings, targets(file, name), &context)
+            .await
             .map_err(|NotSetUp(why)| failed(why))?;
         backends.insert(name.clone(), backend);
     }

@@ -142,7 +142,7 @@ pub async fn check(config: &Config, environment: &Environment) -> Report {
             Err(error) => rows.push(Row::fail("Slack token", error.to_string(), "correct it")),
         }
     }
-    match backends(config, environment) {
+    match backends(config, environment, &clock).await {
         Ok(backends) => {
             let anybody = || WorkspaceId::parse("T0UNKNOWN").ok();
             if let Some(workspace) = workspace.or_else(anybody) {

@@ -11,7 +11,7 @@ mod yaml;
 pub(crate) use model::{Environment as EnvironmentConfig, File, HealthCheck, People, SinkName};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
-pub(crate) use text::{FilePath, Url, Variable};
+pub(crate) use text::{FilePath, KubernetesName, Time, Url, Variable, read_duration};
 
 use crate::secrets::Environment;
 use problem::Path;

@@ -1,13 +1,18 @@
 //! The kinds of CD system that a configuration can name. One file each: to add a kind, write its
 //! file and add it to [`BUILT`].
 
+mod each;
+mod helm;
 mod http;
+mod kubernetes;
 
 use crate::secrets::{Environment, secret_in};
+use async_trait::async_trait;
 use rollback_core::ServiceKey;
-use rollback_core::ports::CdBackend;
+use rollback_core::ports::{CdBackend, Clock};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The kinds in this build.
-const BUILT: [&dyn Kind; 1] = [&http::Http];
+const BUILT: [&dyn Kind; 3] = [&http::Http, &kubernetes::Kubernetes, &helm::Helm];
 
 /// The kinds of the contract. One whose adapter is not in this build is refused by name.
 const CONTRACT: [&str; 7] =
@@ -24,7 +29,6 @@ const CONTRACT: [&str; 7] =
 
 /// A service that a backend rolls back, and what the CD system calls it.
 #[derive(Debug)]
-#[expect(dead_code, reason = "`http` names services as the configuration does; other kinds do not")]
 pub(crate) struct Target {
     pub(crate) key: ServiceKey,
     pub(crate) with: Map<String, Value>,
@@ -37,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) cd_timeout: Duration,
     /// Where secrets come from.
     pub(crate) environment: &'a Environment,
+    /// What time it is.
+    pub(crate) clock: &'a Arc<dyn Clock>,
 }
 
 impl Context<'_> {
@@ -57,6 +63,7 @@ impl Context<'_> {
 pub(crate) struct NotSetUp(pub(crate) String);
 
 /// A kind of CD system.
+#[async_trait]
 pub(crate) trait Kind: Sync {
     /// As the configuration names it.
     fn name(&self) -> &'static str;
@@ -71,12 +78,17 @@ pub(crate) trait Kind: Sync {
     fn with(&self, generator: &mut SchemaGenerator) -> Schema;
 
     /// Sets up the adapter. What it is given was judged by the two schemas.
-    fn build(
+    async fn build(
         &self,
         settings: Map<String, Value>,
         targets: Vec<Target>,
         context: &Context<'_>,
     ) -> Result<Arc<dyn CdBackend>, NotSetUp>;
+}
+
+/// What a schema judged already, as the type that the schema was made of.
+fn judged<T: DeserializeOwned>(settings: Map<String, Value>) -> Result<T, NotSetUp> {
+    serde_json::from_value(Value::Object(settings)).map_err(|error| NotSetUp(error.to_string()))
 }
 
 impl fmt::Debug for dyn Kind {

@@ -183,7 +183,7 @@ impl Platform {
         let api = slack(credentials.bot_token, environment, attempts_max)?;
         let signing = credentials.signing_secret.as_ref().map(SigningSecrets::new).transpose()?;
         let tokens = Tokens::new([&credentials.api_token])?;
-        let backends = backends(config, environment)?;
+        let backends = backends(config, environment, &clock).await?;
         let app = credentials.app_token.map(|token| slack(token, environment, attempts_max));
         let app = app.transpose()?;
         let workspace = match &config.file.slack.workspace {

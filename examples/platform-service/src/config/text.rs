@@ -20,9 +20,21 @@ struct Format {
     check: fn(&str) -> Result<(), Wrong>,
 }
 
-const FORMATS: [&Format; 13] = [
-    &NAME, &PATTERN, &CHANNEL, &USER, &GROUP, &WORKSPACE, &DURATION, &SIZE, &URL, &STORE,
-    &VARIABLE, &FILE, &LABEL,
+const FORMATS: [&Format; 14] = [
+    &NAME,
+    &PATTERN,
+    &CHANNEL,
+    &USER,
+    &GROUP,
+    &WORKSPACE,
+    &DURATION,
+    &SIZE,
+    &URL,
+    &STORE,
+    &VARIABLE,
+    &FILE,
+    &LABEL,
+    &KUBERNETES_NAME,
 ];
 
 /// Checks a text against the format of its schema.
@@ -110,6 +122,22 @@ format!(
     /// A Slack workspace.
     Workspace, WORKSPACE, "slack-workspace", "^T[A-Z0-9]{2,}$", "T0ACME",
     |text| slack_id(text, "T", "workspace id", "it is in the address of Slack in a browser")
+);
+format!(
+    /// A name of an object in Kubernetes.
+    KubernetesName, KUBERNETES_NAME, "rollback-kubernetes-name", "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "checkout",
+    |text| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends = text.bytes().next().zip(text.bytes().next_back());
+        let good = ends.is_some_and(|(first, last)| inner(first) && inner(last))
+            && text.len() <= 253
+            && text.bytes().all(|byte| inner(byte) || byte == b'-' || byte == b'.');
+        if good {
+            return Ok(());
+        }
+        let remedy = "use lower-case letters, digits, `-` and `.`, as `kubectl get` shows it";
+        Err((std::format!("{} is not a name in Kubernetes", shown(text)), remedy.into()))
+    }
 );
 format!(
     /// A time.
@@ -260,7 +288,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// A duration as the file writes it.
-pub(super) fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     duration(&text).ok_or_else(|| serde::de::Error::custom("not a time"))
 }

@@ -1,7 +1,8 @@
 //! `kind: http`: any CD system that speaks the CD API contract.
 
-use super::{Context, Kind, NotSetUp, Target};
+use super::{Context, Kind, NotSetUp, Target, judged};
 use crate::config::{FilePath, Url, Variable};
+use async_trait::async_trait;
 use rollback_core::ports::{CdBackend, Fence};
 use rollback_http::{Config, HttpBackend};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -38,6 +39,7 @@ struct Settings {
 #[serde(deny_unknown_fields)]
 struct With {}
 
+#[async_trait]
 impl Kind for Http {
     fn name(&self) -> &'static str {
         "http"
@@ -55,14 +57,13 @@ impl Kind for Http {
         With::json_schema(generator)
     }
 
-    fn build(
+    async fn build(
         &self,
         settings: Map<String, Value>,
         _targets: Vec<Target>,
         context: &Context<'_>,
     ) -> Result<Arc<dyn CdBackend>, NotSetUp> {
-        let settings: Settings = serde_json::from_value(Value::Object(settings))
-            .map_err(|error| NotSetUp(error.to_string()))?;
+        let settings: Settings = judged(settings)?;
         let token = context.token(settings.token_env.as_deref(), settings.token_file.as_deref())?;
         let mut config = Config::new(settings.url, token);
         config.timeout = context.cd_timeout;

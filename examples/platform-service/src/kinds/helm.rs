@@ -1,0 +1,119 @@
+//! `kind: helm`: releases of one cluster.
+
+use super::each::Each;
+use super::{Context, Kind, NotSetUp, Target, judged};
+use crate::config::{FilePath, KubernetesName, Time, read_duration};
+use async_trait::async_trait;
+use rollback_core::ports::CdBackend;
+use rollback_helm::{Cluster, Config, Connection, HelmBackend, Release};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many requests one question of the engine may take, one after the other.
+const REQUESTS: u32 = 2;
+/// The part of the engine's bound that helm has until its rollback is on record, in percent.
+const START_PERCENT: u32 = 80;
+
+/// The kind `helm`.
+pub(super) struct Helm;
+
+/// The Helm releases of a Kubernetes cluster.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The kubeconfig; without it `$KUBECONFIG`, `~/.kube/config`, or the pod's own service account.
+    #[serde(default)]
+    #[schemars(with = "FilePath")]
+    kubeconfig: Option<PathBuf>,
+    /// The context; without it the kubeconfig's current one.
+    #[serde(default)]
+    context: Option<String>,
+    /// The helm command, version 3 or 4; without it `helm`, as the search path finds it.
+    #[serde(default)]
+    #[schemars(with = "FilePath")]
+    command: Option<PathBuf>,
+    /// How many revisions are kept, zero for all: what `helm upgrade` is given.
+    #[serde(default = "history_max")]
+    history_max: u32,
+    /// How long helm may take for each of its steps.
+    #[serde(default = "timeout", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    timeout: Duration,
+}
+
+const fn history_max() -> u32 {
+    10
+}
+
+const fn timeout() -> Duration {
+    Duration::from_secs(300)
+}
+
+/// A release.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct With {
+    /// Its namespace.
+    #[schemars(with = "KubernetesName")]
+    namespace: String,
+    /// Its name.
+    #[schemars(with = "KubernetesName")]
+    release: String,
+}
+
+fn connection(settings: &Settings) -> Connection {
+    match (&settings.kubeconfig, &settings.context) {
+        (None, None) => Connection::Inferred,
+        (path, context) => Connection::Kubeconfig { path: path.clone(), context: context.clone() },
+    }
+}
+
+#[async_trait]
+impl Kind for Helm {
+    fn name(&self) -> &'static str {
+        "helm"
+    }
+
+    fn needs_token(&self) -> bool {
+        false
+    }
+
+    fn settings(&self, generator: &mut SchemaGenerator) -> Schema {
+        Settings::json_schema(generator)
+    }
+
+    fn with(&self, generator: &mut SchemaGenerator) -> Schema {
+        With::json_schema(generator)
+    }
+
+    async fn build(
+        &self,
+        settings: Map<String, Value>,
+        targets: Vec<Target>,
+        context: &Context<'_>,
+    ) -> Result<Arc<dyn CdBackend>, NotSetUp> {
+        let settings: Settings = judged(settings)?;
+        let cluster = Cluster::connect(&connection(&settings))
+            .await
+            .map_err(|error| NotSetUp(error.to_string()))?;
+        let adapters = targets.into_iter().map(|Target { key, with }| {
+            let with: With = judged(with)?;
+            let release = Release::new(with.namespace, with.release);
+            let mut config = Config::new(key.clone(), release, Arc::clone(context.clock));
+            config.history_max = settings.history_max;
+            config.timeout = settings.timeout;
+            config.request_timeout = context.cd_timeout / REQUESTS;
+            config.start_within = context.cd_timeout * START_PERCENT / 100;
+            if let Some(command) = &settings.command {
+                config.helm.clone_from(command);
+            }
+            let adapter: Arc<dyn CdBackend> = Arc::new(HelmBackend::new(cluster.clone(), config));
+            Ok((key, adapter))
+        });
+        Ok(Arc::new(Each::new(adapters.collect::<Result<_, NotSetUp>>()?)))
+    }
+}

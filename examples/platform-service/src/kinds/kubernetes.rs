@@ -1,0 +1,115 @@
+//! `kind: kubernetes`: Deployments, StatefulSets and DaemonSets of one cluster.
+
+use super::each::Each;
+use super::{Context, Kind, NotSetUp, Target, judged};
+use crate::config::{FilePath, KubernetesName};
+use async_trait::async_trait;
+use rollback_core::ports::CdBackend;
+use rollback_kube::{Cluster, Config, Connection, KubeBackend, Workload};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How many requests one question of the engine may take, one after the other.
+const REQUESTS: u32 = 2;
+
+/// The kind `kubernetes`.
+pub(super) struct Kubernetes;
+
+/// A Kubernetes cluster.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The kubeconfig; without it `$KUBECONFIG`, `~/.kube/config`, or the pod's own service account.
+    #[serde(default)]
+    #[schemars(with = "FilePath")]
+    kubeconfig: Option<PathBuf>,
+    /// The context; without it the kubeconfig's current one.
+    #[serde(default)]
+    context: Option<String>,
+}
+
+/// A workload of the cluster.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct With {
+    /// Its namespace.
+    #[schemars(with = "KubernetesName")]
+    namespace: String,
+    /// Its name.
+    #[schemars(with = "KubernetesName")]
+    name: String,
+    /// What it is.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["deployment", "statefulset", "daemonset"]), with = "String")]
+    workload: WorkloadKind,
+}
+
+/// What a workload is, as `kubectl` spells it.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WorkloadKind {
+    #[default]
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+}
+
+impl From<WorkloadKind> for rollback_kube::Kind {
+    fn from(kind: WorkloadKind) -> Self {
+        match kind {
+            WorkloadKind::Deployment => Self::Deployment,
+            WorkloadKind::StatefulSet => Self::StatefulSet,
+            WorkloadKind::DaemonSet => Self::DaemonSet,
+        }
+    }
+}
+
+fn connection(settings: &Settings) -> Connection {
+    match (&settings.kubeconfig, &settings.context) {
+        (None, None) => Connection::Inferred,
+        (path, context) => Connection::Kubeconfig { path: path.clone(), context: context.clone() },
+    }
+}
+
+#[async_trait]
+impl Kind for Kubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn needs_token(&self) -> bool {
+        false
+    }
+
+    fn settings(&self, generator: &mut SchemaGenerator) -> Schema {
+        Settings::json_schema(generator)
+    }
+
+    fn with(&self, generator: &mut SchemaGenerator) -> Schema {
+        With::json_schema(generator)
+    }
+
+    async fn build(
+        &self,
+        settings: Map<String, Value>,
+        targets: Vec<Target>,
+        context: &Context<'_>,
+    ) -> Result<Arc<dyn CdBackend>, NotSetUp> {
+        let settings: Settings = judged(settings)?;
+        let cluster = Cluster::connect(&connection(&settings))
+            .await
+            .map_err(|error| NotSetUp(error.to_string()))?;
+        let adapters = targets.into_iter().map(|Target { key, with }| {
+            let with: With = judged(with)?;
+            let workload = Workload::new(with.workload.into(), with.namespace, with.name);
+            let mut config = Config::new(key.clone(), workload, Arc::clone(context.clock));
+            config.request_timeout = context.cd_timeout / REQUESTS;
+            let adapter: Arc<dyn CdBackend> = Arc::new(KubeBackend::new(cluster.clone(), config));
+            Ok((key, adapter))
+        });
+        Ok(Arc::new(Each::new(adapters.collect::<Result<_, NotSetUp>>()?)))
+    }
+}
