@@ -46,6 +46,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// How long one request to a cluster may take, of which one question of the engine takes two.
+    fn cluster_request_timeout(&self) -> Duration {
+        self.cd_timeout / 2
+    }
+
     /// The token that one of these names.
     fn token(&self, variable: Option<&str>, file: Option<&Path>) -> Result<SecretString, NotSetUp> {
         let found = match (variable, file) {

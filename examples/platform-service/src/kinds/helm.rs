@@ -13,8 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many requests one question of the engine may take, one after the other.
-const REQUESTS: u32 = 2;
 /// The part of the engine's bound that helm has until its rollback is on record, in percent.
 const START_PERCENT: u32 = 80;
 
@@ -106,7 +104,7 @@ impl Kind for Helm {
             let mut config = Config::new(key.clone(), release, Arc::clone(context.clock));
             config.history_max = settings.history_max;
             config.timeout = settings.timeout;
-            config.request_timeout = context.cd_timeout / REQUESTS;
+            config.request_timeout = context.cluster_request_timeout();
             config.start_within = context.cd_timeout * START_PERCENT / 100;
             if let Some(command) = &settings.command {
                 config.helm.clone_from(command);

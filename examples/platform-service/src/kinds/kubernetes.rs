@@ -12,9 +12,6 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How many requests one question of the engine may take, one after the other.
-const REQUESTS: u32 = 2;
-
 /// The kind `kubernetes`.
 pub(super) struct Kubernetes;
 
@@ -106,7 +103,7 @@ impl Kind for Kubernetes {
             let with: With = judged(with)?;
             let workload = Workload::new(with.workload.into(), with.namespace, with.name);
             let mut config = Config::new(key.clone(), workload, Arc::clone(context.clock));
-            config.request_timeout = context.cd_timeout / REQUESTS;
+            config.request_timeout = context.cluster_request_timeout();
             let adapter: Arc<dyn CdBackend> = Arc::new(KubeBackend::new(cluster.clone(), config));
             Ok((key, adapter))
         });
