@@ -6,8 +6,11 @@ use axum::body::{Body, to_bytes};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{StatusCode, header};
 use http_body_util::LengthLimitError;
-use serde_json::Value;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::{Map, Value};
 use std::error::Error;
+use std::fmt;
 
 /// The whole body as JSON.
 pub(crate) async fn json(
@@ -33,14 +36,83 @@ pub(crate) async fn json(
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
-    serde_json::from_slice(&bytes).map_err(|error| {
+    serde_json::from_slice(&bytes).map(|Once(value)| value).map_err(|error| {
         // The category and the place, never the content.
+        let what = match error.classify() {
+            Category::Data => "a field is in one object twice, and two readers could take either",
+            Category::Io | Category::Syntax | Category::Eof => "the body is not JSON",
+        };
         let (line, column) = (error.line(), error.column());
-        let detail = format!(
-            "the body is not JSON: the fault is at line {line}, column {column}; nothing was changed"
-        );
+        let detail =
+            format!("{what}: the fault is at line {line}, column {column}; nothing was changed");
         Problem::not_json(detail)
     })
+}
+
+/// JSON in which each field of an object is there once.
+#[derive(Debug)]
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some((name, Once(value))) = fields.next_entry()? {
+            if all.insert(name, value).is_some() {
+                return Err(de::Error::custom("a field is there twice"));
+            }
+        }
+        Ok(Value::Object(all))
+    }
 }
 
 /// What kind of body the headers announce: the type without its parameters, in lower case.

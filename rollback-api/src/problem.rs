@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Method, StatusCode};
 use rollback_core::ports::{CommandError, StoreError};
 use serde::Serialize;
@@ -110,6 +112,13 @@ impl Problem {
 
     pub(crate) fn not_json(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The head of a request has more than it may have. What comes after it is not read.
+    pub(crate) fn head_too_large(limit: &str) -> Self {
+        let detail = format!("the head of the request has more than {limit}; nothing was changed");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+            .header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     pub(crate) fn unauthorized(presented: bool) -> Self {

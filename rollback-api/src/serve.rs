@@ -1,8 +1,10 @@
 //! Serves a router: bounded in connections, heads and patience, and drained at the end.
 
 use crate::limits::ServeLimits;
+use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Request;
+use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +22,10 @@ use tower::ServiceExt;
 
 /// How long accepting rests after it failed: the usual reason is that no file descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
+
+/// How many times the largest head is still read, so that it can be refused in words. What is larger
+/// is cut off with a bare status.
+const CUT_OFF: usize = 4;
 
 /// Serves `router` on `listener` until `shutdown` completes; then no connection is accepted any
 /// more, and what is being answered has [`ServeLimits::drain_max`] to end.
@@ -99,19 +105,42 @@ async fn connection(
 ) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let request: Request = request.map(axum::body::Body::new);
-        router.clone().oneshot(request)
+        let answer = match head_fits(&request, &limits) {
+            Ok(()) => Ok(router.clone().oneshot(request)),
+            Err(problem) => Err(problem.into_response()),
+        };
+        async move {
+            match answer {
+                Ok(answer) => answer.await,
+                Err(refused) => Ok(refused),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_wait)
-        .max_header_size(limits.head_max)
-        .max_headers(limits.headers_max)
+        .max_header_size(limits.head_max.saturating_mul(CUT_OFF))
+        .max_headers(limits.headers_max.saturating_mul(CUT_OFF))
         .serve_connection(TokioIo::new(Patient::new(stream, limits.stall_max)), service);
     if let Err(error) = watcher.watch(connection).await {
         // A caller that went away, or that never spoke HTTP: nothing of ours.
         tracing::debug!(%error, "a connection broke off");
     }
     drop(turn);
+}
+
+/// Refuses a head that is too large, in words.
+fn head_fits(request: &Request, limits: &ServeLimits) -> Result<(), Problem> {
+    let headers = request.headers();
+    if headers.len() > limits.headers_max {
+        return Err(Problem::head_too_large(&format!("{} headers", limits.headers_max)));
+    }
+    let line = request.uri().path_and_query().map_or(0, |asked| asked.as_str().len());
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if lines.fold(line, usize::saturating_add) > limits.head_max {
+        return Err(Problem::head_too_large(&format!("{} bytes", limits.head_max)));
+    }
+    Ok(())
 }
 
 /// A stream whose reader may take nothing only for so long.

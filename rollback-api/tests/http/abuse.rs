@@ -85,6 +85,24 @@ async fn a_body_that_is_not_json_is_refused_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_there_twice_is_not_read_either_way() {
+    let stage = Stage::new().await;
+    for (path, body, once) in [
+        ("/v1/deploys", deploy(), r#""service":"checkout""#),
+        ("/v1/deploys", deploy(), r#""name":"Bo""#),
+        ("/v1/rollbacks", proposal(), r#""service":"checkout""#),
+    ] {
+        let text = body.to_string();
+        assert!(text.contains(once), "{text}");
+        let twice = text.replacen(once, &format!("{once},{once}"), 1);
+        let request = stage.call("POST", path).header("content-type", "application/json");
+        let problem = answer(request.body(twice)).await.problem(400).to_string();
+        assert!(problem.contains("twice") && problem.contains("line 1, column"), "{problem}");
+    }
+    untouched(&stage).await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
     let stage = Stage::new().await;
     let mut large = deploy();
@@ -142,7 +160,21 @@ async fn a_head_that_never_ends_is_given_up() {
 async fn a_head_that_is_too_large_or_has_too_many_parts_is_refused() {
     let stage = Stage::new().await;
     let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(64 * 1024));
-    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(100));
+    let address = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(40 * 1024));
+    for (head, limit) in [(long, "32768 bytes"), (many, "64 headers"), (address, "32768 bytes")] {
+        let told = stage.raw(head.as_bytes()).await;
+        assert!(told.starts_with("HTTP/1.1 431"), "{told}");
+        assert!(told.contains("connection: close"), "{told}");
+        assert!(told.contains("application/problem+json") && told.contains(limit), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_beyond_all_measure_is_cut_off() {
+    let stage = Stage::new().await;
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(2_000));
     for head in [long, many] {
         let told = stage.raw(head.as_bytes()).await;
         assert!(told.is_empty() || told.starts_with("HTTP/1.1 431"), "{told}");
