@@ -13,8 +13,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many that no branch predictor knows them all.
-const VARIANTS: usize = 64;
+/// How many bodies take turns: so many that no branch predictor knows them all.
+pub const VARIANTS: usize = 64;
 /// Where the number of a click stands in its body.
 const PLACEHOLDER: &str = "0000000000";
 
@@ -33,7 +33,7 @@ impl Decider {
         let (permitted, denied) = (AtomicU64::new(0), AtomicU64::new(0));
         let decider = Self { organization, permitted, denied };
         let accepted = Accepted::app("A111").team(fixtures::home().as_str());
-        Interactivity::new(secrets(), Arc::new(Intake::new(accepted, decider)))
+        Interactivity::new(signing_secrets(), Arc::new(Intake::new(accepted, decider)))
     }
 
     /// How many were permitted and denied so far.
@@ -90,7 +90,7 @@ impl Sender {
                 form.windows(PLACEHOLDER.len()).position(|part| part == PLACEHOLDER.as_bytes());
             (form, at.unwrap())
         });
-        Self { secrets: secrets(), forms: forms.collect(), sent: 0 }
+        Self { secrets: signing_secrets(), forms: forms.collect(), sent: 0 }
     }
 
     /// How long the body of a click is.
@@ -121,7 +121,9 @@ impl Sender {
     }
 }
 
-fn secrets() -> SigningSecrets {
+/// What each click is signed with.
+#[must_use]
+pub fn signing_secrets() -> SigningSecrets {
     SigningSecrets::new(&"8f742231b10e8888abcd99yyyzzz85a5".into()).unwrap()
 }
 

@@ -10,7 +10,7 @@
 mod click;
 mod organization;
 
-pub use crate::click::{Decider, Sender};
+pub use crate::click::{Decider, Sender, VARIANTS, signing_secrets};
 pub use crate::organization::{Organization, SERVICES};
 
 use rollback_core::journal::{Entry, replay};
