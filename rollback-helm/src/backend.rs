@@ -1,7 +1,7 @@
 //! The trait: what the engine asks of a CD system, answered by one release of a cluster.
 
 use crate::ADAPTER;
-use crate::client::{Client, Cluster};
+use crate::client::Client;
 use crate::command;
 use crate::config::Config;
 use crate::error::HelmError;
@@ -15,6 +15,7 @@ use crate::run::Run;
 use crate::site::Site;
 use async_trait::async_trait;
 use core::time::Duration;
+use rollback_cluster::Cluster;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
     Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
@@ -87,7 +88,7 @@ impl HelmBackend {
             Some(meta)
                 if meta.uid == record.uid && meta.annotation(crate::record::ORDER).is_some() =>
             {
-                self.site.client.delete_secret(&meta).await
+                Ok(self.site.client.delete_secret(&meta).await?)
             }
             Some(_) | None => Ok(()),
         }
@@ -154,7 +155,9 @@ impl HelmBackend {
         }
         let (_record, running) = self.site.content(from.number).await.map_err(refused)?;
         let wanted = manifest::read(&running).unwrap_or_default();
-        if let Some(keeper) = self.site.keeper(from, &wanted).await.map_err(refused)? {
+        if let Some(keeper) =
+            self.site.keeper(from, &wanted).await.map_err(|error| refused(error.into()))?
+        {
             return Err(refuse(format!("{}; nothing was changed", keeper.words())));
         }
         let (record, content): (Record, Content) =
@@ -277,7 +280,7 @@ impl CdBackend for HelmBackend {
         let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
         let waits = async {
             let (_record, content) = self.site.content(number).await?;
-            self.site.waits_for(&content).await
+            Ok::<_, HelmError>(self.site.waits_for(&content).await?)
         };
         match look(&seen, entry) {
             Look::Ended(progress) => Ok(progress),

@@ -7,32 +7,6 @@ use rollback_core::ports::Clock;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How to reach a cluster, and as whom.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Connection {
-    /// As `helm` would: `$KUBECONFIG` or `~/.kube/config`, else the pod's own service account.
-    #[default]
-    Inferred,
-    /// As the service account of the pod that this runs in.
-    InCluster,
-    /// From a kubeconfig.
-    Kubeconfig {
-        /// The file; absent, `$KUBECONFIG` or `~/.kube/config`.
-        path: Option<PathBuf>,
-        /// The context; absent, the file's current one.
-        context: Option<String>,
-    },
-}
-
-impl Connection {
-    /// By this kubeconfig's current context.
-    #[must_use]
-    pub fn kubeconfig(path: impl Into<PathBuf>) -> Self {
-        Self::Kubeconfig { path: Some(path.into()), context: None }
-    }
-}
-
 /// One release of a cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 
 use crate::client::Client;
 use crate::error::HelmError;
-use crate::objects::Meta;
+use rollback_cluster::{ClusterError, Meta};
 use rollback_core::{Label, RevisionId, RollbackId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -188,7 +188,7 @@ impl Client {
             };
             match written {
                 Ok(_lease) => return Ok(Written::Done),
-                Err(error) if tries >= TRIES || !error.is_passing() => return Err(error),
+                Err(error) if tries >= TRIES || !error.is_passing() => return Err(error.into()),
                 Err(error) => tracing::debug!(%error, "the journal was not written; once more"),
             }
         }
@@ -207,8 +207,8 @@ impl Client {
             let lease = journal.write(&name, order.as_str(), now);
             match self.put_lease(&name, &lease).await {
                 Ok(_lease) => return Ok(true),
-                Err(HelmError::Moved { .. }) if tries < TRIES => {}
-                Err(error) => return Err(error),
+                Err(ClusterError::Moved { .. }) if tries < TRIES => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -10,7 +10,6 @@ mod error;
 mod history;
 mod journal;
 mod manifest;
-mod objects;
 mod obstacle;
 mod preflight;
 mod progress;
@@ -21,9 +20,9 @@ mod run;
 mod site;
 
 pub use backend::HelmBackend;
-pub use client::{Cluster, Tried};
-pub use config::{Config, Connection, Release};
+pub use config::{Config, Release};
 pub use error::HelmError;
+pub use rollback_cluster::{Cluster, ClusterError, Connection, Tried};
 
 /// The least that the adapter needs, as manifests for `kubectl apply`: a Role and its
 /// binding.

@@ -7,6 +7,7 @@ use crate::manifest::{self, Wanted};
 use crate::obstacle::{Keeper, keeper, replicas};
 use crate::record::Record;
 use crate::site::Site;
+use rollback_cluster::ClusterError;
 use rollback_core::Plan;
 use rollback_core::observed::{Acceptance, Preflight};
 
@@ -16,11 +17,11 @@ impl Site {
         &self,
         newest: &Record,
         wanted: &[Wanted],
-    ) -> Result<Option<Keeper>, HelmError> {
+    ) -> Result<Option<Keeper>, ClusterError> {
         let live = match wanted.iter().find(|wanted| wanted.is_workload()) {
             Some(workload) => match self.live_object(workload).await {
                 Ok(live) => live,
-                Err(HelmError::Forbidden { .. }) => None,
+                Err(ClusterError::Forbidden { .. }) => None,
                 Err(error) => return Err(error),
             },
             None => None,
@@ -29,17 +30,17 @@ impl Site {
     }
 
     /// What of the target's replicas somebody else has set.
-    async fn replica_notes(&self, wanted: &[Wanted]) -> Result<Vec<String>, HelmError> {
+    async fn replica_notes(&self, wanted: &[Wanted]) -> Result<Vec<String>, ClusterError> {
         let scalers = match self.client.autoscalers().await {
             Ok(scalers) => Some(scalers),
-            Err(HelmError::Forbidden { .. } | HelmError::Missing { .. }) => None,
+            Err(ClusterError::Forbidden { .. } | ClusterError::Missing { .. }) => None,
             Err(error) => return Err(error),
         };
         let mut notes = Vec::new();
         for workload in wanted.iter().filter(|it| it.is_workload() && it.replicas().is_some()) {
             match self.live_object(workload).await {
                 Ok(Some(live)) => notes.extend(replicas(workload, &live, scalers.as_deref())),
-                Ok(None) | Err(HelmError::Forbidden { .. }) => {}
+                Ok(None) | Err(ClusterError::Forbidden { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -48,17 +49,17 @@ impl Site {
 
     /// Whether the API server would take every object of the target. Helm would notice only when it
     /// is half-way.
-    async fn rehearse(&self, wanted: &[Wanted]) -> Result<Acceptance, HelmError> {
+    async fn rehearse(&self, wanted: &[Wanted]) -> Result<Acceptance, ClusterError> {
         for object in wanted {
             match self.rehearse_apply(object).await {
                 Ok(()) => {}
-                Err(HelmError::Refused { why, .. }) => {
+                Err(ClusterError::Refused { why, .. }) => {
                     return Ok(Acceptance::Rejected(format!(
                         "helm would fail at {}: {why}; take that change back, or deploy that version anew",
                         object.title()
                     )));
                 }
-                Err(error @ HelmError::Forbidden { .. }) => {
+                Err(error @ ClusterError::Forbidden { .. }) => {
                     return Ok(Acceptance::Rejected(error.to_string()));
                 }
                 Err(error) => return Err(error),

@@ -1,12 +1,12 @@
 //! How far an execution is: from one look, whoever carries it out and whatever was missed before.
 
 use crate::compare::differences;
-use crate::error::HelmError;
 use crate::history::Seen;
 use crate::journal::{Entry, State};
 use crate::manifest::{self, Wanted};
 use crate::record::{Content, Record, Status};
 use crate::site::Site;
+use rollback_cluster::ClusterError;
 use rollback_core::{Label, Phase, Progress};
 use serde_json::Value;
 
@@ -85,26 +85,26 @@ fn left_alone(record: &Record) -> Progress {
 
 impl Site {
     /// An object as it lives in the cluster.
-    pub(crate) async fn live_object(&self, wanted: &Wanted) -> Result<Option<Value>, HelmError> {
+    pub(crate) async fn live_object(&self, wanted: &Wanted) -> Result<Option<Value>, ClusterError> {
         let namespace = wanted.namespace.as_deref().unwrap_or(&self.config.release.namespace);
         self.client.object(&wanted.api_version, &wanted.kind, namespace, &wanted.name).await
     }
 
     /// Applies an object as helm 4 does, without effect.
-    pub(crate) async fn rehearse_apply(&self, wanted: &Wanted) -> Result<(), HelmError> {
+    pub(crate) async fn rehearse_apply(&self, wanted: &Wanted) -> Result<(), ClusterError> {
         let namespace = wanted.namespace.as_deref().unwrap_or(&self.config.release.namespace);
         let Wanted { api_version, kind, name, object, .. } = wanted;
         self.client.rehearse_apply(api_version, kind, namespace, name, object).await
     }
 
     /// What helm waits for.
-    pub(crate) async fn waits_for(&self, content: &Content) -> Result<Progress, HelmError> {
+    pub(crate) async fn waits_for(&self, content: &Content) -> Result<Progress, ClusterError> {
         let workloads = manifest::read(content).unwrap_or_default();
         let mut waits = Vec::new();
         for wanted in workloads.iter().filter(|wanted| wanted.is_workload()) {
             let live = match self.live_object(wanted).await {
                 Ok(live) => live,
-                Err(HelmError::Forbidden { .. }) => continue,
+                Err(ClusterError::Forbidden { .. }) => continue,
                 Err(error) => return Err(error),
             };
             if let Some(differs) = differences(wanted, live.as_ref()) {

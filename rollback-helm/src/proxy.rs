@@ -27,6 +27,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
+use rollback_cluster::{Answer, ClusterError, Unanswered};
 use rollback_core::{Receipt, RevisionId, RollbackId, Timestamp};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -212,7 +213,7 @@ impl Proxy {
     }
 
     fn ask(&self, method: &Method, path: &str) -> Ask {
-        let secrets = self.site.client.secrets();
+        let secrets = self.site.client.secrets().path();
         let below = path.strip_prefix(&secrets).and_then(|rest| rest.strip_prefix('/'));
         let number = below.and_then(|name| number_of(&self.site.config.release.name, name));
         match (method.as_str(), number) {
@@ -223,8 +224,8 @@ impl Proxy {
         }
     }
 
-    async fn forward(&self, sent: Sent) -> Result<http::Response<kube::client::Body>, kube::Error> {
-        let request = http::Request::from_parts(sent.parts, kube::client::Body::from(sent.body));
+    async fn forward(&self, sent: Sent) -> Result<http::Response<Answer>, Unanswered> {
+        let request = http::Request::from_parts(sent.parts, sent.body);
         self.site.client.cluster.forward(request).await
     }
 
@@ -293,7 +294,7 @@ impl Proxy {
                 if let Some(meta) = self.site.client.secret_meta(&name).await? {
                     self.site.client.delete_secret(&meta).await?;
                 }
-                Ok::<(), crate::HelmError>(())
+                Ok::<(), ClusterError>(())
             };
             if let Err(error) = pruned.await {
                 // The next operation prunes it.
@@ -385,7 +386,7 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// An answer that is held in whole before it is passed on.
-async fn whole(answer: http::Response<kube::client::Body>) -> Response {
+async fn whole(answer: http::Response<Answer>) -> Response {
     let (mut parts, body) = answer.into_parts();
     strip(&mut parts.headers);
     match Limited::new(body, ANSWER_MAX).collect().await {

@@ -6,10 +6,10 @@
 
 use crate::error::HelmError;
 use crate::manifest;
-use crate::objects::{Meta, Texts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
+use rollback_cluster::{Meta, Texts, short};
 use rollback_core::{Migrations, RevisionId, RollbackId, Timestamp};
 use serde::Deserialize;
 use std::io::Read as _;
@@ -273,11 +273,6 @@ pub(crate) fn id_of(number: u32, uid: &str) -> String {
     format!("{number}@{}", short(uid))
 }
 
-/// Enough of a UID to tell two Secrets of one name apart.
-fn short(uid: &str) -> &str {
-    uid.get(..8).unwrap_or(uid)
-}
-
 /// The number and the UID's begin that an identity names.
 pub(crate) fn parse_id(id: &str) -> Option<(u32, &str)> {
     let (number, uid) = id.split_once('@')?;
@@ -295,24 +290,9 @@ pub(crate) fn number_of(release: &str, name: &str) -> Option<u32> {
     rest.strip_prefix(".v")?.parse().ok()
 }
 
-/// A text from outside: on one line, and not too long. What an admission webhook or a schema quotes
-/// as a bad value may be a password.
+/// A text from outside, fit to be passed on.
 pub(crate) fn clip(text: &str) -> String {
-    let text: String = text
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect();
-    let text = match text.split_once("Invalid value: ") {
-        Some((before, _value)) => format!("{before}Invalid value (not shown)"),
-        None => text,
-    };
-    match text.char_indices().nth(TEXT_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    rollback_cluster::clip(text, TEXT_MAX)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::proxy::{Door, Proxy, Stage};
 use crate::record::Status;
 use crate::site::Site;
 use core::time::Duration;
+use rollback_cluster::ClusterError;
 use rollback_core::{Label, Receipt};
 use std::fmt;
 use std::sync::Arc;
@@ -222,8 +223,8 @@ impl Run {
             match site.live_object(&object).await {
                 Ok(live) => found.extend(differences(&object, live.as_ref())),
                 // What helm may write, we may perhaps not read.
-                Err(HelmError::Forbidden { tried }) => found.push(format!("may not {tried}")),
-                Err(error) => return Err(error),
+                Err(ClusterError::Forbidden { tried }) => found.push(format!("may not {tried}")),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(found)

@@ -7,6 +7,7 @@ use crate::history::Seen;
 use crate::journal::{Journal, State};
 use crate::record::{Content, Record, secret_name};
 use crate::run::Run;
+use rollback_cluster::ClusterError;
 use rollback_core::RollbackId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,8 +91,8 @@ impl Site {
                         record
                     }
                     // Pruned since it was listed.
-                    Err(HelmError::Missing { .. }) => continue,
-                    Err(error) => return Err(error),
+                    Err(ClusterError::Missing { .. }) => continue,
+                    Err(error) => return Err(error.into()),
                 },
             };
             records.push(record);

@@ -2,9 +2,8 @@
 
 use crate::ADAPTER;
 use crate::classify::{Bounds, Seen};
-use crate::client::{Client, Cluster, Dry};
+use crate::client::{Client, Dry};
 use crate::config::Config;
-use crate::error::KubeError;
 use crate::marks;
 use crate::objects::{Object, Pod, canonical};
 use crate::obstacle::keeper;
@@ -13,6 +12,7 @@ use crate::progress::{Execution, Found, Look};
 use crate::rollout;
 use async_trait::async_trait;
 use core::time::Duration;
+use rollback_cluster::{Cluster, ClusterError};
 use rollback_core::observed::{Acceptance, Live, Preflight};
 use rollback_core::ports::{
     Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
@@ -69,21 +69,21 @@ impl KubeBackend {
         Bounds { deadline, grace, stuck_after }
     }
 
-    async fn read(&self) -> Result<Object, KubeError> {
+    async fn read(&self) -> Result<Object, ClusterError> {
         let object = self.client.read().await?;
         let version = object.metadata.resource_version.clone();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         Ok(object)
     }
 
-    async fn look(&self) -> Result<Seen, KubeError> {
+    async fn look(&self) -> Result<Seen, ClusterError> {
         let object = self.read().await?;
         let kept = self.client.kept(&object).await?;
         Ok(Seen { kind: self.config.workload.kind, object, kept })
     }
 
     /// The pods, where they can say more than the rollout does.
-    async fn pods(&self, seen: &Seen) -> Result<Vec<Pod>, KubeError> {
+    async fn pods(&self, seen: &Seen) -> Result<Vec<Pod>, ClusterError> {
         match rollout::status(seen.kind, &seen.object) {
             rollout::Rollout::Done(_) => Ok(Vec::new()),
             rollout::Rollout::Waiting(_) | rollout::Rollout::Failed(_) => {
@@ -94,7 +94,7 @@ impl KubeBackend {
 
     async fn send(&self, order: &Order) -> Result<Receipt, StartError> {
         let plan = order.plan();
-        let refused = |error: KubeError| StartError::Refused { why: error.to_string() };
+        let refused = |error: ClusterError| StartError::Refused { why: error.to_string() };
         let mut seen = self.look().await.map_err(refused)?;
         let first = seen.object.metadata.clone();
         for _try in 0..TRIES {
@@ -115,8 +115,8 @@ impl KubeBackend {
             }
             match self.client.patch(&patch, Dry::No).await {
                 Ok(_changed) => return Ok(receipt),
-                Err(KubeError::Moved { .. }) => seen = self.look().await.map_err(refused)?,
-                Err(error @ KubeError::Silent { .. }) => {
+                Err(ClusterError::Moved { .. }) => seen = self.look().await.map_err(refused)?,
+                Err(error @ ClusterError::Silent { .. }) => {
                     return Err(StartError::InDoubt { why: error.to_string() });
                 }
                 Err(error) => return Err(refused(error)),
@@ -128,7 +128,7 @@ impl KubeBackend {
     }
 
     /// Whether the API server would take the order's patch, with every webhook's consent.
-    async fn rehearse(&self, seen: &Seen, plan: &Plan) -> Result<Acceptance, KubeError> {
+    async fn rehearse(&self, seen: &Seen, plan: &Plan) -> Result<Acceptance, ClusterError> {
         let to = &plan.to().revision;
         let (Some(target), Ok(id)) = (seen.find(to), RollbackId::parse("rehearsal")) else {
             return Ok(Acceptance::Rejected(format!("`{to}` is gone")));
@@ -144,7 +144,7 @@ impl KubeBackend {
                 "an admission webhook of the cluster changes the pod template, so that something else than the target would run; see what it adds, or deploy that version anew"
                     .into(),
             )),
-            Err(error @ KubeError::Refused { .. }) => Ok(Acceptance::Rejected(error.to_string())),
+            Err(error @ ClusterError::Refused { .. }) => Ok(Acceptance::Rejected(error.to_string())),
             Err(error) => Err(error),
         }
     }
@@ -163,13 +163,13 @@ impl KubeBackend {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(receipt)
     }
 
-    async fn put_up_fence(&self, order: &RollbackId) -> Result<Fenced, KubeError> {
+    async fn put_up_fence(&self, order: &RollbackId) -> Result<Fenced, ClusterError> {
         let mut tries = 0;
         loop {
             let meta = match self.read().await {
                 Ok(object) => object.metadata,
                 // An order is bound to the object that it was built on, and that one is gone.
-                Err(KubeError::Missing { .. }) => return Ok(Fenced::Done),
+                Err(ClusterError::Missing { .. }) => return Ok(Fenced::Done),
                 Err(error) => return Err(error),
             };
             tries += 1;
@@ -177,7 +177,7 @@ impl KubeBackend {
                 Ok(after) if marks::moved(&meta, &after.metadata) => return Ok(Fenced::Done),
                 Err(error) if tries >= TRIES => return Err(error),
                 // Another object of that name by now, or a webhook that took the annotation away.
-                Ok(_) | Err(KubeError::Moved { .. }) if tries < TRIES => {}
+                Ok(_) | Err(ClusterError::Moved { .. }) if tries < TRIES => {}
                 Ok(_) => return Ok(Fenced::Unsupported),
                 Err(error) => return Err(error),
             }
@@ -203,7 +203,7 @@ impl CdBackend for KubeBackend {
             history.truncate(limit);
             Ok(history)
         };
-        read.await.map_err(|error: KubeError| error.into_port(OPERATION))
+        read.await.map_err(|error: ClusterError| error.into_port(ADAPTER, OPERATION))
     }
 
     async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
@@ -214,7 +214,7 @@ impl CdBackend for KubeBackend {
             let pods = self.pods(&seen).await?;
             Ok(seen.state(&pods, self.config.clock.now(), self.bounds()))
         };
-        read.await.map_err(|error: KubeError| error.into_port(OPERATION))
+        read.await.map_err(|error: ClusterError| error.into_port(ADAPTER, OPERATION))
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
@@ -236,7 +236,7 @@ impl CdBackend for KubeBackend {
             preflight.not_undone = seen.not_undone(to, &self.pods(&seen).await?);
             Ok(preflight)
         };
-        check.await.map_err(|error: KubeError| error.into_port(OPERATION))
+        check.await.map_err(|error: ClusterError| error.into_port(ADAPTER, OPERATION))
     }
 
     async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
@@ -249,7 +249,7 @@ impl CdBackend for KubeBackend {
         const OPERATION: &str = "find the order";
         let plan = order.plan();
         self.check_key(plan.key(), OPERATION)?;
-        let seen = self.look().await.map_err(|error| error.into_port(OPERATION))?;
+        let seen = self.look().await.map_err(|error| error.into_port(ADAPTER, OPERATION))?;
         if let Some(mark) = seen.mark_of(order.rollback()) {
             return Ok(Some(seen.receipt(&mark)));
         }
@@ -267,7 +267,9 @@ impl CdBackend for KubeBackend {
     async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
         const OPERATION: &str = "fence off older orders";
         self.check_key(order.plan().key(), OPERATION)?;
-        self.put_up_fence(order.rollback()).await.map_err(|error| error.into_port(OPERATION))
+        self.put_up_fence(order.rollback())
+            .await
+            .map_err(|error| error.into_port(ADAPTER, OPERATION))
     }
 
     async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
@@ -286,12 +288,12 @@ impl CdBackend for KubeBackend {
         };
         let (seen, pods) = match read.await {
             Ok(read) => read,
-            Err(KubeError::Missing { .. }) => {
+            Err(ClusterError::Missing { .. }) => {
                 let mut gone = Progress::new(Phase::Failed);
                 gone.message = Some("the workload was deleted".into());
                 return Ok(gone);
             }
-            Err(error) => return Err(error.into_port(OPERATION)),
+            Err(error) => return Err(error.into_port(ADAPTER, OPERATION)),
         };
         let look = Look {
             seen: &seen,

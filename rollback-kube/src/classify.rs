@@ -2,10 +2,11 @@
 
 use crate::config::Kind;
 use crate::marks::{self, Mark};
-use crate::objects::{Kept, Meta, Object, Pod};
+use crate::objects::{Kept, Object, Pod};
 use crate::pods::{self, Trouble};
 use crate::rollout::{self, Rollout};
 use core::time::Duration;
+use rollback_cluster::{Meta, short};
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::{
     Label, Migrations, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus, RollbackId,
@@ -13,9 +14,6 @@ use rollback_core::{
 };
 use serde_json::Value;
 
-/// How much of a UID tells two objects of one name apart. The name is made from what is in it, so
-/// that two that share both hold the same.
-const UID_SHOWN: usize = 8;
 /// How many images a version names.
 const IMAGES_SHOWN: usize = 3;
 /// How much of a digest is shown.
@@ -36,11 +34,6 @@ pub(crate) struct Bounds {
     pub(crate) deadline: Duration,
     pub(crate) grace: Duration,
     pub(crate) stuck_after: Duration,
-}
-
-/// An object's identity, as far as it is shown.
-pub(crate) fn short(uid: &str) -> &str {
-    uid.get(..UID_SHOWN).unwrap_or(uid)
 }
 
 /// None when the name is longer than an identity may be.
@@ -455,7 +448,7 @@ pub(crate) mod tests {
     fn an_order_is_found_on_the_workload_or_on_the_revision_that_took_its_note_over() {
         let order: RollbackId = "r1".parse().unwrap();
         let mark = Mark { id: order.clone(), to: "web-b".into(), at: at(50), generation: 4 };
-        let note: crate::objects::Texts =
+        let note: rollback_cluster::Texts =
             [(marks::ORDERS.to_owned(), marks::with_order(&Meta::default(), mark.clone()))].into();
         let mut on_workload = seen();
         assert_eq!(on_workload.mark_of(&order), None);

@@ -4,7 +4,6 @@ mod backend;
 mod classify;
 mod client;
 mod config;
-mod error;
 mod marks;
 mod objects;
 mod obstacle;
@@ -14,9 +13,8 @@ mod progress;
 mod rollout;
 
 pub use backend::KubeBackend;
-pub use client::{Cluster, Tried};
-pub use config::{Config, Connection, Kind, KindError, Workload};
-pub use error::KubeError;
+pub use config::{Config, Kind, KindError, Workload};
+pub use rollback_cluster::{Cluster, ClusterError, Connection, Tried};
 
 /// The least that the adapter needs, as manifests for `kubectl apply`: a Role, and who has it.
 pub const RBAC: &str = include_str!("../rbac.yaml");

@@ -1,7 +1,7 @@
 //! What this adapter writes on a workload, all of it: which orders it took, and where a fence
 //! stands.
 
-use crate::objects::Meta;
+use rollback_cluster::Meta;
 use rollback_core::{RollbackId, Timestamp};
 use serde::{Deserialize, Serialize};
 

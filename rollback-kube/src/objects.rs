@@ -2,60 +2,10 @@
 //! another age leaves out what it does not know.
 
 use crate::config::Kind;
+use rollback_cluster::{Meta, Texts};
 use rollback_core::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-
-pub(crate) type Texts = BTreeMap<String, String>;
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Meta {
-    pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) resource_version: String,
-    pub(crate) generation: i64,
-    pub(crate) annotations: Option<Texts>,
-    pub(crate) labels: Texts,
-    pub(crate) creation_timestamp: Option<Timestamp>,
-    pub(crate) owner_references: Vec<Owner>,
-    pub(crate) managed_fields: Vec<ManagedFields>,
-}
-
-impl Meta {
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    pub(crate) fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
-    }
-
-    pub(crate) fn controller(&self) -> Option<&Owner> {
-        self.owner_references.iter().find(|owner| owner.controller)
-    }
-
-    pub(crate) fn is_owned_by(&self, uid: &str) -> bool {
-        self.controller().is_some_and(|owner| owner.uid == uid)
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Owner {
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) controller: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct ManagedFields {
-    pub(crate) manager: String,
-    pub(crate) operation: String,
-}
 
 /// A Deployment, a StatefulSet or a DaemonSet.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -157,26 +107,6 @@ pub(crate) struct Condition {
 
 pub(crate) fn condition<'a>(all: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     all.iter().find(|condition| condition.kind == kind)
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct List<T> {
-    #[serde(default)]
-    pub(crate) metadata: ListMeta,
-    #[serde(deserialize_with = "or_none", bound(deserialize = "T: Deserialize<'de>"))]
-    pub(crate) items: Vec<T>,
-}
-
-/// A list of nothing may be told as `null`.
-fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(list)?.unwrap_or_default())
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ListMeta {
-    #[serde(rename = "continue")]
-    pub(crate) more: String,
 }
 
 /// A ReplicaSet or a ControllerRevision, as it came.

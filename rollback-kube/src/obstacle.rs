@@ -127,7 +127,7 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::classify::tests::{seen, template};
-    use crate::objects::Meta;
+    use rollback_cluster::Meta;
     use serde_json::{Value, json};
 
     fn with_meta(meta: &Value) -> Seen {

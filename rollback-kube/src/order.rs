@@ -3,7 +3,8 @@
 
 use crate::classify::{Seen, id, reference};
 use crate::marks::{self, Mark};
-use crate::objects::{Kept, Meta};
+use crate::objects::Kept;
+use rollback_cluster::Meta;
 use rollback_core::ports::StartError;
 use rollback_core::{Receipt, RevisionId, RollbackId, Timestamp};
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
 //! How far an order is, from one look.
 
-use crate::classify::{Bounds, Seen, reference, short};
+use crate::classify::{Bounds, Seen, reference};
 use crate::config::Kind;
 use crate::marks::Mark;
 use crate::objects::Pod;
 use crate::pods::Gravity;
 use crate::rollout::{self, Rollout};
+use rollback_cluster::short;
 use rollback_core::{Label, Phase, Progress, Receipt, RevisionId, Timestamp};
 
 /// An order that a workload took: which object of that name, and which generation it made.

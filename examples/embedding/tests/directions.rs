@@ -23,10 +23,18 @@ fn ours(package: &str) -> BTreeSet<String> {
 #[test]
 fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-core"), BTreeSet::new());
-    let adapters =
-        ["rollback-store", "rollback-slack", "rollback-http", "rollback-kube", "rollback-helm"];
+    let adapters = ["rollback-store", "rollback-slack", "rollback-http", "rollback-cluster"];
     for package in ["rollback-engine", "rollback-testkit"].into_iter().chain(adapters) {
         assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
+    }
+}
+
+/// The one exception: a way to an API server is not written twice.
+#[test]
+fn the_adapters_of_a_cluster_share_the_way_to_it_and_nothing_else() {
+    let expected = BTreeSet::from(["rollback_core".into(), "rollback_cluster".into()]);
+    for package in ["rollback-kube", "rollback-helm"] {
+        assert_eq!(ours(package), expected, "{package}");
     }
 }
 

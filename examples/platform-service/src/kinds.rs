@@ -8,6 +8,7 @@ mod kubernetes;
 
 use crate::secrets::{Environment, secret_in};
 use async_trait::async_trait;
+use rollback_cluster::{Cluster, Connection};
 use rollback_core::ServiceKey;
 use rollback_core::ports::{CdBackend, Clock};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -16,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,15 @@ pub(crate) trait Kind: Sync {
         targets: Vec<Target>,
         context: &Context<'_>,
     ) -> Result<Arc<dyn CdBackend>, NotSetUp>;
+}
+
+/// The cluster that a configuration names.
+async fn cluster(
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+) -> Result<Cluster, NotSetUp> {
+    let connection = Connection::named(kubeconfig, context);
+    Cluster::connect(&connection).await.map_err(|error| NotSetUp(error.to_string()))
 }
 
 /// What a schema judged already, as the type that the schema was made of.

@@ -4,13 +4,14 @@
 use super::{Gate, Proxy, Sent, Stage, answered_nothing, ended_words, exists, whole};
 use crate::HelmError;
 use crate::journal::{Entry, State, Written};
-use crate::objects::Meta;
 use crate::protobuf;
 use crate::record::{ORDER, clip, content, id_of, number_of, secret_name};
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use core::time::Duration;
 use http::{StatusCode, header};
+use rollback_cluster::Meta;
 use rollback_core::Receipt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -187,12 +188,12 @@ impl Proxy {
 
     /// The record, in whichever encoding helm reads.
     async fn read_back(&self, name: &str, accept: Option<header::HeaderValue>) -> Response {
-        let path = format!("{}/{name}", self.site.client.secrets());
+        let path = self.site.client.secrets().object(name);
         let mut request = Request::get(path);
         if let Some(accept) = accept {
             request = request.header(header::ACCEPT, accept);
         }
-        let Ok(request) = request.body(kube::client::Body::empty()) else { return exists() };
+        let Ok(request) = request.body(Bytes::new()) else { return exists() };
         match self.site.client.cluster.forward(request).await {
             Ok(mut read) => {
                 if read.status().is_success() {

@@ -1,11 +1,11 @@
 //! `kind: helm`: releases of one cluster.
 
 use super::each::Each;
-use super::{Context, Kind, NotSetUp, Target, judged};
+use super::{Context, Kind, NotSetUp, Target, cluster, judged};
 use crate::config::{FilePath, KubernetesName, Time, read_duration};
 use async_trait::async_trait;
 use rollback_core::ports::CdBackend;
-use rollback_helm::{Cluster, Config, Connection, HelmBackend, Release};
+use rollback_helm::{Config, HelmBackend, Release};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -63,13 +63,6 @@ struct With {
     release: String,
 }
 
-fn connection(settings: &Settings) -> Connection {
-    match (&settings.kubeconfig, &settings.context) {
-        (None, None) => Connection::Inferred,
-        (path, context) => Connection::Kubeconfig { path: path.clone(), context: context.clone() },
-    }
-}
-
 #[async_trait]
 impl Kind for Helm {
     fn name(&self) -> &'static str {
@@ -95,9 +88,7 @@ impl Kind for Helm {
         context: &Context<'_>,
     ) -> Result<Arc<dyn CdBackend>, NotSetUp> {
         let settings: Settings = judged(settings)?;
-        let cluster = Cluster::connect(&connection(&settings))
-            .await
-            .map_err(|error| NotSetUp(error.to_string()))?;
+        let cluster = cluster(settings.kubeconfig, settings.context).await?;
         let adapters = targets.into_iter().map(|Target { key, with }| {
             let with: With = judged(with)?;
             let release = Release::new(with.namespace, with.release);

@@ -1,11 +1,11 @@
 //! `kind: kubernetes`: Deployments, StatefulSets and DaemonSets of one cluster.
 
 use super::each::Each;
-use super::{Context, Kind, NotSetUp, Target, judged};
+use super::{Context, Kind, NotSetUp, Target, cluster, judged};
 use crate::config::{FilePath, KubernetesName};
 use async_trait::async_trait;
 use rollback_core::ports::CdBackend;
-use rollback_kube::{Cluster, Config, Connection, KubeBackend, Workload};
+use rollback_kube::{Config, KubeBackend, Workload};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -64,13 +64,6 @@ impl From<WorkloadKind> for rollback_kube::Kind {
     }
 }
 
-fn connection(settings: &Settings) -> Connection {
-    match (&settings.kubeconfig, &settings.context) {
-        (None, None) => Connection::Inferred,
-        (path, context) => Connection::Kubeconfig { path: path.clone(), context: context.clone() },
-    }
-}
-
 #[async_trait]
 impl Kind for Kubernetes {
     fn name(&self) -> &'static str {
@@ -96,9 +89,7 @@ impl Kind for Kubernetes {
         context: &Context<'_>,
     ) -> Result<Arc<dyn CdBackend>, NotSetUp> {
         let settings: Settings = judged(settings)?;
-        let cluster = Cluster::connect(&connection(&settings))
-            .await
-            .map_err(|error| NotSetUp(error.to_string()))?;
+        let cluster = cluster(settings.kubeconfig, settings.context).await?;
         let adapters = targets.into_iter().map(|Target { key, with }| {
             let with: With = judged(with)?;
             let workload = Workload::new(with.workload.into(), with.namespace, with.name);

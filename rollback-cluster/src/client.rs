@@ -1,0 +1,168 @@
+//! All input and output. One decision is taken here: nothing is sent twice.
+
+use crate::ask::{Ask, Tried};
+use crate::config::Connection;
+use crate::error::{ClusterError, classify};
+use bytes::Bytes;
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use futures_util::StreamExt as _;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A connection to a cluster. Clones share it; whatever is on one cluster needs only one.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither address nor credentials.
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+/// A request that was passed on was not answered. It may have been carried out.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer, or not to the end")]
+pub struct Unanswered(#[source] kube::Error);
+
+/// What a request that was passed on was answered, as it comes.
+#[derive(Debug)]
+pub struct Answer(kube::client::Body);
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Unanswered;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unanswered>>> {
+        Pin::new(&mut self.0).poll_frame(context).map_err(Unanswered)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Cluster {
+    /// Sets the connection up. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Connection`] when the kubeconfig or the service account cannot be read.
+    pub async fn connect(connection: &Connection) -> Result<Self, ClusterError> {
+        fn bad<E>(what: &'static str) -> impl FnOnce(E) -> ClusterError
+        where
+            E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        {
+            move |error| ClusterError::Connection { what, source: error.into() }
+        }
+        let mut config = match connection {
+            Connection::Inferred => kube::Config::infer()
+                .await
+                .map_err(bad("there is neither a usable kubeconfig nor a service account"))?,
+            Connection::InCluster => kube::Config::incluster()
+                .map_err(bad("this does not run in a pod with a service account"))?,
+            Connection::Kubeconfig { path, context } => {
+                let read = match path {
+                    Some(path) => Kubeconfig::read_from(path),
+                    None => Kubeconfig::read(),
+                };
+                let kubeconfig = read.map_err(bad("the kubeconfig cannot be read"))?;
+                let options =
+                    KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+                kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+                    .await
+                    .map_err(bad("the kubeconfig's context cannot be used"))?
+            }
+        };
+        // It would send a write again after a 504: whether to do that is not the client's to say.
+        config.default_retry = false;
+        let client =
+            kube::Client::try_from(config).map_err(bad("its certificates cannot be used"))?;
+        Ok(Self { client })
+    }
+
+    /// Sends a request, once, and reads its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`]; only [`ClusterError::Silent`] leaves a write in doubt. Dropped while it is
+    /// awaited, a write is in doubt, too.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        within: Duration,
+    ) -> Result<T, ClusterError> {
+        let (request, tried) = sendable(ask)?;
+        let answer = tokio::time::timeout(within, self.client.request_text(request)).await;
+        let text = answer.map_err(|_elapsed| ClusterError::late(&tried, within))?;
+        let text = text.map_err(|error| classify(error, &tried))?;
+        serde_json::from_str(&text).map_err(|error| {
+            // Where it is wrong, not what it says: it can hold secrets.
+            let why = format!("its answer makes no sense (line {})", error.line());
+            ClusterError::Silent { tried, why }
+        })
+    }
+
+    /// Completes at the first change that a watch tells of, or when it ends. The watch must begin
+    /// within the bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] when watching is not possible. Nothing was changed.
+    pub async fn changed(&self, watch: Ask, within: Duration) -> Result<(), ClusterError> {
+        let (request, tried) = sendable(watch)?;
+        let events = self.client.request_events::<Value>(request);
+        let events = tokio::time::timeout(within, events).await;
+        let events = events.map_err(|_elapsed| ClusterError::late(&tried, within))?;
+        let events = events.map_err(|error| classify(error, &tried))?;
+        let first = std::pin::pin!(events).next().await;
+        match first {
+            Some(Err(error)) => Err(classify(error, &tried)),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// Passes on what somebody else wrote, with our credentials, and its answer as it comes: that
+    /// may go on for as long as a watch does.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`]. It may have been carried out.
+    pub async fn forward(&self, request: Request<Bytes>) -> Result<Response<Answer>, Unanswered> {
+        let request = request.map(kube::client::Body::from);
+        Ok(self.client.send(request).await.map_err(Unanswered)?.map(Answer))
+    }
+}
+
+fn sendable(ask: Ask) -> Result<(Request<Vec<u8>>, Tried), ClusterError> {
+    let unsendable = |tried| ClusterError::refused(tried, "its name cannot be part of a URL");
+    ask.into_request().map_err(unsendable)
+}
+
+/// What was asked for; none when it is not there.
+///
+/// # Errors
+///
+/// Every error but [`ClusterError::Missing`], as it comes.
+pub fn found<T>(asked: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match asked {
+        Ok(object) => Ok(Some(object)),
+        Err(ClusterError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
