@@ -20,7 +20,9 @@ struct DeployReport {
     version: Text,
     /// The commit it was built from.
     commit: Option<Text>,
-    /// The CD system's own identity; absent, the CD system is asked.
+    /// What the CD system calls the revision that went live: its identity, or a name that is told
+    /// with it, such as Helm's revision number. It is looked up once, as of `deployed_at`. Absent, the
+    /// CD system is asked what runs.
     revision: Option<Token>,
     deployer: Option<DeployerReport>,
     /// Where the changes can be read: an http or https address.
@@ -65,7 +67,8 @@ enum Reversible {
 struct Proposal {
     service: Name,
     environment: Name,
-    /// The revision to return to; absent, the policy chooses.
+    /// The revision to return to: its identity, or a name that is told with it, as it stands now.
+    /// Absent, the policy chooses.
     target: Option<Token>,
     /// Why, in words for whoever decides.
     #[schemars(extend("minLength" = 1, "maxLength" = 3000, "pattern" = "\\S"))]

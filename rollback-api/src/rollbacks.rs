@@ -15,8 +15,8 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rollback_core::ports::{CommandError, Query};
 use rollback_core::{
-    EnvironmentName, Proposer, Reason, RevisionId, RevisionRef, RollbackId, RollbackView,
-    ServiceKey, ServiceName,
+    EnvironmentName, Proposer, Reason, RevisionName, RollbackId, RollbackView, ServiceKey,
+    ServiceName,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ const LIST_MAX: u64 = 1_000;
 #[derive(Debug)]
 struct Proposal {
     key: ServiceKey,
-    target: Option<RevisionId>,
+    target: Option<RevisionName>,
     reason: Reason,
     by: Proposer,
 }
@@ -46,7 +46,6 @@ pub(crate) async fn propose(
     let body = body::json(&headers, body, &shared.limits).await?;
     let Proposal { key, target, reason, by } = proposal(&body)?;
     let named = target.is_some();
-    let target = target.map(RevisionRef::new);
     let proposed = shared.engine.propose(&key, target, reason, by).await;
     let view = proposed.map_err(|error| match &error {
         CommandError::NotConfigured(_) => at("/service", &error),
@@ -76,7 +75,7 @@ fn proposal(body: &Value) -> Result<Proposal, Problem> {
         place.object()?;
         let service = place.field("service").required(ServiceName::parse);
         let environment = place.field("environment").required(EnvironmentName::parse);
-        let target = place.field("target").optional(RevisionId::parse);
+        let target = place.field("target").optional(RevisionName::parse);
         let reason = place.field("reason").required(Reason::parse);
         let by = place.field("proposed_by");
         by.object();

@@ -28,6 +28,9 @@ pub(crate) struct Revision {
     restorable: Option<bool>,
     /// The migrations it brought; `null` when that is not known, empty when there were none.
     migrations: Option<Vec<Migration>>,
+    /// What people call it besides: each can be given where a revision is asked for. Empty also where
+    /// nobody asked the CD system.
+    names: Vec<String>,
 }
 
 /// How a deploy ended.
@@ -93,6 +96,7 @@ impl From<&rollback_core::Revision> for Revision {
                 Migrations::Unknown => None,
                 Migrations::Known(list) => Some(list.iter().map(migration).collect()),
             },
+            names: revision.names.iter().map(|named| named.name.to_string()).collect(),
         }
     }
 }

@@ -153,6 +153,11 @@ id!(
     RevisionId, "revision", is_token, "use printable ASCII without spaces or quotes, no `-` first"
 );
 id!(
+    /// What people call a revision: a Helm revision number, the number of a Deployment's rollout, or
+    /// its identity. It may move: see [`named::resolve`](crate::named::resolve).
+    RevisionName, "revision", is_token, "use printable ASCII without spaces or quotes, no `-` first"
+);
+id!(
     /// One rollback. Also its idempotency key at the CD system.
     RollbackId, "rollback id", is_name,
     "use letters, digits, `.`, `_` and `-`, a letter or digit first"
@@ -188,6 +193,13 @@ id!(
     BackendName, "backend", is_name,
     "use letters, digits, `.`, `_` and `-`, a letter or digit first"
 );
+
+impl From<RevisionId> for RevisionName {
+    /// An identity is a name that cannot move.
+    fn from(id: RevisionId) -> Self {
+        Self(id.0)
+    }
+}
 
 /// A short text from outside: a version, a commit, a person's name. Bounded, otherwise as it came:
 /// hostile until a view has escaped it.

@@ -97,6 +97,7 @@ pub mod journal;
 pub mod known_good;
 mod machine;
 mod model;
+pub mod named;
 pub mod notice;
 pub mod observed;
 mod policy;
@@ -114,8 +115,8 @@ pub use crate::event::{
 pub use crate::fact::{Fact, Missing};
 pub use crate::id::{
     BackendName, ChannelId, DeployId, EnvironmentName, GroupId, GuardName, ID_LENGTH_MAX, IdError,
-    LABEL_LENGTH_MAX, Label, REASON_LENGTH_MAX, Reason, ReasonError, RevisionId, RollbackId,
-    ServiceName, UserId, WorkspaceId,
+    LABEL_LENGTH_MAX, Label, REASON_LENGTH_MAX, Reason, ReasonError, RevisionId, RevisionName,
+    RollbackId, ServiceName, UserId, WorkspaceId,
 };
 pub use crate::machine::{
     Declined, Disposition, Ignored, Preview, Rollback, Running, Sending, State, Transition,

@@ -1,8 +1,10 @@
 //! The domain: revisions, deploys, people, and the plan of one rollback.
 
 use crate::id::{
-    ChannelId, DeployId, EnvironmentName, Label, RevisionId, ServiceName, UserId, WorkspaceId,
+    ChannelId, DeployId, EnvironmentName, Label, RevisionId, RevisionName, ServiceName, UserId,
+    WorkspaceId,
 };
+use crate::named::Named;
 use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -171,6 +173,10 @@ pub struct Revision {
     /// an entry of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<RevisionId>,
+    /// What people call it besides, the usual name first; at most
+    /// [`NAMES_MAX`](crate::named::NAMES_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Named>,
 }
 
 impl Revision {
@@ -186,6 +192,15 @@ impl Revision {
             restorable: Restorable::Unknown,
             migrations: Migrations::Unknown,
             restores: None,
+            names: Vec::new(),
+        }
+    }
+
+    /// Notes one more name, if there is room and it is new.
+    pub fn call(&mut self, name: RevisionName, since: Option<Timestamp>) {
+        let known = self.names.iter().any(|named| named.name == name);
+        if !known && self.names.len() < crate::named::NAMES_MAX {
+            self.names.push(Named::new(name, since));
         }
     }
 
@@ -264,9 +279,14 @@ pub struct Deploy {
     /// The commit it was built from.
     #[serde(default)]
     pub commit: Option<Label>,
-    /// The CD system's own identity; absent, the backend is asked.
+    /// The CD system's own identity of what went live. A report may give any name of it instead:
+    /// the engine looks that up in the history, once, and holds it in `reported` until it is found.
+    /// Absent there, too, the backend is asked what runs.
     #[serde(default)]
     pub revision: Option<RevisionId>,
+    /// What its reporter called the revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<RevisionName>,
     /// Who deployed.
     #[serde(default)]
     pub deployer: Option<Deployer>,
@@ -296,6 +316,7 @@ impl Deploy {
             version: version.into(),
             commit: None,
             revision: None,
+            reported: None,
             deployer: None,
             changelog_url: None,
             deployed_at,

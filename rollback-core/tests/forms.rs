@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use rollback_core::audit::BackendEntry;
+use rollback_core::named::NAMES_MAX;
 use rollback_core::observed::ExpectedDuration;
 use rollback_core::ports::{Capabilities, CompareAndSet, Fence, Instance, Query};
 use rollback_core::{
@@ -62,6 +63,21 @@ fn a_deploy_refers_to_its_revision_once_that_is_known() {
     assert_eq!(reference.revision.as_str(), "42");
     assert_eq!(reference.version, Some("2.14.0".into()));
     assert_eq!(reference.commit, Some("9f3c2ab".into()));
+}
+
+#[test]
+fn a_revision_without_other_names_is_written_as_it_always_was_and_keeps_a_bounded_number() {
+    let mut revision: Revision = serde_json::from_value(json!({"id": "41"})).unwrap();
+    assert!(revision.names.is_empty());
+    assert_eq!(serde_json::to_value(&revision).unwrap().get("names"), None);
+    for name in 0..2 * NAMES_MAX {
+        revision.call(parsed(&name.to_string()), None);
+        revision.call(parsed(&name.to_string()), Some(fixtures::at(0)));
+    }
+    assert_eq!(revision.names.len(), NAMES_MAX);
+    assert_eq!(serde_json::to_value(&revision).unwrap()["names"][1], json!({"name": "1"}));
+    let deploy = Deploy::new(parsed("ci-4711"), fixtures::key(), "2.14.0", fixtures::at(0));
+    assert_eq!(serde_json::to_value(&deploy).unwrap().get("reported"), None);
 }
 
 #[test]

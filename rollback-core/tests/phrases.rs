@@ -10,6 +10,7 @@ use rollback_core::audit::{ChainError, Hash};
 use rollback_core::guard::{CUSTOM_GUARDS_MAX, GuardSet};
 use rollback_core::journal::Opening;
 use rollback_core::known_good::{Candidates, Skip};
+use rollback_core::named::resolve;
 use rollback_core::observed::{Acceptance, Facts, InProgress, Live, OperationKind, ServiceRecord};
 use rollback_core::ports::{
     CommandError, ErrorKind, NotifyError, PortError, StartError, StoreError,
@@ -442,6 +443,26 @@ fn choices(page: &mut Page) {
 }
 
 /// Errors that an adapter, a store or a command gives back.
+fn names(page: &mut Page) {
+    page.heading("why a name does not say which revision");
+    let mut again = fixtures::revision("42@b", "2.14.0", at(0));
+    again.call(parsed("42"), Some(at(0)));
+    again.call(parsed("7"), None);
+    let mut twin = fixtures::revision("41@a", "2.13.4", at(0));
+    twin.call(parsed("41"), Some(at(0)));
+    twin.call(parsed("42"), Some(at(0)));
+    let (one, both) = ([again.clone()], [again, twin]);
+    let mut say = |about: &str, name: &str, when: Option<u64>, history: &[_]| {
+        let when = when.map(|ago| Timestamp::from_millis(at(0).as_millis() - ago * 1_000));
+        page.say(about, resolve(&parsed(name), when, history, None).unwrap_err());
+    };
+    say("there is none", "40", None, &[]);
+    say("another one", "40", None, &both);
+    say("two", "42", None, &both);
+    say("given again", "42", Some(600), &one);
+    say("since when is not known", "7", Some(600), &one);
+}
+
 fn errors_of_ports(page: &mut Page) {
     page.heading("errors of systems, and of commands");
     let why = || "the connection was reset".to_owned();
@@ -512,6 +533,7 @@ fn the_phrase_book_reads_well() {
     looks_at_the_result(&mut page);
     records(&mut page);
     choices(&mut page);
+    names(&mut page);
     errors_of_ports(&mut page);
     errors_of_input(&mut page);
     insta::assert_snapshot!("phrase_book", page.page());

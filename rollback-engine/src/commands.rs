@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
+use rollback_core::named::resolve;
 use rollback_core::notice::{DeployCard, MessageRef};
 use rollback_core::ports::{
     Button, ClickedOn, CommandError, Commands, Freshness, Query, StoreError,
 };
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, RevisionRef, RollbackId,
-    RollbackView, Said, ServiceKey, Settlement, StateName,
+    Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
+    RevisionRef, RollbackId, RollbackView, Said, ServiceKey, Settlement, StateName,
 };
 use std::sync::Arc;
 
@@ -132,7 +133,8 @@ impl Commands for Engine {
 
 impl Engine {
     /// Proposes a rollback: posts the prompt with the reason, and executes nothing. The target is
-    /// the one the policy chooses unless one is named, which must be in the deploy history.
+    /// the one the policy chooses unless one is named, by its identity or as people call it now: that
+    /// must be one revision of the deploy history.
     ///
     /// # Errors
     ///
@@ -140,7 +142,7 @@ impl Engine {
     pub async fn propose(
         &self,
         key: &ServiceKey,
-        target: Option<RevisionRef>,
+        target: Option<RevisionName>,
         reason: Reason,
         by: Proposer,
     ) -> Result<RollbackView, CommandError> {
@@ -166,7 +168,7 @@ impl Engine {
     async fn suggest(
         &self,
         key: &ServiceKey,
-        target: Option<RevisionRef>,
+        target: Option<RevisionName>,
         purpose: Option<Purpose>,
         origin: Origin,
     ) -> Result<RollbackView, CommandError> {
@@ -174,15 +176,13 @@ impl Engine {
         let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
         let live = live.reference();
         let to = match target {
-            Some(named) => status
-                .history
-                .iter()
-                .find(|entry| entry.id == named.revision)
-                .map(rollback_core::Revision::reference)
-                .ok_or_else(|| {
-                    let id = &named.revision;
-                    CommandError::NoTarget(format!("`{id}` is not in the deploy history"))
-                })?,
+            Some(_) if status.history.is_empty() => return Err(CommandError::NoTarget(status.why)),
+            Some(name) => {
+                let id = resolve(&name, None, &status.history, None)
+                    .map_err(|why| CommandError::NoTarget(why.to_string()))?;
+                let told = status.history.iter().find(|entry| entry.id == id);
+                told.map_or_else(|| RevisionRef::new(id.clone()), Revision::reference)
+            }
             None => status
                 .target
                 .map(|target| target.reference())

@@ -6,6 +6,7 @@ use crate::facts::{self, complete};
 use crate::telling;
 use rollback_core::guard::{Question, evaluate};
 use rollback_core::known_good::{Candidates, Choice};
+use rollback_core::named::resolve;
 use rollback_core::notice::{DeployCard, Notice};
 use rollback_core::ports::{CommandError, Query, SavedDeploy, StoreError};
 use rollback_core::{
@@ -20,6 +21,10 @@ const AGAIN_EVERY: Duration = Duration::from_secs(15);
 
 /// How many deploys of a service are looked at again.
 const LOOK_BACK: usize = 4;
+
+/// For how long it is looked up again which revision an earlier deploy made. What no history has
+/// told by then was named wrongly.
+const FOUND_WITHIN: Duration = Duration::from_secs(3600);
 
 /// What became of a reported deploy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,11 +60,15 @@ impl Engine {
     /// A deploy went live: keeps it, chooses the way back, and posts its message. The same id again
     /// changes nothing. A deploy that is reported late never takes the place of a newer one.
     ///
+    /// What the report calls the revision is looked up in the CD system's history, once: what is kept
+    /// is the identity of exactly one revision, or none.
+    ///
     /// # Errors
     ///
     /// [`CommandError`] when it was not kept. It may be reported again.
-    pub async fn deployed(&self, deploy: Deploy) -> Result<DeployReport, CommandError> {
+    pub async fn deployed(&self, mut deploy: Deploy) -> Result<DeployReport, CommandError> {
         let inner = &self.inner;
+        deploy.reported = deploy.revision.take().map(Into::into).or(deploy.reported);
         let key = deploy.key();
         let service = inner
             .catalog
@@ -229,12 +238,13 @@ async fn late(
     deploy: Deploy,
     newer: &Deploy,
 ) -> DeployCard {
-    let previous = match &deploy.revision {
-        Some(_) => card(inner, service, deploy.clone()).await.previous,
-        None => None,
-    };
     let why = format!("a newer deploy, `{}`, was reported before this one", newer.version);
-    let mut card = DeployCard::new(deploy, previous, Choice::none(why));
+    let mut card = match &deploy.reported {
+        Some(_) => card(inner, service, deploy).await,
+        None => DeployCard::new(deploy, None, Choice::none("")),
+    };
+    card.choice = Choice::none(why);
+    card.undecided = false;
     card.superseded_by = Some(newer.version.clone());
     card
 }
@@ -247,19 +257,25 @@ async fn card(inner: &Inner, service: &ServiceConfig, mut deploy: Deploy) -> Dep
         facts::history(inner, service, &key),
         facts::record(inner, &key),
     );
-    if deploy.revision.is_none()
-        && let Some(running) = live.value().and_then(|live| live.revision.as_ref())
-    {
-        deploy.revision = Some(running.revision.clone());
+    let running = live.value().and_then(|live| live.revision.as_ref());
+    if deploy.reported.is_none() && deploy.revision.is_none() {
+        deploy.revision = running.map(|running| running.revision.clone());
     }
     let (history, record) = match (history, record) {
         (Fact::Known { value: history, .. }, Fact::Known { value: record, .. }) => {
-            (complete(history, std::slice::from_ref(&deploy)), record)
+            (history, record)
         }
         (Fact::Unknown { why }, _) | (_, Fact::Unknown { why }) => {
             return undecided(deploy, &why);
         }
     };
+    if let Some(name) = deploy.reported.as_ref().filter(|_| deploy.revision.is_none()) {
+        match resolve(name, Some(deploy.deployed_at), &history, running) {
+            Ok(found) => deploy.revision = Some(found),
+            Err(why) => return undecided(deploy, &why.to_string()),
+        }
+    }
+    let history = complete(history, std::slice::from_ref(&deploy));
     let Some(revision) = deploy.revision.clone() else {
         let why = match live {
             Fact::Unknown { why } => why,
@@ -351,12 +367,31 @@ async fn look_again(
     let deploys = inner.store.deploys(key, LOOK_BACK).await?;
     let [newest, before @ ..] = deploys.as_slice() else { return Ok(()) };
     for older in before {
-        let kept = inner.store.deploy(&older.id).await?;
-        if kept.is_some_and(|kept| kept.superseded_by.is_none()) {
+        let Some(kept) = inner.store.deploy(&older.id).await? else { continue };
+        if kept.superseded_by.is_none() {
             supersede(inner, service, &older.id, newest).await?;
+        } else if kept.deploy.revision.is_none() && kept.deploy.reported.is_some() {
+            find_once_more(inner, service, kept).await?;
         }
     }
     choose_once_more(inner, service, newest).await
+}
+
+/// Which revision an earlier deploy made. What it brought counts for whoever goes back past it.
+async fn find_once_more(
+    inner: &Inner,
+    service: &ServiceConfig,
+    mut kept: DeployCard,
+) -> Result<(), StoreError> {
+    if inner.clock.now().since(kept.deploy.deployed_at) > FOUND_WITHIN {
+        return Ok(());
+    }
+    let found = card(inner, service, kept.deploy.clone()).await;
+    if found.deploy.revision.is_none() {
+        return Ok(());
+    }
+    (kept.deploy, kept.previous) = (found.deploy, found.previous);
+    update(inner, service, kept).await
 }
 
 async fn choose_once_more(

@@ -730,7 +730,7 @@ fn a_proposal_names_a_revision_of_the_history_or_is_not_made() {
     paused(async {
         let (site, host) = open(Setup::default()).await;
         let propose = |id: &str| {
-            let target = rollback_core::RevisionRef::new(parsed(id));
+            let target = parsed(id);
             let by = Proposer::new("agent-7", None);
             let engine = host.engine.clone();
             async move { engine.propose(&fixtures::key(), Some(target), fixtures::reason(), by).await }
@@ -741,6 +741,110 @@ fn a_proposal_names_a_revision_of_the_history_or_is_not_made() {
             assert!(matches!(propose(absent).await, Err(CommandError::NoTarget(_))), "{absent}");
         }
         assert_eq!(site.views().await.len(), 1);
+    });
+}
+
+/// A revision that people call by a number, as a Helm release or a Deployment has it.
+fn numbered(id: &str, number: &str, since: rollback_core::Timestamp) -> rollback_core::Revision {
+    let mut revision = fixtures::revision(id, "2.15.0", since);
+    revision.call(parsed(number), Some(since));
+    // What it brought, only its reporter can say.
+    revision.migrations = Migrations::Unknown;
+    revision
+}
+
+#[test]
+fn a_deploy_is_reported_by_the_number_that_the_team_knows_and_kept_by_its_identity() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        tokio::time::sleep(MINUTE).await;
+        site.cd.deploy(numbered("43@c", "43", site.now()));
+        let mut deploy = site.deploy_of("43", "2.15.0");
+        deploy.id = parsed("ci-43");
+        let card = host.engine.deployed(deploy).await.unwrap().card;
+        assert_eq!(card.deploy.revision, Some(parsed("43@c")));
+        assert_eq!(card.deploy.reported, Some(parsed("43")));
+        assert_eq!(card.choice.target.unwrap().id, parsed("42"));
+        assert_eq!(card.previous, Some(fixtures::reference("42")));
+        let on = ClickedOn::Deploy(parsed("ci-43"));
+        let id = host.engine.click(&on, ana().actor()).await.unwrap().id;
+        site.shown(&id).await;
+        let view = host.confirm(&id, &ana()).await;
+        assert_eq!(view.from.revision, parsed("43@c"));
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("by number").await;
+    });
+}
+
+#[test]
+fn a_number_that_was_given_again_is_not_taken_for_the_revision_that_a_late_report_means() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let mut late = site.deploy_of("43", "2.15.0");
+        tokio::time::sleep(10 * MINUTE).await;
+        // The Secret of the first 43 is gone, and so is what it deployed.
+        site.cd.deploy(numbered("43@d", "43", site.now()));
+        late.deployed_at = rollback_core::Timestamp::from_millis(site.now().as_millis() - 300_000);
+        let card = host.engine.deployed(late).await.unwrap().card;
+        assert_eq!((&card.deploy.revision, &card.choice.target), (&None, &None));
+        assert!(card.choice.why.contains("another revision was meant"), "{}", card.choice.why);
+        assert!(card.undecided, "nothing was decided on it");
+        // Whoever reports when it went live is understood.
+        let mut again = site.deploy_of("43", "2.15.0");
+        again.id = parsed("ci-43-again");
+        let card = host.engine.deployed(again).await.unwrap().card;
+        assert_eq!(card.deploy.revision, Some(parsed("43@d")));
+    });
+}
+
+#[test]
+fn a_revision_that_the_history_does_not_have_yet_is_found_later_also_behind_a_newer_deploy() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        tokio::time::sleep(MINUTE).await;
+        let card = host.engine.deployed(site.deploy_of("43", "2.15.0")).await.unwrap().card;
+        assert_eq!(card.deploy.revision, None);
+        assert!(card.choice.why.contains("`43` is not in the deploy history"), "{card:?}");
+        let view = site.ended(&host.click(&ana()).await.id).await;
+        assert_eq!(view.state, StateName::Refused);
+        assert!(view.explanation.contains("not known yet"), "{}", view.explanation);
+
+        site.cd.deploy(numbered("43@c", "43", site.now()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        site.cd.deploy(numbered("44@d", "44", site.now()));
+        host.engine.deployed(site.deploy_of("44", "2.16.0")).await.unwrap();
+        tokio::time::sleep(MINUTE).await;
+        site.settle().await;
+        let found = site.store.deploy(&parsed("ci-43")).await.unwrap().unwrap();
+        assert_eq!(found.deploy.revision, Some(parsed("43@c")));
+        assert_eq!(found.previous, Some(fixtures::reference("42")));
+        let history = host.engine.status(&fixtures::key()).await.unwrap().history;
+        let known: Vec<_> = history.iter().map(|it| it.migrations != Migrations::Unknown).collect();
+        assert_eq!(known, [true; 5], "what each brought counts for whoever goes back past it");
+    });
+}
+
+#[test]
+fn a_proposal_takes_a_number_and_names_the_ones_there_are_for_a_bad_one() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        tokio::time::sleep(MINUTE).await;
+        site.cd.deploy(numbered("43@c", "43", site.now()));
+        tokio::time::sleep(MINUTE).await;
+        site.cd.deploy(numbered("44@d", "44", site.now()));
+        let propose = |name: &str| {
+            let (engine, name) = (host.engine.clone(), parsed(name));
+            let by = Proposer::new("agent-7", None);
+            async move { engine.propose(&fixtures::key(), Some(name), fixtures::reason(), by).await }
+        };
+        assert_eq!(propose("43").await.unwrap().to.revision, parsed("43@c"));
+        let Err(CommandError::NoTarget(why)) = propose("7").await else { panic!("proposed") };
+        assert!(why.contains("`44` (`44@d`), `43` (`43@c`), `42`"), "{why}");
+        let mut twin = numbered("42@x", "43", site.now());
+        twin.version = None;
+        site.cd.deploy(twin);
+        let Err(CommandError::NoTarget(why)) = propose("43").await else { panic!("proposed") };
+        assert!(why.contains("`42@x` or `43@c`"), "{why}");
     });
 }
 

@@ -9,7 +9,9 @@ use crate::journal::{Journal, State};
 use crate::record::{Record, Status, parse_id};
 use core::time::Duration;
 use rollback_core::observed::{InProgress, Live, OperationKind};
-use rollback_core::{Restorable, Revision, RevisionId, RevisionRef, RevisionStatus, Timestamp};
+use rollback_core::{
+    Restorable, Revision, RevisionId, RevisionName, RevisionRef, RevisionStatus, Timestamp,
+};
 
 /// Everything that was read of a release.
 #[derive(Clone, Debug, Default)]
@@ -160,16 +162,26 @@ impl Seen {
                 continue;
             }
             let Some(id) = self.identity(record) else { continue };
-            if told.iter().any(|revision| revision.id == id) {
+            if let Some(known) = told.iter_mut().find(|revision| revision.id == id) {
+                call(known, record);
                 continue;
             }
             let mut revision = Revision::new(id);
+            call(&mut revision, record);
             revision.version = record.version.clone().map(Into::into);
             revision.deployed_at = record.created;
             revision.status = self.status(record, &newest);
             revision.restorable = restorable(record);
             revision.migrations = record.migrations.clone();
             told.push(revision);
+        }
+        for revision in &mut told {
+            // Of an original that was pruned, the identity is all that still says its number. Since
+            // when it had that is not known, and somebody else may have it by now.
+            let number = parse_id(revision.id.as_str()).map(|(number, _)| number.to_string());
+            if let Some(Ok(number)) = number.map(RevisionName::parse) {
+                revision.call(number, None);
+            }
         }
         told
     }
@@ -199,6 +211,13 @@ impl Seen {
     }
 }
 
+/// People call a revision by the number of any record that holds it.
+fn call(revision: &mut Revision, record: &Record) {
+    if let Ok(number) = RevisionName::parse(record.number.to_string()) {
+        revision.call(number, record.created);
+    }
+}
+
 const fn restorable(record: &Record) -> Restorable {
     match record.status {
         Status::Deployed | Status::Superseded | Status::Failed | Status::PendingRollback => {
@@ -225,6 +244,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::journal::Entry;
     use rollback_core::Migrations;
+    use rollback_core::named::resolve;
 
     pub(crate) fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
@@ -308,6 +328,59 @@ pub(crate) mod tests {
         });
         assert_eq!(told(&seen)[0].0, "1@00000001", "the journal knows");
         assert_eq!(seen.find(&"1@00000001".parse().unwrap()).unwrap().number, 3);
+    }
+
+    #[test]
+    fn a_deploy_is_found_by_the_number_that_helm_gave_it() {
+        let mut seen = seen(&[
+            (Superseded, "Install complete"),
+            (Superseded, "Upgrade complete"),
+            (Superseded, "Rollback to 1"),
+            (Deployed, "Upgrade complete"),
+        ]);
+        let found = |seen: &Seen, name: &str, when: u64| {
+            let history = seen.history(at(10_000), MAX);
+            resolve(&name.parse().unwrap(), Some(at(when)), &history, None).map(String::from)
+        };
+        assert_eq!(found(&seen, "4", 400), Ok("4@00000004".into()));
+        assert_eq!(found(&seen, "1", 100), Ok("1@00000001".into()));
+        assert_eq!(found(&seen, "3", 300), Ok("1@00000001".into()), "the copy of 1");
+        assert_eq!(found(&seen, "1@00000001", 100), Ok("1@00000001".into()));
+        assert!(found(&seen, "5", 500).is_err());
+        // Secret 4 was deleted, and helm gave its number again.
+        seen.records[0].uid = "anew-0000".into();
+        seen.records[0].created = Some(at(900));
+        let late = found(&seen, "4", 400).unwrap_err().to_string();
+        assert!(late.contains("another revision was meant"), "{late}");
+        assert_eq!(found(&seen, "4", 901), Ok("4@anew-000".into()));
+    }
+
+    #[test]
+    fn the_number_of_a_pruned_original_is_believed_of_what_is_live_and_no_other_time_known() {
+        let mut seen = seen(&[
+            (Superseded, "Install complete"),
+            (Superseded, "Upgrade complete"),
+            (Deployed, "Rollback to 1"),
+        ]);
+        let original = seen.records.pop().unwrap();
+        seen.journal.entries.push(Entry {
+            order: "r1".parse().unwrap(),
+            state: State::Complete,
+            at: at(0),
+            to: original.own_id(),
+            made: Some((3, "00000003-0000".into())),
+            message: None,
+        });
+        let history = seen.history(at(10_000), MAX);
+        let names: Vec<&str> = history[0].names.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["3", "1"]);
+        let one = "1".parse().unwrap();
+        assert!(resolve(&one, Some(at(100)), &history, None).is_err());
+        let live = seen.live(at(10_000), MAX).revision;
+        assert_eq!(
+            resolve(&one, Some(at(100)), &history, live.as_ref()).unwrap().as_str(),
+            "1@00000001"
+        );
     }
 
     /// What helm leaves behind after one rollback from 2 to 1, by its own status matrix.

@@ -3,11 +3,12 @@
 //! Fields that are not known are passed over: the contract is extended compatibly. What it does
 //! name must be there and readable, or the whole answer is not believed.
 
+use rollback_core::named::Named;
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::proof::Order;
 use rollback_core::{
-    EnvironmentName, Label, Phase, Reason, Reversible, RevisionId, RevisionRef, RevisionStatus,
-    RollbackId, ServiceName, Timestamp, UserId,
+    EnvironmentName, Label, Phase, Reason, Reversible, RevisionId, RevisionName, RevisionRef,
+    RevisionStatus, RollbackId, ServiceName, Timestamp, UserId,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -47,6 +48,23 @@ pub(crate) struct Revision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", regex(pattern = TOKEN)))]
     pub(crate) restores: Option<RevisionId>,
+    /// What people call it besides, the usual name first; more than 16 are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) names: Vec<Name>,
+}
+
+/// A name of a revision, besides its identity. It may move to another one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Name {
+    /// The name.
+    #[cfg_attr(feature = "openapi", schemars(with = "String", regex(pattern = TOKEN), length(max = 255)))]
+    pub(crate) name: RevisionName,
+    /// Since when it can have meant this revision; `null` when that is not known: then a deploy that
+    /// is reported by it must be live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", extend("format" = TIME)))]
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A change of data or schema that a deploy brought with it.
@@ -278,6 +296,9 @@ impl From<Revision> for rollback_core::Revision {
         });
         revision.migrations = Option::into(migrations);
         revision.restores = wire.restores;
+        for Name { name, since } in wire.names {
+            revision.call(name, since);
+        }
         revision
     }
 }
@@ -296,7 +317,14 @@ impl From<rollback_core::Revision> for Revision {
             restorable: revision.restorable.into(),
             migrations: migrations.map(|list| list.into_iter().map(wire).collect()),
             restores: revision.restores,
+            names: revision.names.into_iter().map(Name::from).collect(),
         }
+    }
+}
+
+impl From<Named> for Name {
+    fn from(named: Named) -> Self {
+        Self { name: named.name, since: named.since }
     }
 }
 
@@ -355,9 +383,16 @@ mod tests {
     use rollback_testkit::{fixtures, order_for};
     use serde_json::json;
 
+    fn revisions() -> Vec<rollback_core::Revision> {
+        let mut named = fixtures::revision("43@1a2b", "2.15.0", fixtures::at(0));
+        named.call("43".parse().unwrap(), Some(fixtures::at(0)));
+        named.call("9".parse().unwrap(), None);
+        fixtures::history().into_iter().chain([named]).collect()
+    }
+
     #[test]
     fn a_revision_survives_the_wire_whole() {
-        for revision in fixtures::history() {
+        for revision in revisions() {
             let wire = serde_json::to_string(&Revision::from(revision.clone())).unwrap();
             let back: Revision = serde_json::from_str(&wire).unwrap();
             assert_eq!(rollback_core::Revision::from(back), revision);
@@ -366,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_revision_on_the_wire_is_the_cores_own_writing() {
-        for revision in fixtures::history() {
+        for revision in revisions() {
             let wire = serde_json::to_value(Revision::from(revision.clone())).unwrap();
             assert_eq!(wire, serde_json::to_value(revision).unwrap());
         }

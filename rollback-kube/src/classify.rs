@@ -130,6 +130,9 @@ impl Seen {
                 };
                 revision.restorable = Restorable::Yes;
                 revision.migrations = migrations(&kept.template);
+                for name in kept.names() {
+                    revision.call(name, kept.meta.creation_timestamp);
+                }
                 Some(revision)
             })
             .collect()
@@ -253,6 +256,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::objects::RawRevision;
     use rollback_core::Reversible;
+    use rollback_core::named::resolve;
     use serde_json::json;
 
     pub(crate) const AT: &str = "2026-11-22T09:00:00Z";
@@ -340,6 +344,33 @@ pub(crate) mod tests {
         assert_eq!(history[1].version, Some("shop:2".into()));
         assert_eq!(history[1].deployed_at, Some(at(2)));
         assert_eq!(history[1].migrations, Migrations::Unknown);
+    }
+
+    #[test]
+    fn a_deploy_is_found_by_the_number_or_the_name_that_the_team_knows() {
+        let mut seen = seen();
+        // Revision 1 came back as revision 4.
+        seen.kept[2].number = 4;
+        seen.kept[2].numbers_before = vec![1];
+        seen.kept.rotate_right(1);
+        let history = seen.history(&[], at(100), bounds());
+        let found = |name: &str, when: u64| {
+            let name = name.parse().unwrap();
+            resolve(&name, Some(at(when)), &history, None).map(String::from)
+        };
+        assert_eq!(found("3", 3), Ok("web-c@web-c-ui".into()));
+        assert_eq!(found("web-b", 2), Ok("web-b@web-b-ui".into()));
+        assert_eq!(found("4", 100), Ok("web-a@web-a-ui".into()));
+        assert_eq!(
+            found("1", 1),
+            Ok("web-a@web-a-ui".into()),
+            "a late report of a number that moved"
+        );
+        assert!(found("5", 100).is_err());
+        // Of a workload that was made anew, the number means another revision now.
+        let before_it_was_made = Timestamp::parse("2026-11-21T09:00:00Z").unwrap();
+        let late = resolve(&"3".parse().unwrap(), Some(before_it_was_made), &history, None);
+        assert!(late.unwrap_err().to_string().contains("another revision was meant"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::config::Kind;
 use rollback_cluster::{Meta, Texts};
-use rollback_core::Timestamp;
+use rollback_core::{RevisionName, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -185,6 +185,9 @@ pub(crate) struct Kept {
     pub(crate) cannot_create: Option<String>,
     /// It certainly was live before its current turn.
     pub(crate) again: bool,
+    /// The numbers that it had before its current turn, newest first; of a StatefulSet's or a
+    /// DaemonSet's nobody knows.
+    pub(crate) numbers_before: Vec<i64>,
     kind: Kind,
 }
 
@@ -207,8 +210,20 @@ impl Kept {
         }
         let failure = condition(&status.conditions, "ReplicaFailure");
         let cannot_create = failure.filter(|it| it.status == "True").map(|it| it.message.clone());
-        let again = meta.annotation(NUMBERS_BEFORE).is_some_and(|numbers| !numbers.is_empty());
-        Some(Self { meta, number, template, cannot_create, again, kind })
+        let before = meta.annotation(NUMBERS_BEFORE).unwrap_or_default();
+        let again = !before.is_empty();
+        let numbers_before = before.rsplit(',').filter_map(|it| it.trim().parse().ok()).collect();
+        Some(Self { meta, number, template, cannot_create, again, numbers_before, kind })
+    }
+
+    /// What people call it: its number, its name, the numbers that it had before. A number is given
+    /// again only after the object that had it was deleted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = RevisionName> {
+        let now = (self.number > 0).then_some(self.number);
+        let numbers =
+            |numbers: &[i64]| -> Vec<String> { numbers.iter().map(ToString::to_string).collect() };
+        let names = numbers(now.as_slice()).into_iter().chain([self.meta.name.clone()]);
+        names.chain(numbers(&self.numbers_before)).filter_map(|name| RevisionName::parse(name).ok())
     }
 
     pub(crate) fn owns(&self, pod: &Pod) -> bool {
@@ -302,6 +317,15 @@ mod tests {
         let kept = Kept::read(Kind::Deployment, serde_json::from_value(raw).unwrap()).unwrap();
         assert_eq!((kept.number, kept.again), (7, false));
         assert!(kept.is(&json!({"metadata": {"labels": {"app": "web"}}})));
+
+        let names: Vec<String> = kept.names().map(String::from).collect();
+        assert_eq!(names, ["7", "web-1"]);
+        let raw = json!({"metadata": {"name": "web-1", "annotations": {NUMBER: "7", NUMBERS_BEFORE: "2,5,x"}},
+            "spec": {"template": {}}});
+        let kept = Kept::read(Kind::Deployment, serde_json::from_value(raw).unwrap()).unwrap();
+        let names: Vec<String> = kept.names().map(String::from).collect();
+        assert!(kept.again);
+        assert_eq!(names, ["7", "web-1", "5", "2"], "it came back twice");
 
         let raw = json!({"metadata": {"name": "db-1"}, "revision": 3, "data": {"spec": {
             "template": {"$patch": "replace", "metadata": {"labels": {"app": "db"}}}}}});

@@ -136,6 +136,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
     }
     run!(
         history_is_newest_first_and_names_what_is_live,
+        each_name_means_one_revision,
         history_keeps_its_limit,
         live_is_what_the_cd_system_runs,
         an_unknown_service_is_never_taken_for_a_known_one,

@@ -4,7 +4,7 @@ use super::{Report, url};
 use crate::fields::{Place, label};
 use crate::problem::Fault;
 use rollback_core::{
-    Deploy, DeployId, Deployer, EnvironmentName, Migration, Migrations, Reversible, RevisionId,
+    Deploy, DeployId, Deployer, EnvironmentName, Migration, Migrations, Reversible, RevisionName,
     ServiceKey, ServiceName, Timestamp, UserId,
 };
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub(super) fn read(body: &Value, faults: &RefCell<Vec<Fault>>) -> Option<Report>
 #[derive(Debug)]
 pub(super) struct Details {
     commit: Option<rollback_core::Label>,
-    revision: Option<RevisionId>,
+    revision: Option<RevisionName>,
     deployer: Option<Deployer>,
     changelog_url: Option<String>,
     migrations: Migrations,
@@ -38,7 +38,7 @@ pub(super) struct Details {
 impl Details {
     pub(super) fn into(self, deploy: &mut Deploy) {
         deploy.commit = self.commit;
-        deploy.revision = self.revision;
+        deploy.reported = self.revision;
         deploy.deployer = self.deployer;
         deploy.changelog_url = self.changelog_url;
         deploy.migrations = self.migrations;
@@ -48,7 +48,7 @@ impl Details {
 pub(super) fn details(place: &Place<'_>) -> Details {
     Details {
         commit: place.field("commit").optional(label),
-        revision: place.field("revision").optional(RevisionId::parse),
+        revision: place.field("revision").optional(RevisionName::parse),
         deployer: deployer(&place.field("deployer")),
         changelog_url: place.field("changelog_url").optional(url),
         migrations: migrations(&place.field("migrations")),

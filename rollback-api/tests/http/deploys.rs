@@ -10,7 +10,7 @@ fn taken() -> Value {
         "target": {
             "id": "41", "version": "2.13.4", "commit": null,
             "deployed_at": "2026-11-21T09:30:00Z", "status": "succeeded",
-            "restorable": true, "migrations": [],
+            "restorable": true, "migrations": [], "names": [],
         },
         "why": "`41` is the newest revision before `42` that is known to be good",
         "skipped": [],

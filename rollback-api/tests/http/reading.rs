@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn revision(id: &str, version: &str, deployed_at: &str) -> Value {
     json!({
         "id": id, "version": version, "commit": null, "deployed_at": deployed_at,
-        "status": "succeeded", "restorable": true, "migrations": [],
+        "status": "succeeded", "restorable": true, "migrations": [], "names": [],
     })
 }
 
@@ -17,7 +17,7 @@ fn revision(id: &str, version: &str, deployed_at: &str) -> Value {
 fn reference(id: &str, version: &str) -> Value {
     json!({
         "id": id, "version": version, "commit": null, "deployed_at": null,
-        "status": "unknown", "restorable": null, "migrations": null,
+        "status": "unknown", "restorable": null, "migrations": null, "names": [],
     })
 }
 
@@ -135,6 +135,33 @@ async fn a_proposal_may_name_its_target_which_must_be_in_the_history() {
     }
     let rollbacks = stage.engine.rollbacks(&Query::all(9)).await.unwrap();
     assert_eq!(rollbacks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_revision_is_named_as_the_team_knows_it_and_told_by_its_identity() {
+    let stage = Stage::new().await;
+    let mut live = fixtures::revision("43@1a2b", "2.15.0", stage.engine.now());
+    live.call("43".parse().unwrap(), live.deployed_at);
+    live.call("45".parse().unwrap(), live.deployed_at);
+    stage.cd.deploy(live);
+    let mut report = deploy();
+    report["id"] = "ci-43".into();
+    report["revision"] = "43".into();
+    report["deployed_at"] = stage.engine.now().to_string().into();
+    assert_eq!(stage.post("/v1/deploys", &report).await.json()["target"]["id"], "42");
+    let kept = stage.store.deploy(&"ci-43".parse().unwrap()).await.unwrap().unwrap().deploy;
+    assert_eq!(kept.revision.unwrap().as_str(), "43@1a2b");
+    let told = stage.get("/v1/services/checkout/production").await.json();
+    assert_eq!(
+        (&told["live"]["id"], &told["live"]["names"]),
+        (&json!("43@1a2b"), &json!(["43", "45"]))
+    );
+
+    let mut named = proposal();
+    named["target"] = "44".into();
+    let refused = stage.post("/v1/rollbacks", &named).await;
+    assert_eq!(refused.pointers(), ["#/target"], "{refused:?}");
+    assert!(refused.text.contains("`43` (`43@1a2b`), `42`, `41`"), "{}", refused.text);
 }
 
 #[tokio::test]

@@ -77,8 +77,13 @@ fn facts(card: &DeployCard) -> Vec<super::block::Mrkdwn> {
     if let Some(commit) = &deploy.commit {
         facts.push(Words::new().say("*Commit*\n").code(short(commit)).mrkdwn());
     }
-    if let Some(revision) = &deploy.revision {
-        facts.push(Words::new().say("*Revision*\n").code(revision.as_str()).mrkdwn());
+    let revision = Words::new().say("*Revision*\n");
+    match (&deploy.revision, &deploy.reported) {
+        (Some(found), _) => facts.push(revision.code(found.as_str()).mrkdwn()),
+        (None, Some(name)) => {
+            facts.push(revision.code(name.as_str()).say(", not found").mrkdwn());
+        }
+        (None, None) => {}
     }
     let before = Words::new().say("*Before*\n");
     facts.push(

@@ -4,6 +4,7 @@ use crate::suite::Simulated;
 use core::fmt::Debug;
 use core::pin::pin;
 use core::time::Duration;
+use rollback_core::named::resolve;
 use rollback_core::observed::{Acceptance, OperationKind};
 use rollback_core::ports::{Cancelled, CompareAndSet, Fence, Fenced, StartError};
 use rollback_core::proof::Order;
@@ -128,6 +129,18 @@ pub(super) async fn history_is_newest_first_and_names_what_is_live<H: Harness>(
     case.same(&live, &truth, "the first is not the one that is live");
     let good = history.iter().filter(|revision| revision.restorable == Restorable::Yes).count();
     case.check(good >= 2, "two earlier revisions can be restored, and it does not say so");
+    Simulated::Done
+}
+
+pub(super) async fn each_name_means_one_revision<H: Harness>(case: &Case<'_, H>) -> Simulated {
+    let (backend, key) = (case.harness.backend(), case.harness.key());
+    let history = case.ok(backend.history(&key, LIMIT).await, "the history cannot be read");
+    for revision in &history {
+        for named in &revision.names {
+            let meant = resolve(&named.name, named.since, &history, None);
+            case.same(&meant, &Ok(revision.id.clone()), "a name does not mean the one that has it");
+        }
+    }
     Simulated::Done
 }
 
