@@ -4,7 +4,7 @@
 mod stage;
 
 use kube_lab::{Lab, Space, deployment};
-use local_slack::{LocalSlack, Outcome};
+use local_slack::{LocalSlack, Message, Outcome};
 use serde_json::{Value, json};
 use stage::service::{API_TOKEN, Service};
 use stage::{CHANNEL, OWNER, PATIENCE, SECRET, TEAM, TOKEN, people};
@@ -26,12 +26,12 @@ fn rules(manifests: &str) -> Value {
     role["rules"].clone()
 }
 
-fn yaml(kind: &str, kubeconfig: &Path, with: &str) -> String {
+fn yaml(backend: &str, kubeconfig: &Path, with: &str) -> String {
     format!(
         "slack: {{channel: {CHANNEL}, workspace: {TEAM}}}\n\
          store: sqlite://rollback.db\n\
          backends:\n  \
-           cluster: {{kind: {kind}, kubeconfig: \"{}\"}}\n\
+           cluster: {{{backend}, kubeconfig: \"{}\"}}\n\
          services:\n  \
            checkout:\n    \
              owners: {{users: [{OWNER}]}}\n    \
@@ -60,8 +60,90 @@ async fn rolled_out(space: &Space, image: &str) {
     ended.await.unwrap();
 }
 
+/// The service behind a configuration, and the Slack that it talks to.
+struct Played {
+    slack: LocalSlack,
+    service: Service,
+}
+
+impl Played {
+    async fn start(yaml: &str) -> Self {
+        let slack = LocalSlack::start(people()).await.unwrap();
+        let service = Service::start_with(&slack, yaml, tokio::spawn(async {}), &[]).await;
+        slack.set_interactivity_url(service.url("/slack/interactivity"));
+        Self { slack, service }
+    }
+
+    /// As a CI job does, which knows the number that its tool told it.
+    async fn report(&self, id: &str, revision: &str, deployed_at: &str) -> Value {
+        let report = json!({
+            "id": id, "service": "checkout", "environment": "production", "version": revision,
+            "revision": revision, "deployed_at": deployed_at, "migrations": [],
+        });
+        let (status, answer) = self.service.post("/v1/deploys", &report).await;
+        assert_eq!(status, 201, "{answer}");
+        answer
+    }
+
+    async fn propose(&self, target: &str) -> (u16, Value) {
+        let proposal = json!({
+            "service": "checkout", "environment": "production", "target": target,
+            "reason": "errors up", "proposed_by": {"id": "agent-7"},
+        });
+        self.service.post("/v1/rollbacks", &proposal).await
+    }
+
+    /// Clicks the newest button, gives a reason, confirms, and waits until the message says how it
+    /// ended. Gives what the thread says.
+    async fn roll_back(&self) -> String {
+        let slack = &self.slack;
+        let message = slack.wait_until(PATIENCE, |slack| {
+            let mut messages = slack.messages(CHANNEL).into_iter();
+            messages.find(|message| message.element("rollback_open").is_some())
+        });
+        let ts = message.await.unwrap().ts;
+        let clicked = slack.click(OWNER, CHANNEL, &ts, "rollback_open").await.unwrap();
+        assert_eq!(clicked, Outcome::Acknowledged);
+        let modal = slack.wait_until(PATIENCE, |slack| {
+            let mut views = slack.views(OWNER).into_iter();
+            views.find(|view| view.blocks().iter().any(|block| block["block_id"] == "reason"))
+        });
+        let modal = modal.await.unwrap();
+        let reason = [("reason", "errors up")];
+        assert_eq!(slack.submit(OWNER, &modal.id, &reason).await.unwrap(), Outcome::Updated);
+        let ended = slack.wait_until(PATIENCE, |slack| {
+            let said = slack.message(CHANNEL, &ts)?.all_text();
+            said.contains("is healthy").then_some(())
+        });
+        ended.await.unwrap();
+        let lines = slack.thread(CHANNEL, &ts);
+        lines.iter().map(Message::all_text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The audit records, after their chain was checked.
+    async fn audited(&self) -> Vec<Value> {
+        let verified = self.service.get("/v1/audit/verify").await;
+        assert_eq!(verified["ok"], true, "{verified}");
+        let lines = self.service.get("/v1/audit").await;
+        lines.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Whether the audit log tells of one whole rollback between these two.
+    async fn tells_of(&self, from: &str, to: &str) {
+        let records = self.audited().await;
+        let kinds: Vec<&str> = records.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+        for kind in ["requested", "confirmed", "triggered", "phase", "succeeded"] {
+            assert!(kinds.contains(&kind), "{kind} is missing: {kinds:?}");
+        }
+        for record in &records {
+            assert_eq!(record["from"]["revision"], from, "{record}");
+            assert_eq!(record["to"]["revision"], to, "{record}");
+        }
+    }
+}
+
 #[tokio::test]
-async fn a_deployment_is_rolled_back_from_slack_by_its_configuration_alone() {
+async fn a_deployment_is_reported_by_its_number_and_rolled_back_from_slack() {
     let Some(lab) = Lab::shared("platform-service with `kind: kubernetes`") else { return };
     let space = lab.space("platform").await;
     let kubeconfig = space.user(&rules(rollback_kube::RBAC)).await;
@@ -72,44 +154,146 @@ async fn a_deployment_is_rolled_back_from_slack_by_its_configuration_alone() {
     space.strategic(APPS, WEB, newer).await;
     rolled_out(&space, &image(2)).await;
 
-    let slack = LocalSlack::start(people()).await.unwrap();
     let with = format!("{{namespace: {}, name: web}}", space.name());
-    let nothing = tokio::spawn(async {});
-    let yaml = yaml("kubernetes", &kubeconfig, &with);
-    let service = Service::start_with(&slack, &yaml, nothing, &[]).await;
-    slack.set_interactivity_url(service.url("/slack/interactivity"));
-    let report = json!({
-        "id": "ci-2", "service": "checkout", "environment": "production", "version": "2",
-        "deployed_at": now(), "migrations": [],
-    });
-    let (status, answer) = service.post("/v1/deploys", &report).await;
-    assert_eq!(status, 201, "{answer}");
-    assert!(answer["target"]["id"].is_string(), "{answer}");
+    let played = Played::start(&yaml("kind: kubernetes", &kubeconfig, &with)).await;
+    // A number of a Deployment that was there before this one.
+    let early = played.report("ci-0", "2", "2026-01-01T00:00:00Z").await;
+    assert_eq!(early["target"], Value::Null, "{early}");
+    assert!(early["why"].as_str().unwrap().contains("another revision was meant"), "{early}");
 
-    let message = slack.wait_until(PATIENCE, |slack| {
-        let mut messages = slack.messages(CHANNEL).into_iter();
-        messages.find(|message| message.element("rollback_open").is_some())
-    });
-    let message = message.await.unwrap();
-    let clicked = slack.click(OWNER, CHANNEL, &message.ts, "rollback_open").await.unwrap();
-    assert_eq!(clicked, Outcome::Acknowledged);
-    let modal = slack.wait_until(PATIENCE, |slack| {
-        let mut views = slack.views(OWNER).into_iter();
-        views.find(|view| view.blocks().iter().any(|block| block["block_id"] == "reason"))
-    });
-    let modal = modal.await.unwrap();
-    let reason = [("reason", "errors up")];
-    assert_eq!(slack.submit(OWNER, &modal.id, &reason).await.unwrap(), Outcome::Updated);
+    let answer = played.report("ci-2", "2", &now()).await;
+    assert_eq!(answer["target"]["names"][0], "1", "{answer}");
+    let told = played.service.get("/v1/services/checkout/production").await;
+    let live = told["live"]["id"].as_str().unwrap();
+    assert!(live.starts_with("web-") && live.contains('@'), "{told}");
+    assert_eq!(told["live"]["names"][0], "2", "{told}");
+    let (status, problem) = played.propose("7").await;
+    assert_eq!(status, 422, "{problem}");
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("`2` (`{live}`)")), "{detail}");
+
+    let thread = played.roll_back().await;
     rolled_out(&space, &image(1)).await;
-    let ended = slack.wait_until(PATIENCE, |slack| {
-        let newest = slack.messages(CHANNEL).pop()?;
-        newest.all_text().contains("is healthy").then_some(())
-    });
-    ended.await.unwrap();
+    assert!(thread.contains("errors up"), "{thread}");
+    played.tells_of(live, answer["target"]["id"].as_str().unwrap()).await;
+    // Kubernetes calls what came back 3 now; the number that it had is not forgotten.
+    let told = played.service.get("/v1/services/checkout/production").await;
+    assert_eq!(told["live"]["id"], answer["target"]["id"], "{told}");
+    let names: Vec<&str> =
+        told["live"]["names"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(names.contains(&"3") && names.contains(&"1"), "{told}");
 }
 
 fn now() -> String {
     stage::deploy("ci-2", "2", "2").deployed_at.to_string()
+}
+
+const CHART: &str = "apiVersion: v2\nname: web\nversion: 0.1.0\nappVersion: \"1\"\n";
+
+const TEMPLATE: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      schedulerName: kube-lab
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: app, image: \"registry.example.com/shop:{{ .Values.number }}\"}
+";
+
+/// A chart of one Deployment, and a helm that somebody else calls.
+struct Release<'a> {
+    helm: &'a Path,
+    space: &'a Space,
+    chart: tempfile::TempDir,
+}
+
+impl<'a> Release<'a> {
+    fn new(helm: &'a Path, space: &'a Space) -> Self {
+        let chart = tempfile::tempdir().unwrap();
+        std::fs::create_dir(chart.path().join("templates")).unwrap();
+        std::fs::write(chart.path().join("Chart.yaml"), CHART).unwrap();
+        std::fs::write(chart.path().join("values.yaml"), "number: 0\n").unwrap();
+        std::fs::write(chart.path().join("templates/web.yaml"), TEMPLATE).unwrap();
+        Self { helm, space, chart }
+    }
+
+    fn call(&self, arguments: &[&str]) -> String {
+        let home = self.chart.path();
+        let done = Command::new(self.helm)
+            .args(arguments)
+            .arg(format!("--namespace={}", self.space.name()))
+            .env("KUBECONFIG", self.space.lab().kubeconfig())
+            .envs([("HOME", home), ("HELM_CACHE_HOME", home), ("HELM_CONFIG_HOME", home)])
+            .env("HELM_DATA_HOME", home)
+            .output();
+        let done = done.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// Deploys, and gives the number that helm told.
+    fn deploy(&self, number: u32) -> String {
+        let (chart, set) =
+            (self.chart.path().display().to_string(), format!("--set=number={number}"));
+        self.call(&["upgrade", "--install", "shop", &chart, &set, "--wait", "--timeout=100s"]);
+        self.history().last().unwrap()["revision"].to_string()
+    }
+
+    fn history(&self) -> Vec<Value> {
+        serde_json::from_str(&self.call(&["history", "shop", "--output=json"])).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_reported_by_helms_number_and_rolled_back_from_slack() {
+    let Some(folder) = kube_lab::installed("helm", "platform-service with `kind: helm`") else {
+        return;
+    };
+    let Some(lab) = Lab::shared("platform-service with `kind: helm`") else { return };
+    for command in ["helm3", "helm4"] {
+        let (space, helm) = (lab.space(command).await, folder.join(command));
+        let kubeconfig = space.user(&rules(rollback_helm::RBAC)).await;
+        let release = Release::new(&helm, &space);
+        release.deploy(1);
+        let number = release.deploy(2);
+        assert_eq!(number, "2");
+
+        let with = format!("{{namespace: {}, release: shop}}", space.name());
+        let backend = format!("kind: helm, command: \"{}\"", helm.display());
+        let played = Played::start(&yaml(&backend, &kubeconfig, &with)).await;
+        let answer = played.report("ci-2", &number, &now()).await;
+        let target = answer["target"]["id"].as_str().unwrap();
+        assert!(target.starts_with("1@"), "{answer}");
+        assert_eq!(answer["target"]["names"], json!(["1"]), "{answer}");
+        let told = played.service.get("/v1/services/checkout/production").await;
+        let live = told["live"]["id"].as_str().unwrap();
+        assert!(live.starts_with("2@"), "{told}");
+        let (status, problem) = played.propose("7").await;
+        assert_eq!(status, 422, "{problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("`2` (`{live}`), `1` (`{target}`)")), "{detail}");
+        let (status, proposed) = played.propose("1").await;
+        assert_eq!(status, 201, "{proposed}");
+
+        let thread = played.roll_back().await;
+        rolled_out(&space, &image(1)).await;
+        assert!(thread.contains("errors up"), "{thread}");
+        played.tells_of(live, target).await;
+        let newest = release.history().pop().unwrap();
+        assert_eq!(
+            (&newest["revision"], &newest["description"]),
+            (&json!(3), &json!("Rollback to 1"))
+        );
+        let told = played.service.get("/v1/services/checkout/production").await;
+        assert_eq!(told["live"]["id"], target, "{told}");
+        assert_eq!(told["live"]["names"], json!(["3", "1"]), "{told}");
+    }
 }
 
 // The local Slack answers while this waits for the process.
@@ -122,7 +306,7 @@ async fn a_release_that_nobody_installed_is_told_by_the_check() {
     let folder = tempfile::tempdir().unwrap();
     let with = format!("{{namespace: {}, release: shop}}", space.name());
     let file = folder.path().join("rollback.yaml");
-    std::fs::write(&file, yaml("helm", &kubeconfig, &with)).unwrap();
+    std::fs::write(&file, yaml("kind: helm", &kubeconfig, &with)).unwrap();
     let checked = Command::new(env!("CARGO_BIN_EXE_platform-service"))
         .args(["check", "--config", "rollback.yaml"])
         .current_dir(folder.path())

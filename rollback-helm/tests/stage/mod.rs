@@ -1,11 +1,6 @@
 //! A release with three revisions on a real cluster, made by a real helm, an adapter that may do
 //! exactly what its Role says, and a wire between the two.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test's stage fails by panicking, and says what it skips"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's stage fails by panicking")]
 #![expect(unreachable_pub, dead_code, reason = "several tests share it, and none uses all of it")]
 
 use async_trait::async_trait;
@@ -53,14 +48,7 @@ impl Helm {
 /// The cluster and the folder of the helm commands. None when one of the two is not there, after
 /// saying so; with `CI=true` that is a failure.
 pub fn peers(test: &str) -> Option<(&'static Lab, PathBuf)> {
-    let Some(folder) = kube_lab::peer("helm") else {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "the peer helm is missing; tools/peers helm"
-        );
-        eprintln!("SKIPPED {test}: helm is not installed; tools/peers helm");
-        return None;
-    };
+    let folder = kube_lab::installed("helm", test)?;
     Some((Lab::shared(test)?, folder))
 }
 

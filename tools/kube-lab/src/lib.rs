@@ -199,6 +199,21 @@ async fn client(kubeconfig: &Path) -> kube::Client {
     kube::Client::try_from(config.expect("a kubeconfig that can be used")).expect("a client")
 }
 
+/// Where a peer is installed that a test needs.
+///
+/// None when it is not, after saying on standard error that `test` was skipped; with `CI=true` that
+/// is a failure.
+#[must_use]
+pub fn installed(name: &str, test: &str) -> Option<PathBuf> {
+    let found = peer(name);
+    if found.is_none() {
+        let missing = std::env::var("CI").as_deref() == Ok("true");
+        assert!(!missing, "the peer {name} is missing; tools/peers {name}");
+        eprintln!("SKIPPED {test}: {name} is not installed; tools/peers {name}");
+    }
+    found
+}
+
 /// Where a peer is installed, if it is.
 #[must_use]
 pub fn peer(name: &str) -> Option<PathBuf> {
