@@ -101,7 +101,7 @@ impl Site {
 
     /// Until every notice was delivered.
     async fn settle(&self) {
-        while self.store.next_due().await.unwrap().is_some() {
+        while self.store.waiting().await.unwrap() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

@@ -23,8 +23,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::store::{
-    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
-    StoreError,
+    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
+    SavedDeploy, Store, StoreError,
 };
 
 /// Whether a CD system itself refuses an order when something else is live than the order expects.

@@ -148,6 +148,8 @@ pub struct Queued {
     pub attempt: Attempt,
     /// How many attempts there were.
     pub attempts: u32,
+    /// The process that has taken it to deliver it.
+    pub taken_by: Option<Instance>,
 }
 
 impl Queued {
@@ -170,6 +172,7 @@ impl Queued {
             previous: None,
             attempt: Attempt::Clean,
             attempts: 0,
+            taken_by: None,
         }
     }
 
@@ -271,6 +274,11 @@ pub enum StoreError {
     /// The store did not answer, or not in time.
     #[error("the store did not answer: {0}")]
     Unavailable(String),
+    /// The store has lost what it had answered before: an older copy of it was restored, or another
+    /// server that had not heard of everything took over. Nothing is taken until somebody has looked
+    /// and acknowledged it.
+    #[error("the store has gone back in time: {0}")]
+    WentBack(String),
     /// The store may have taken the step. Load the journal before anything else.
     #[error("it is not known whether the store took the step: {0}")]
     InDoubt(String),
@@ -284,7 +292,56 @@ pub enum StoreError {
     },
 }
 
+/// Something was written, by this process or by another one that shares the store. A hint may be
+/// late, come twice or not at all: whoever waits for one looks now and then without it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// A rollback's journal has this many entries now; its notices and records came with it.
+    Step {
+        /// The rollback.
+        rollback: RollbackId,
+        /// How many entries its journal has.
+        entries: u64,
+    },
+    /// Notices were queued outside a step.
+    Queued,
+    /// Hints may have been missed: anything may have been written.
+    Missed,
+}
+
+/// Hints, from the moment they were asked for.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Hints: fmt::Debug + Send {
+    /// Completes at the next hint, and never when there will be none. Safe to drop.
+    async fn next(&mut self) -> Hint;
+}
+
+/// What [`Store::prune`] may forget.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// Messages that appear once are remembered for this long after they were delivered or given
+    /// up, so that none is told twice.
+    pub told: Duration,
+    /// Freezes are kept for this long after their end.
+    pub freezes: Duration,
+}
+
+impl Default for Retention {
+    /// Thirty days for both: longer than any rollback is under way.
+    fn default() -> Self {
+        const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
+        Self { told: MONTH, freezes: MONTH }
+    }
+}
+
 /// Keeps journals, the outbox, the audit chain, deploys and what is known of services.
+///
+/// Several processes may share one store; each names itself as an [`Instance`]. Whether a claim has
+/// expired is judged by the store: by the times that callers pass where it has one process, and by
+/// a clock of its own where several share it.
 ///
 /// Every method is one transaction, makes no network call of its own kind, and is safe to drop:
 /// what was not answered is either done or not, never half.
@@ -321,6 +378,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError>;
 
     /// Claims a rollback, or renews the claim on it. None while somebody else's has not expired.
+    /// `now` is the caller's, from before it asked: the claim that is answered never lasts longer
+    /// for its holder than the store keeps others away.
     ///
     /// # Errors
     ///
@@ -426,19 +485,48 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// The notices that are due, in the order in which they were first queued. What belongs in the
     /// thread of a message that is not posted yet is not due, nor is a line that follows one of the
-    /// same thread that is postponed: a thread is read from top to bottom.
+    /// same thread that is postponed: a thread is read from top to bottom. Nor is anything in a
+    /// lane, the channel of one notifier, of which a process has taken something.
+    ///
+    /// What a process took and did not settle before its time was over is due again, in doubt: it
+    /// may have been delivered.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError>;
 
-    /// When the next notice that waits will be due.
+    /// Takes the notices that are due for `hold`: no other process takes anything of their lanes
+    /// meanwhile. What `owner` took before and did not settle is due for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes. In doubt, some are taken until their time is over.
+    async fn take(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        hold: Duration,
+        limit: usize,
+    ) -> Result<Vec<Queued>, StoreError>;
+
+    /// Gives back what was taken and not tried; what is not ours any more is left alone.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError>;
+
+    /// When `owner` could take the next notice that waits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn next_due(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
 
     /// How many messages in the outbox wait to be delivered, whatever holds them up.
     ///
@@ -448,6 +536,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn waiting(&self) -> Result<u64, StoreError>;
 
     /// A version of a notice was delivered. A newer version that was queued meanwhile stays due.
+    /// Like [`Self::postpone`] and [`Self::abandon`], this gives the notice back if whoever took it
+    /// still has it.
     ///
     /// # Errors
     ///
@@ -512,10 +602,34 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes.
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError>;
 
+    /// Remembers digests for `keep`, unless one of them is remembered already. True when none was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes. In doubt, they may be remembered.
+    async fn see(
+        &self,
+        digests: &[[u8; 32]],
+        now: Timestamp,
+        keep: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets what nobody asks for any more, and says how much that was: digests and claims whose
+    /// time is over, freezes that ended long ago, and messages that appear once and were told, or
+    /// given up, long ago. Journals, records, deploys, and where messages were posted are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError>;
+
+    /// Hints at what is written from now on.
+    fn hints(&self) -> Box<dyn Hints>;
+
     /// Whether the store can be written now: for readiness.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] when it cannot.
+    /// [`StoreError::Unavailable`] when it cannot, [`StoreError::WentBack`] when it must not.
     async fn ping(&self) -> Result<(), StoreError>;
 }

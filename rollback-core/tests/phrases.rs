@@ -480,6 +480,7 @@ fn errors_of_ports(page: &mut Page) {
     page.say("store held", StoreError::ServiceHeld(parsed("rb-0")));
     page.say("store claim lost", StoreError::ClaimLost(parsed("rb-1")));
     page.say("store unavailable", StoreError::Unavailable("the disk is full".into()));
+    page.say("store went back", StoreError::WentBack("it has 7 records and had 9".into()));
     page.say("store in doubt", StoreError::InDoubt(why()));
     page.say(
         "store corrupt",

@@ -4,11 +4,11 @@ use crate::catalog::{Catalog, ServiceConfig};
 use crate::export::Sink;
 use crate::operation::{Operation, Operations};
 use crate::reading::{Counts, Running};
-use crate::{deploys, driver, export, outbox};
+use crate::{deploys, driver, export, hints, outbox};
 use rollback_core::access::AccessIndex;
 use rollback_core::ports::{
-    AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier, Store,
-    StoreError,
+    AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier,
+    Retention, Store, StoreError,
 };
 use rollback_core::{BackendName, GuardName, Policy, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// How often the engine looks for rollbacks that nobody drives: those of a process that died.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the store forgets what nobody asks for any more.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Everything an engine is made of.
 ///
@@ -220,7 +223,7 @@ pub(crate) struct Inner {
     pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
     pub(crate) export_wake: Notify,
-    /// Counts the steps that this process stored, for whoever waits for one.
+    /// Counts the steps that this process has heard of, for whoever waits for one.
     pub(crate) steps: watch::Sender<u64>,
     pub(crate) running: AtomicBool,
     pub(crate) delivery: Counts,
@@ -250,10 +253,12 @@ impl Engine {
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         resume(inner).await?;
         let _running = Running::begin(&inner.running);
+        inner.tasks.spawn(hints::run(Arc::clone(inner)));
         inner.tasks.spawn(outbox::run(Arc::clone(inner)));
         inner.tasks.spawn(export::run(Arc::clone(inner)));
         inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));
         tokio::pin!(shutdown);
+        let mut prune_at = inner.clock.now();
         loop {
             let next = inner.clock.now().after(SWEEP_EVERY);
             tokio::select! {
@@ -265,6 +270,10 @@ impl Engine {
                 tracing::warn!(%error, "unfinished rollbacks could not be looked up");
             }
             inner.forget_unused();
+            if inner.clock.now() >= prune_at {
+                prune(inner).await;
+                prune_at = inner.clock.now().after(PRUNE_EVERY);
+            }
         }
         inner.stopping.cancel();
         inner.tasks.close();
@@ -284,7 +293,22 @@ async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
     Ok(())
 }
 
+async fn prune(inner: &Inner) {
+    match inner.store.prune(inner.clock.now(), Retention::default()).await {
+        Ok(0) => {}
+        Ok(pruned) => tracing::debug!(pruned, "the store forgot what nobody asks for any more"),
+        Err(error) => tracing::warn!(%error, "the store could not be pruned"),
+    }
+}
+
 impl Inner {
+    /// Something was written: whoever waits for notices, records or steps looks.
+    pub(crate) fn written(&self) {
+        self.outbox_wake.notify_one();
+        self.export_wake.notify_waiters();
+        self.steps.send_modify(|steps| *steps = steps.wrapping_add(1));
+    }
+
     /// The policy that a rollback of this service is held to.
     pub(crate) fn policy(&self, key: &ServiceKey, service: &ServiceConfig) -> Policy {
         Catalog::policy(self.access.for_service(key).into_owned(), service)
@@ -295,6 +319,16 @@ impl Inner {
         let mut operations = self.lock();
         let made = || Arc::new(Operation::new(id.clone()));
         Arc::clone(operations.entry(id.clone()).or_insert_with(made))
+    }
+
+    /// The rollback, if this process knows it.
+    pub(crate) fn known_operation(&self, id: &RollbackId) -> Option<Arc<Operation>> {
+        self.lock().get(id).map(Arc::clone)
+    }
+
+    /// Every rollback that this process knows.
+    pub(crate) fn known_operations(&self) -> Vec<Arc<Operation>> {
+        self.lock().values().map(Arc::clone).collect()
     }
 
     /// Forgets every rollback that nobody drives and nobody looks at: the store has them all.
@@ -324,6 +358,7 @@ pub(crate) fn not_recorded(error: &StoreError) -> CommandError {
         | StoreError::ClaimLost(_)
         | StoreError::Unavailable(_)
         | StoreError::InDoubt(_)
+        | StoreError::WentBack(_)
         | _ => CommandError::NotRecorded("our own store did not take it".into()),
     }
 }

@@ -8,6 +8,7 @@ mod driver;
 mod engine;
 mod export;
 mod facts;
+mod hints;
 mod operation;
 mod outbox;
 mod posted;

@@ -225,6 +225,21 @@ impl Operation {
         *self.loaded.lock().await = None;
     }
 
+    /// The journal may have this many entries by now: what this process knows of fewer is read anew.
+    /// What cannot be read is read by whoever needs it.
+    pub(crate) async fn catch_up(&self, inner: &Inner, entries: u64) {
+        let mut loaded = self.loaded.lock().await;
+        if loaded.as_ref().is_some_and(|known| known.entries >= entries) {
+            return;
+        }
+        *loaded = None;
+        match self.take(inner, &mut loaded).await {
+            Ok(current) => *loaded = Some(current),
+            Err(error) => tracing::warn!(rollback = %self.id, %error, "it was not read again"),
+        }
+        self.wake.notify_one();
+    }
+
     async fn take(&self, inner: &Inner, loaded: &mut Option<Loaded>) -> Result<Loaded, StoreError> {
         if let Some(current) = loaded.take() {
             return Ok(current);
@@ -259,9 +274,7 @@ impl Operation {
     fn publish(&self, inner: &Inner, rollback: &Rollback) -> RollbackView {
         let view = rollback.view();
         self.view.send_replace(Some(view.clone()));
-        inner.outbox_wake.notify_one();
-        inner.export_wake.notify_waiters();
-        inner.steps.send_modify(|steps| *steps = steps.wrapping_add(1));
+        inner.written();
         view
     }
 }

@@ -17,15 +17,18 @@ const BATCH_MAX: usize = 100;
 /// How long one delivery may take.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
 
+/// How long other processes take nothing of a lane of which this one has something: a delivery, and
+/// as much again for those that follow it. After a crash its notices wait for that long.
+const HOLD: Duration = Duration::from_secs(20);
+
 /// The pause after the first failure; it doubles with each.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 
 /// The longest pause, so that people are told within a minute after an outage.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// When a notice is given up: after most of a day of failures at the longest pause. A first post
-/// counts twice, once before it is tried.
-const ATTEMPTS_MAX: u32 = 5_000;
+/// When a notice is given up: after most of a day of failures at the longest pause.
+const ATTEMPTS_MAX: u32 = 2_500;
 
 /// How long the outbox waits when the store does not answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         if busy {
             continue;
         }
-        let next = match inner.store.next_due().await {
+        let next = match inner.store.next_due(&inner.instance, inner.clock.now()).await {
             Ok(Some(at)) => {
                 inner.delivery.waits(inner.clock.now());
                 at.max(inner.clock.now().after(Duration::from_millis(1)))
@@ -65,9 +68,13 @@ pub(crate) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Delivers everything that is due: channels side by side, in order within each.
+/// Delivers everything that is due: channels side by side, in order within each. What a process
+/// took and did not settle before it died is looked for by the next one, not posted a second time.
 async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
-    let due = inner.store.due(inner.clock.now(), BATCH_MAX).await?;
+    let now = inner.clock.now();
+    let due = inner.store.take(&inner.instance, now, HOLD, BATCH_MAX).await?;
+    // Whatever begins before this has ended before anybody else may take it.
+    let begin_before = now.after(HOLD.saturating_sub(DELIVERY_MAX));
     let mut lanes: BTreeMap<(String, String), Vec<Queued>> = BTreeMap::new();
     let count = due.len();
     for queued in due {
@@ -76,16 +83,18 @@ async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
     }
     let delivered = join_all(lanes.into_values().map(|lane| async move {
         // A line that has to wait holds up those that follow it in its thread.
-        let mut held_up = BTreeSet::new();
+        let (mut held_up, mut untried) = (BTreeSet::new(), Vec::new());
         for queued in lane {
-            if is_line(&queued) && held_up.contains(&queued.thread_key) {
+            let waits = is_line(&queued) && held_up.contains(&queued.thread_key);
+            if waits || inner.clock.now() >= begin_before {
+                untried.push(queued);
                 continue;
             }
             if deliver(inner, &queued).await? == Outcome::Waits && is_line(&queued) {
                 held_up.insert(queued.thread_key);
             }
         }
-        Ok::<(), StoreError>(())
+        if untried.is_empty() { Ok(()) } else { inner.store.give_back(&untried).await }
     }))
     .await;
     delivered.into_iter().collect::<Result<(), StoreError>>()?;
@@ -111,11 +120,6 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
         inner.store.abandon(queued, "no notifier of this name is configured").await?;
         return Ok(Outcome::Settled);
     };
-    if queued.previous.is_none() && queued.attempt == Attempt::Clean {
-        // What is posted by a process that dies before it notes so is looked for by the next one,
-        // not posted a second time.
-        inner.store.postpone(queued, inner.clock.now(), Attempt::InDoubt).await?;
-    }
     match attempt(inner, notifier.as_ref(), queued).await {
         Ok(Delivered::Posted(message)) => {
             inner.store.delivered(queued, Some(message)).await?;

@@ -37,8 +37,8 @@ pub struct OutboxStanding {
     pub abandoned: u64,
 }
 
-/// Hints that something was recorded: one for each step that this process stores, or for several at
-/// once. Another process's steps give none; whoever waits looks now and then without one.
+/// Hints that something was recorded: one for each step, or for several at once. Of another process's
+/// steps this one hears through the store, soon as a rule; whoever waits looks now and then without.
 #[derive(Debug)]
 pub struct Steps {
     stored: watch::Receiver<u64>,

@@ -143,13 +143,19 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     }
 }
 
-/// A claim that outlasts the request: nobody takes the rollback over while it is on its way.
+/// A claim that outlasts the request: nobody takes the rollback over while it is on its way. What is
+/// left of it is counted by this process's own clock, from before the store was asked.
 async fn renewed(inner: &Inner, claim: &Claim, bound: Duration) -> Result<(), String> {
     let lease = inner.lease.max(bound.saturating_mul(2));
     let renewed =
         inner.store.claim(&claim.rollback, &inner.instance, inner.clock.now(), lease).await;
     match renewed {
-        Ok(Some(now)) if now.fence == claim.fence => Ok(()),
+        Ok(Some(held)) if held.fence == claim.fence => {
+            if inner.clock.now().after(bound) < held.expires_at {
+                return Ok(());
+            }
+            Err("it was not sent: our own store took too long to answer".into())
+        }
         Ok(_) => Err("it was not sent: another process has taken the rollback over".into()),
         Err(error) => Err(format!("it was not sent: {}", facts::store_words(&error))),
     }

@@ -54,6 +54,7 @@
 //! is not supported: SQLite's log needs memory that processes share.
 
 mod audit_file;
+mod hints;
 mod memory;
 mod rules;
 mod sqlite;

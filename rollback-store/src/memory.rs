@@ -1,5 +1,6 @@
 //! The store in memory: for tests, for demos, and as the model that the durable one is held to.
 
+use crate::hints::{Herald, Lane};
 use crate::rules::{
     CHAIN_DEFAULT, appears_once, check_room, check_service, check_shape, led_away, page, unwritable,
 };
@@ -9,13 +10,13 @@ use rollback_core::journal::{Entry, Opening};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
-    StoreError,
+    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
+    SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
     Deploy, DeployId, Label, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct MemoryStore {
     books: Mutex<Books>,
+    herald: Herald,
 }
 
 /// One rollback as it is kept.
@@ -49,6 +51,10 @@ struct Message {
     delivered: u64,
     not_before: Timestamp,
     abandoned: Option<Label>,
+    /// Who has taken it, and until when.
+    taken: Option<(Instance, Timestamp)>,
+    /// Since when it is known to be settled.
+    settled_at: Option<Timestamp>,
 }
 
 /// Everything that is kept. Rollbacks and deploys are in the order in which they came.
@@ -65,6 +71,8 @@ struct Books {
     records: Vec<Record>,
     head: Head,
     acknowledged: BTreeMap<String, u64>,
+    /// Digests that are remembered, and until when.
+    seen: BTreeMap<[u8; 32], Timestamp>,
 }
 
 impl Default for MemoryStore {
@@ -90,8 +98,20 @@ impl MemoryStore {
                 records: Vec::new(),
                 head: Head::genesis(chain),
                 acknowledged: BTreeMap::new(),
+                seen: BTreeMap::new(),
             }),
+            herald: Herald::default(),
         }
+    }
+
+    /// Queues notices outside a step, and says so.
+    fn queued(&self, mut books: MutexGuard<'_, Books>, notices: Vec<Queued>) {
+        if notices.is_empty() {
+            return;
+        }
+        books.queue(notices);
+        drop(books);
+        self.herald.tell(Hint::Queued);
     }
 
     /// A panic elsewhere cannot leave the books half written: nothing in here panics.
@@ -190,7 +210,7 @@ impl Books {
         for mut new in notices {
             let at = (new.notifier.clone(), new.key.clone());
             (new.version, new.attempt, new.attempts) = (1, Attempt::Clean, 0);
-            (new.thread, new.previous) = (None, None);
+            (new.thread, new.previous, new.taken_by) = (None, None, None);
             match self.outbox.get_mut(&at) {
                 Some(message) => message.replace(new),
                 None => {
@@ -201,11 +221,80 @@ impl Books {
                         delivered: 0,
                         not_before: Timestamp::default(),
                         abandoned: None,
+                        taken: None,
+                        settled_at: None,
                     };
                     self.outbox.insert(at, message);
                 }
             }
         }
+    }
+
+    /// Gives back what `queued` was taken as, unless somebody else has it.
+    fn give_back(&mut self, queued: &Queued) {
+        let at = (queued.notifier.clone(), queued.key.clone());
+        if let (Some(message), Some(owner)) = (self.outbox.get_mut(&at), &queued.taken_by)
+            && message.taken.as_ref().is_some_and(|(taker, _)| taker == owner)
+        {
+            message.taken = None;
+        }
+    }
+
+    /// Until when somebody but `owner` has something of a lane.
+    fn kept_until(&self, lane: Lane<'_>, owner: Option<&Instance>) -> Option<Timestamp> {
+        self.outbox
+            .values()
+            .filter(|message| message.lane() == lane)
+            .filter_map(|message| message.taken.as_ref())
+            .filter(|(taker, _)| Some(taker) != owner)
+            .map(|(_, until)| *until)
+            .max()
+    }
+
+    /// What `owner` could take, in its order.
+    fn due(&self, owner: Option<&Instance>, now: Timestamp, limit: usize) -> Vec<Queued> {
+        let is_kept = |message: &Message| {
+            self.kept_until(message.lane(), owner).is_some_and(|until| now < until)
+        };
+        let holds_up = |earlier: &Message| earlier.not_before > now || is_kept(earlier);
+        self.waiting()
+            .into_iter()
+            .filter(|(message, _)| message.not_before <= now && !is_kept(message))
+            .filter(|(message, _)| !self.follows(message, holds_up))
+            .take(page(limit))
+            .map(|(message, thread)| {
+                let mut queued = message.queued.clone();
+                queued.thread = thread;
+                if message.taken.is_some() {
+                    // Whoever took it may have delivered it.
+                    queued.attempts = queued.attempts.saturating_add(1);
+                    if queued.previous.is_none() {
+                        queued.attempt = Attempt::InDoubt;
+                    }
+                }
+                queued
+            })
+            .collect()
+    }
+
+    fn prune_outbox(&mut self, now: Timestamp, keep: Duration) -> usize {
+        let threads: BTreeSet<(Label, Label)> = self
+            .outbox
+            .values()
+            .filter_map(|message| {
+                Some((message.queued.notifier.clone(), message.queued.thread_key.clone()?))
+            })
+            .collect();
+        let before = self.outbox.len();
+        self.outbox.retain(|at, message| {
+            let settled = !message.is_pending() && message.taken.is_none();
+            if !settled || !appears_once(&message.queued.notice) {
+                return true;
+            }
+            let since = *message.settled_at.get_or_insert(now);
+            since.after(keep) > now || threads.contains(at)
+        });
+        before.saturating_sub(self.outbox.len())
     }
 
     /// The message that a notice about `queued` belongs to, unless a later word settled it.
@@ -289,6 +378,10 @@ impl Message {
         self.queued.version > self.delivered && self.abandoned.is_none()
     }
 
+    const fn lane(&self) -> Lane<'_> {
+        (&self.queued.notifier, &self.queued.channel)
+    }
+
     fn replace(&mut self, mut new: Queued) {
         let settled = self.delivered > 0 || self.abandoned.is_some();
         if appears_once(&new.notice) && settled {
@@ -304,6 +397,7 @@ impl Message {
             self.not_before = Timestamp::default();
         }
         self.abandoned = None;
+        self.settled_at = None;
     }
 }
 
@@ -326,7 +420,11 @@ fn stored(card: &DeployCard) -> DeployCard {
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.books().commit(commit)
+        let (id, before, has_entry) =
+            (commit.rollback.clone(), commit.expected, commit.entry.is_some());
+        let committed = self.books().commit(commit)?;
+        self.herald.stepped(id, before, has_entry);
+        Ok(committed)
     }
 
     async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
@@ -408,7 +506,7 @@ impl Store for MemoryStore {
             return Ok(SavedDeploy::Known);
         }
         books.deploys.push(stored(card));
-        books.queue(notices);
+        self.queued(books, notices);
         Ok(SavedDeploy::New)
     }
 
@@ -421,7 +519,7 @@ impl Store for MemoryStore {
         let known = books.deploys.iter_mut().find(|kept| kept.deploy.id == card.deploy.id);
         if let Some(kept) = known {
             *kept = stored(card);
-            books.queue(notices);
+            self.queued(books, notices);
         }
         Ok(())
     }
@@ -474,31 +572,55 @@ impl Store for MemoryStore {
     }
 
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
-        self.books().queue(notices);
+        self.queued(self.books(), notices);
         Ok(())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
-        let books = self.books();
-        Ok(books
-            .waiting()
-            .into_iter()
-            .filter(|(message, _)| message.not_before <= now)
-            .filter(|(message, _)| !books.follows(message, |earlier| earlier.not_before > now))
-            .take(page(limit))
-            .map(|(message, thread)| {
-                let mut queued = message.queued.clone();
-                queued.thread = thread;
-                queued
-            })
-            .collect())
+        Ok(self.books().due(None, now, limit))
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn take(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        hold: Duration,
+        limit: usize,
+    ) -> Result<Vec<Queued>, StoreError> {
+        let mut books = self.books();
+        let mut due = books.due(Some(owner), now, limit);
+        for queued in &mut due {
+            let at = (queued.notifier.clone(), queued.key.clone());
+            if let Some(message) = books.outbox.get_mut(&at) {
+                message.taken = Some((owner.clone(), now.after(hold)));
+                (message.queued.attempt, message.queued.attempts) =
+                    (queued.attempt, queued.attempts);
+            }
+            queued.taken_by = Some(owner.clone());
+        }
+        Ok(due)
+    }
+
+    async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
+        let mut books = self.books();
+        queued.iter().for_each(|queued| books.give_back(queued));
+        Ok(())
+    }
+
+    async fn next_due(
+        &self,
+        owner: &Instance,
+        _now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let books = self.books();
         let waiting = books.waiting().into_iter().map(|(message, _)| message);
         let first = waiting.filter(|message| !books.follows(message, |_earlier| true));
-        Ok(first.map(|message| message.not_before).min())
+        Ok(first
+            .map(|message| {
+                let kept_until = books.kept_until(message.lane(), Some(owner));
+                message.not_before.max(kept_until.unwrap_or_default())
+            })
+            .min())
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {
@@ -513,6 +635,7 @@ impl Store for MemoryStore {
         message: Option<MessageRef>,
     ) -> Result<(), StoreError> {
         let mut books = self.books();
+        books.give_back(queued);
         let Some(kept) = books.open(queued) else { return Ok(()) };
         let once = appears_once(&kept.queued.notice);
         kept.delivered = if once { kept.queued.version } else { queued.version };
@@ -533,6 +656,7 @@ impl Store for MemoryStore {
         attempt: Attempt,
     ) -> Result<(), StoreError> {
         let mut books = self.books();
+        books.give_back(queued);
         let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
         if let Some(kept) = kept {
             kept.not_before = not_before;
@@ -544,6 +668,7 @@ impl Store for MemoryStore {
 
     async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
         let mut books = self.books();
+        books.give_back(queued);
         let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
         let Some(kept) = kept else { return Ok(()) };
         if kept.queued.version == queued.version {
@@ -594,6 +719,38 @@ impl Store for MemoryStore {
         let last = books.acknowledged.entry(sink.into()).or_default();
         *last = sequence.max(*last);
         Ok(())
+    }
+
+    async fn see(
+        &self,
+        digests: &[[u8; 32]],
+        now: Timestamp,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut books = self.books();
+        let is_known = |digest| books.seen.get(digest).is_some_and(|until| now < *until);
+        if digests.iter().any(is_known) {
+            return Ok(false);
+        }
+        books.seen.extend(digests.iter().map(|digest| (*digest, now.after(keep))));
+        Ok(true)
+    }
+
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+        let mut books = self.books();
+        let before = books.seen.len() + books.claims.len() + books.freezes.len();
+        books.seen.retain(|_digest, until| now < *until);
+        books.claims.retain(|_rollback, claim| now < claim.expires_at);
+        books.freezes.retain(|_name, freeze| {
+            freeze.until.is_none_or(|until| now < until.after(keep.freezes))
+        });
+        let after = books.seen.len() + books.claims.len() + books.freezes.len();
+        let pruned = before - after + books.prune_outbox(now, keep.told);
+        Ok(u64::try_from(pruned).unwrap_or(u64::MAX))
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.herald.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

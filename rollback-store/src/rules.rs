@@ -3,7 +3,8 @@
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
-use rollback_core::{ServiceKey, StateName};
+use rollback_core::{ServiceKey, StateName, Timestamp};
+use std::time::Duration;
 
 /// Most rows that one question is answered with. Whoever wants more asks again after the last.
 pub const PAGE_MAX: usize = 10_000;
@@ -45,6 +46,12 @@ pub(crate) const fn led_away(state: StateName) -> bool {
         | StateName::Withdrawn
         | StateName::Expired => false,
     }
+}
+
+/// What was settled at this moment or before it is forgotten; none while there is no such moment.
+pub(crate) fn forgotten_until(now: Timestamp, keep: Duration) -> Option<Timestamp> {
+    let keep = u64::try_from(keep.as_millis()).ok()?;
+    now.as_millis().checked_sub(keep).map(Timestamp::from_millis)
 }
 
 /// Refuses a commit whose parts are not about one rollback.

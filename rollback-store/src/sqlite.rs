@@ -10,6 +10,7 @@ mod step;
 mod value;
 mod writer;
 
+use crate::hints::Herald;
 use crate::rules::CHAIN_DEFAULT;
 use async_trait::async_trait;
 use owner::Owner;
@@ -17,8 +18,8 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
-    StoreError,
+    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
+    SavedDeploy, Store, StoreError,
 };
 use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
 use rusqlite::{Connection, OpenFlags};
@@ -158,6 +159,7 @@ pub struct SqliteStore {
     turn: AtomicUsize,
     /// Completes when the writer has closed the file.
     closed: oneshot::Receiver<()>,
+    herald: Herald,
 }
 
 impl SqliteStore {
@@ -256,7 +258,8 @@ fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenErro
         drop(owner);
         drop(tell);
     })?;
-    Ok(SqliteStore { writer, readers, turn: AtomicUsize::new(0), closed })
+    let (turn, herald) = (AtomicUsize::new(0), Herald::default());
+    Ok(SqliteStore { writer, readers, turn, closed, herald })
 }
 
 /// Durable at every commit, and distrustful of the schema.
@@ -308,8 +311,12 @@ fn look(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let (id, before, has_entry) =
+            (commit.rollback.clone(), commit.expected, commit.entry.is_some());
         let step = step::Step::prepare(commit)?;
-        self.write(move |db| step.take(db)).await
+        let committed = self.write(move |db| step.take(db)).await?;
+        self.herald.stepped(id, before, has_entry);
+        Ok(committed)
     }
 
     async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
@@ -347,8 +354,13 @@ impl Store for SqliteStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
+        let tells = !notices.is_empty();
         let card = service::Card::prepare(card, outbox::written(notices)?)?;
-        self.write(move |db| card.save(db)).await
+        let saved = self.write(move |db| card.save(db)).await?;
+        if tells && saved == SavedDeploy::New {
+            self.herald.tell(Hint::Queued);
+        }
+        Ok(saved)
     }
 
     async fn update_deploy(
@@ -357,7 +369,9 @@ impl Store for SqliteStore {
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
         let card = service::Card::prepare(card, outbox::written(notices)?)?;
-        self.write(move |db| card.update(db)).await
+        self.write(move |db| card.update(db)).await?;
+        self.herald.tell(Hint::Queued);
+        Ok(())
     }
 
     async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {
@@ -402,15 +416,38 @@ impl Store for SqliteStore {
 
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         let notices = outbox::written(notices)?;
-        self.write(move |db| outbox::queue(db, &notices)).await
+        self.write(move |db| outbox::queue(db, &notices)).await?;
+        self.herald.tell(Hint::Queued);
+        Ok(())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
-        self.read(move |db| outbox::due(db, now, limit)).await
+        self.read(move |db| outbox::due(db, None, now, limit)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(outbox::next_due).await
+    async fn take(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        hold: Duration,
+        limit: usize,
+    ) -> Result<Vec<Queued>, StoreError> {
+        let owner = owner.clone();
+        self.write(move |db| outbox::take(db, &owner, now, hold, limit)).await
+    }
+
+    async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
+        let queued = queued.to_vec();
+        self.write(move |db| queued.iter().try_for_each(|one| outbox::give_back(db, one))).await
+    }
+
+    async fn next_due(
+        &self,
+        owner: &Instance,
+        _now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let owner = owner.clone();
+        self.read(move |db| outbox::next_due(db, &owner)).await
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {
@@ -463,6 +500,31 @@ impl Store for SqliteStore {
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
         let sink = sink.to_owned();
         self.write(move |db| audit::acknowledge(db, &sink, sequence)).await
+    }
+
+    async fn see(
+        &self,
+        digests: &[[u8; 32]],
+        now: Timestamp,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let digests = digests.to_vec();
+        self.write(move |db| service::see(db, &digests, now, keep)).await
+    }
+
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+        self.write(move |db| {
+            let lapsed = service::prune_lapsed(db, now)?;
+            let freezes = service::prune_freezes(db, now, keep.freezes)?;
+            let told = outbox::prune(db, now, keep.told)?;
+            let pruned = lapsed.saturating_add(freezes).saturating_add(told);
+            Ok(u64::try_from(pruned).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.herald.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -4,10 +4,10 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test tells what it does")]
 
+use rollback_core::RollbackId;
 use rollback_core::audit::Verifier;
 use rollback_core::journal::replay;
 use rollback_core::ports::{Query, Store};
-use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{OpenError, Options, SqliteStore};
 use rollback_testkit::fixtures::parsed;
 use rollback_testkit::script::{Ending, Script};
@@ -137,6 +137,6 @@ async fn check(path: &Path, answered: &BTreeMap<String, usize>) {
     }
     assert_eq!(*verifier.head(), store.head().await.unwrap());
     assert_eq!(usize::try_from(verifier.head().sequence).unwrap(), drafts, "records and journals");
-    assert_eq!(store.next_due().await.unwrap(), None::<Timestamp>);
+    assert_eq!(store.waiting().await.unwrap(), 0);
     store.close().await;
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rollback_core::known_good::Choice;
 use rollback_core::notice::{Attempt, DeployCard, MessageRef, Notice};
 use rollback_core::observed::Freeze;
-use rollback_core::ports::{Claim, Commit, Instance, Query, Queued, Store};
+use rollback_core::ports::{Claim, Commit, Instance, Query, Queued, Retention, Store};
 use rollback_core::{Deploy, Line, ServiceKey, Timestamp};
 use rollback_store::{Location, MemoryStore, Options, SqliteStore};
 use rollback_testkit::fixtures::{ana, at, key, parsed};
@@ -27,6 +27,10 @@ enum Op {
     Deliver { place: usize, message: Option<u8> },
     Postpone { place: usize, seconds: u64, in_doubt: bool },
     Abandon { place: usize },
+    Take { owner: u8, seconds: u64, hold: u64, limit: usize },
+    GiveBack { place: usize },
+    See { digests: Vec<u8>, seconds: u64 },
+    Prune { seconds: u64, keep: u64 },
     Acknowledge { sink: u8, sequence: u64 },
 }
 
@@ -64,6 +68,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..9_usize, 0..40_u64, any::<bool>())
             .prop_map(|(place, seconds, in_doubt)| Op::Postpone { place, seconds, in_doubt }),
         1 => (0..9_usize).prop_map(|place| Op::Abandon { place }),
+        4 => (0..3_u8, 0..60_u64, 0..30_u64, 0..4_usize)
+            .prop_map(|(owner, seconds, hold, limit)| Op::Take { owner, seconds, hold, limit }),
+        1 => (0..9_usize).prop_map(|place| Op::GiveBack { place }),
+        1 => (prop::collection::vec(0..4_u8, 0..3), 0..60_u64)
+            .prop_map(|(digests, seconds)| Op::See { digests, seconds }),
+        1 => (0..60_u64, 0..30_u64).prop_map(|(seconds, keep)| Op::Prune { seconds, keep }),
         1 => (0..2_u8, 0..30_u64).prop_map(|(sink, sequence)| Op::Acknowledge { sink, sequence }),
     ]
 }
@@ -91,6 +101,8 @@ struct Run {
     claims: Vec<Claim>,
     /// What was due at some time: later words about it are stale, early or right.
     seen: Vec<Queued>,
+    /// What the last operation took.
+    taken: Vec<Queued>,
     accepted: usize,
     refused: usize,
 }
@@ -99,7 +111,15 @@ impl Run {
     fn new() -> Self {
         let scripts = scripts();
         let next = vec![0; scripts.len()];
-        Self { scripts, next, claims: Vec::new(), seen: Vec::new(), accepted: 0, refused: 0 }
+        Self {
+            scripts,
+            next,
+            claims: Vec::new(),
+            seen: Vec::new(),
+            taken: Vec::new(),
+            accepted: 0,
+            refused: 0,
+        }
     }
 
     fn notice(&self, told: &Told) -> Queued {
@@ -135,7 +155,6 @@ impl Run {
     }
 
     async fn apply(&mut self, op: &Op, store: &dyn Store) -> String {
-        let queued = |place: &usize| self.seen.get(*place).cloned();
         match op {
             Op::Step { .. } => match self.step(op) {
                 Some(commit) => said(store.commit(commit).await),
@@ -169,9 +188,35 @@ impl Run {
             }
             Op::Freeze { name, set } => {
                 let name = format!("f{name}");
-                let freeze = set.then(|| Freeze::new(name.clone(), at(0), None));
+                let until = (name == "f0").then(|| at(20));
+                let freeze = set.then(|| Freeze::new(name.clone(), at(0), until));
                 said(store.set_freeze(&key(), &name.into(), freeze).await)
             }
+            Op::Queue(_)
+            | Op::Deliver { .. }
+            | Op::Postpone { .. }
+            | Op::Abandon { .. }
+            | Op::Take { .. }
+            | Op::GiveBack { .. } => self.apply_to_outbox(op, store).await,
+            Op::See { digests, seconds } => {
+                let digests: Vec<[u8; 32]> = digests.iter().map(|digest| [*digest; 32]).collect();
+                said(store.see(&digests, at(*seconds), Duration::from_secs(20)).await)
+            }
+            Op::Prune { seconds, keep } => {
+                let mut retention = Retention::default();
+                retention.told = Duration::from_secs(*keep);
+                retention.freezes = Duration::from_secs(*keep);
+                said(store.prune(at(*seconds), retention).await)
+            }
+            Op::Acknowledge { sink, sequence } => {
+                said(store.acknowledge(&format!("s{sink}"), *sequence).await)
+            }
+        }
+    }
+
+    async fn apply_to_outbox(&mut self, op: &Op, store: &dyn Store) -> String {
+        let queued = |place: &usize| self.seen.get(*place).cloned();
+        match op {
             Op::Queue(notices) => said(store.queue(self.notices(notices)).await),
             Op::Deliver { place, message } => {
                 let message = message.map(|id| MessageRef::new(parsed("C1"), id.to_string()));
@@ -191,9 +236,26 @@ impl Run {
                 Some(queued) => said(store.abandon(&queued, "given up").await),
                 None => "never seen".into(),
             },
-            Op::Acknowledge { sink, sequence } => {
-                said(store.acknowledge(&format!("s{sink}"), *sequence).await)
+            Op::Take { owner, seconds, hold, limit } => {
+                let owner = Instance::new(format!("p{owner}"));
+                let hold = Duration::from_secs(*hold);
+                let taken = store.take(&owner, at(*seconds), hold, *limit).await;
+                self.taken = taken.as_ref().cloned().unwrap_or_default();
+                said(taken)
             }
+            Op::GiveBack { place } => match queued(place) {
+                Some(queued) => said(store.give_back(&[queued]).await),
+                None => "never seen".into(),
+            },
+            Op::Step { .. }
+            | Op::Claim { .. }
+            | Op::Release { .. }
+            | Op::Deploy { .. }
+            | Op::MarkBad { .. }
+            | Op::Freeze { .. }
+            | Op::See { .. }
+            | Op::Prune { .. }
+            | Op::Acknowledge { .. } => "nothing about the outbox".into(),
         }
     }
 
@@ -224,6 +286,7 @@ impl Run {
                 self.seen.insert(0, queued);
             }
         }
+        self.seen.splice(0..0, self.taken.drain(..));
         self.seen.truncate(9);
     }
 }
@@ -240,7 +303,8 @@ async fn everything(store: &dyn Store) -> Vec<String> {
         said(store.freezes(&key()).await),
         said(store.due(at(20), 99).await),
         said(store.due(at(99), 2).await),
-        said(store.next_due().await),
+        said(store.next_due(&Instance::new("p0"), at(20)).await),
+        said(store.next_due(&Instance::new("newcomer"), at(20)).await),
         said(store.waiting().await),
         said(store.head().await),
         said(store.audit(&Query::all(99)).await),

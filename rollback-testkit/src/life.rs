@@ -14,8 +14,8 @@ use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef
 use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
     AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, Commit, Committed, Directory,
-    ErrorKind, Fenced, Freshness, Instance, Journal, Listed, Notifier, NotifyError, PortError,
-    Query, Queued, SavedDeploy, StartError, Store, StoreError,
+    ErrorKind, Fenced, Freshness, Hints, Instance, Journal, Listed, Notifier, NotifyError,
+    PortError, Query, Queued, Retention, SavedDeploy, StartError, Store, StoreError,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
@@ -372,8 +372,27 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.due(now, limit)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.life.read(self.inner.next_due()).await
+    async fn take(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        hold: Duration,
+        limit: usize,
+    ) -> Result<Vec<Queued>, StoreError> {
+        let call = || self.inner.take(owner, now, hold, limit);
+        self.life.act("take", call, silence).await
+    }
+
+    async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
+        self.life.act("give_back", || self.inner.give_back(queued), silence).await
+    }
+
+    async fn next_due(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.life.read(self.inner.next_due(owner, now)).await
     }
 
     async fn waiting(&self) -> Result<u64, StoreError> {
@@ -421,6 +440,23 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
 
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
         self.life.act("acknowledge", || self.inner.acknowledge(sink, sequence), silence).await
+    }
+
+    async fn see(
+        &self,
+        digests: &[[u8; 32]],
+        now: Timestamp,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        self.life.act("see", || self.inner.see(digests, now, keep), silence).await
+    }
+
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+        self.life.read(self.inner.prune(now, keep)).await
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.inner.hints()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ mod claims;
 mod journal;
 mod outbox;
 mod services;
+mod sharing;
 
 use crate::suite::{Simulated, Summary};
 use core::fmt::Debug;
@@ -120,6 +121,17 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         outbox::the_next_notice_is_the_first_that_nothing_holds_up,
         outbox::what_is_neither_delivered_nor_given_up_waits,
         outbox::no_more_notices_are_due_than_were_asked_for,
+        sharing::a_lane_is_delivered_by_one_process_at_a_time,
+        sharing::what_was_taken_and_not_settled_is_due_again_in_doubt,
+        sharing::an_update_that_was_taken_is_in_no_doubt,
+        sharing::what_is_settled_or_given_back_is_free,
+        sharing::whoever_lost_a_notice_gives_back_nothing,
+        sharing::a_line_does_not_overtake_one_that_another_process_has,
+        sharing::the_next_notice_waits_for_whoever_has_its_lane,
+        sharing::a_step_is_hinted_at,
+        sharing::a_digest_is_seen_once,
+        sharing::what_nobody_asks_for_is_forgotten,
+        sharing::where_messages_are_is_never_forgotten,
         ping::a_store_that_works_says_so,
     ];
     let mut summary = Summary::default();

@@ -73,6 +73,11 @@ pub struct Site {
     ids: Arc<AtomicU64>,
 }
 
+/// Somebody who has taken nothing.
+fn nobody() -> Instance {
+    Instance::new("nobody")
+}
+
 /// One engine, alive.
 pub struct Host {
     pub engine: Engine,
@@ -195,7 +200,7 @@ impl Site {
     /// Lets notices and records catch up.
     pub async fn settle(&self) {
         for _look in 0..10_000 {
-            let waiting = self.store.next_due().await.unwrap();
+            let waiting = self.store.next_due(&nobody(), self.now()).await.unwrap();
             let behind = self.store.unacknowledged("fake", 1).await.unwrap();
             if waiting.is_none() && behind.is_empty() {
                 return;

@@ -117,7 +117,7 @@ async fn people(engine: &Engine, store: &Arc<dyn Store>, cd: &Cd) {
                 drop(engine.confirm(&view.id, ana, fixtures::reason(), pair).await);
             }
         }
-        let waiting = store.next_due().await.unwrap().is_some();
+        let waiting = store.waiting().await.unwrap() > 0;
         if open.is_empty() && listed.len() >= before + ROLLBACKS && !waiting {
             return;
         }

@@ -4,11 +4,12 @@ use super::value::{
     Answer, all, corrupt, execute, first, from_json, int, limit, millis, moment, parsed, to_json,
     uint,
 };
-use crate::rules::appears_once;
+use crate::rules::{appears_once, forgotten_until};
 use rollback_core::notice::{Attempt, MessageRef};
-use rollback_core::ports::Queued;
+use rollback_core::ports::{Instance, Queued};
 use rollback_core::{Label, Timestamp};
 use rusqlite::{Connection, Row, params};
+use std::time::Duration;
 
 /// A notice, written out.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
                  thread_key = excluded.thread_key,
                  attempts = iif(version > delivered AND abandoned IS NULL, attempts, 0),
                  not_before = iif(version > delivered AND abandoned IS NULL, not_before, 0),
-                 abandoned = NULL
+                 abandoned = NULL,
+                 settled_at = NULL
              WHERE NOT (excluded.once AND (delivered > 0 OR abandoned IS NOT NULL))",
             params![
                 new.notifier.as_str(),
@@ -66,11 +68,27 @@ pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
     Ok(())
 }
 
+/// Whether somebody but `?1` has something of a lane at `?2`.
+macro_rules! kept {
+    ($row:literal) => {
+        concat!(
+            "EXISTS (
+                 SELECT 1 FROM outbox AS kept
+                 WHERE kept.notifier = ",
+            $row,
+            ".notifier AND kept.channel = ",
+            $row,
+            ".channel AND kept.taken_by IS NOT NULL AND kept.taken_by IS NOT ?1
+                     AND kept.taken_until > ?2)"
+        )
+    };
+}
+
 /// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
 /// that waits for that message is left out, and so is a line that follows one of the same thread
 /// that holds it up; what was told without a message, or given up, is waited for by nobody.
 macro_rules! waiting {
-    ($select:literal, $holds_up:literal, $rest:literal) => {
+    ($select:expr, $holds_up:expr, $rest:expr) => {
         concat!(
             "SELECT ",
             $select,
@@ -152,27 +170,89 @@ fn message_of(
     }
 }
 
-/// The notices that are due.
-pub(super) fn due(db: &Connection, now: Timestamp, wanted: usize) -> Answer<Vec<Queued>> {
+/// The notices that `owner` could take. Whoever took one and did not settle it may have delivered
+/// it.
+pub(super) fn due(
+    db: &Connection,
+    owner: Option<&Instance>,
+    now: Timestamp,
+    wanted: usize,
+) -> Answer<Vec<Queued>> {
     let rows = all(
         db,
         waiting!(
             "one.notifier, one.key, one.version, one.notice, one.channel, one.thread_key,
              one.message_channel, one.message_id, parent.message_channel, parent.message_id,
-             one.in_doubt, one.attempts",
-            "AND earlier.not_before > ?1",
-            "AND one.not_before <= ?1 ORDER BY one.number LIMIT ?2"
+             one.in_doubt OR (one.taken_by IS NOT NULL AND one.message_id IS NULL),
+             one.attempts + (one.taken_by IS NOT NULL)",
+            concat!("AND (earlier.not_before > ?2 OR ", kept!("earlier"), ")"),
+            concat!(
+                "AND one.not_before <= ?2 AND NOT ",
+                kept!("one"),
+                " ORDER BY one.number LIMIT ?3"
+            )
         ),
-        params![millis(now), limit(wanted)],
+        params![owner.map(Instance::as_str), millis(now), limit(wanted)],
         Raw::columns,
     )?;
     rows.into_iter().map(Raw::read).collect()
 }
 
-/// When the next one is.
-pub(super) fn next_due(db: &Connection) -> Answer<Option<Timestamp>> {
-    let next: Option<Option<i64>> =
-        first(db, waiting!("min(one.not_before)", "", ""), [], |row| row.get(0))?;
+/// Takes what is due.
+pub(super) fn take(
+    db: &Connection,
+    owner: &Instance,
+    now: Timestamp,
+    hold: Duration,
+    wanted: usize,
+) -> Answer<Vec<Queued>> {
+    let mut due = due(db, Some(owner), now, wanted)?;
+    for queued in &mut due {
+        execute(
+            db,
+            "UPDATE outbox SET taken_by = ?3, taken_until = ?4, in_doubt = ?5, attempts = ?6
+             WHERE notifier = ?1 AND key = ?2",
+            params![
+                queued.notifier.as_str(),
+                queued.key.as_str(),
+                owner.as_str(),
+                millis(now.after(hold)),
+                queued.attempt == Attempt::InDoubt,
+                queued.attempts,
+            ],
+        )?;
+        queued.taken_by = Some(owner.clone());
+    }
+    Ok(due)
+}
+
+/// Gives back what `queued` was taken as, unless somebody else has it.
+pub(super) fn give_back(db: &Connection, queued: &Queued) -> Answer<()> {
+    let Some(owner) = &queued.taken_by else { return Ok(()) };
+    execute(
+        db,
+        "UPDATE outbox SET taken_by = NULL, taken_until = NULL
+         WHERE notifier = ?1 AND key = ?2 AND taken_by = ?3",
+        [queued.notifier.as_str(), queued.key.as_str(), owner.as_str()],
+    )?;
+    Ok(())
+}
+
+/// When `owner` could take the next one.
+pub(super) fn next_due(db: &Connection, owner: &Instance) -> Answer<Option<Timestamp>> {
+    let next: Option<Option<i64>> = first(
+        db,
+        waiting!(
+            "min(max(one.not_before, coalesce((
+                 SELECT max(kept.taken_until) FROM outbox AS kept
+                 WHERE kept.notifier = one.notifier AND kept.channel = one.channel
+                     AND kept.taken_by IS NOT NULL AND kept.taken_by <> ?1), 0)))",
+            "",
+            ""
+        ),
+        [owner.as_str()],
+        |row| row.get(0),
+    )?;
     next.flatten().map(|at| moment(at, || "the time of a notice".into())).transpose()
 }
 
@@ -193,6 +273,7 @@ pub(super) fn delivered(
     queued: &Queued,
     message: Option<&MessageRef>,
 ) -> Answer<()> {
+    give_back(db, queued)?;
     execute(
         db,
         "UPDATE outbox SET
@@ -219,6 +300,7 @@ pub(super) fn postpone(
     not_before: Timestamp,
     attempt: Attempt,
 ) -> Answer<()> {
+    give_back(db, queued)?;
     execute(
         db,
         "UPDATE outbox SET not_before = ?4, in_doubt = ?5, attempts = attempts + 1
@@ -237,6 +319,7 @@ pub(super) fn postpone(
 
 /// A version is given up. A newer one starts afresh.
 pub(super) fn abandon(db: &Connection, queued: &Queued, why: &Label) -> Answer<()> {
+    give_back(db, queued)?;
     execute(
         db,
         "UPDATE outbox SET
@@ -259,4 +342,30 @@ pub(super) fn message(db: &Connection, notifier: &str, key: &Label) -> Answer<Op
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     row.map_or(Ok(None), |columns| message_of(columns, || format!("the message `{key}`")))
+}
+
+/// Forgets messages that appear once and were settled long ago, unless they are a thread's first.
+pub(super) fn prune(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
+    macro_rules! settled {
+        () => {
+            "once AND taken_by IS NULL AND (version <= delivered OR abandoned IS NOT NULL)"
+        };
+    }
+    execute(
+        db,
+        concat!("UPDATE outbox SET settled_at = ?1 WHERE settled_at IS NULL AND ", settled!()),
+        [millis(now)],
+    )?;
+    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
+    execute(
+        db,
+        concat!(
+            "DELETE FROM outbox WHERE ",
+            settled!(),
+            " AND settled_at <= ?1 AND NOT EXISTS (
+                 SELECT 1 FROM outbox AS line
+                 WHERE line.notifier = outbox.notifier AND line.thread_key = outbox.key)"
+        ),
+        [millis(until)],
+    )
 }

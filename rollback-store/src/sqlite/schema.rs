@@ -11,7 +11,7 @@ const APPLICATION_ID: i64 = 0x726c_626b;
 
 /// The steps from an empty file to the newest schema. A released step is never edited: a file that
 /// has taken it would not take it again.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// The schema that this release writes.
 pub(super) fn newest() -> i64 {
@@ -55,6 +55,10 @@ fn migrate(connection: &Connection, path: &Path, chain: &Label) -> Result<(), Op
     let marks =
         format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION_ID}", newest());
     connection.execute_batch(&marks).map_err(unusable)?;
+    // The file has one owner, and whoever owned it before delivers nothing any more.
+    connection
+        .execute("UPDATE outbox SET taken_until = 0 WHERE taken_by IS NOT NULL", [])
+        .map_err(unusable)?;
     name_chain(connection, path, chain)
 }
 

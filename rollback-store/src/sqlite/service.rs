@@ -5,13 +5,15 @@ use super::value::{
     Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
     uint,
 };
+use crate::rules::forgotten_until;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName,
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
 };
 use rusqlite::{Connection, params};
+use std::time::Duration;
 
 /// Rollbacks, newest first.
 pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
@@ -253,4 +255,61 @@ pub(super) fn set_freeze(
         )?,
     };
     Ok(())
+}
+
+/// Forgets freezes that ended long ago.
+pub(super) fn prune_freezes(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
+    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
+    let rows: Vec<(String, String, String, String)> =
+        all(db, "SELECT service, environment, name, freeze FROM freeze", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    let mut pruned = 0_usize;
+    for (service, environment, name, freeze) in rows {
+        let freeze: Freeze = from_json(&freeze, || format!("a freeze of {service}"))?;
+        if freeze.until.is_some_and(|end| end <= until) {
+            pruned = pruned.saturating_add(execute(
+                db,
+                "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
+                [service, environment, name],
+            )?);
+        }
+    }
+    Ok(pruned)
+}
+
+/// Remembers digests, unless one of them is known.
+pub(super) fn see(
+    db: &Connection,
+    digests: &[[u8; 32]],
+    now: Timestamp,
+    keep: Duration,
+) -> Answer<bool> {
+    for digest in digests {
+        let known: Option<i64> = first(
+            db,
+            "SELECT 1 FROM seen WHERE digest = ?1 AND kept_until > ?2",
+            params![digest.as_slice(), millis(now)],
+            |row| row.get(0),
+        )?;
+        if known.is_some() {
+            return Ok(false);
+        }
+    }
+    for digest in digests {
+        execute(
+            db,
+            "INSERT INTO seen (digest, kept_until) VALUES (?1, ?2)
+             ON CONFLICT (digest) DO UPDATE SET kept_until = excluded.kept_until",
+            params![digest.as_slice(), millis(now.after(keep))],
+        )?;
+    }
+    Ok(true)
+}
+
+/// Forgets digests and claims whose time is over.
+pub(super) fn prune_lapsed(db: &Connection, now: Timestamp) -> Answer<usize> {
+    let seen = execute(db, "DELETE FROM seen WHERE kept_until <= ?1", [millis(now)])?;
+    let claims = execute(db, "DELETE FROM claim WHERE expires_at <= ?1", [millis(now)])?;
+    Ok(seen.saturating_add(claims))
 }
