@@ -3,41 +3,11 @@
 
 use crate::fakes::NotifierFault;
 use async_trait::async_trait;
-use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef};
 use rollback_core::ports::{Notifier, NotifyError};
-use rollback_core::{ChannelId, Label};
+use rollback_verify::Message;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A message, and everything it ever showed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Message {
-    /// The key it was posted with.
-    pub key: Label,
-    /// Where.
-    pub channel: ChannelId,
-    /// In whose thread.
-    pub thread: Option<MessageRef>,
-    /// Its identity.
-    pub message: MessageRef,
-    /// The versions that it showed, in order.
-    pub shown: Vec<(u64, Notice)>,
-}
-
-impl Message {
-    /// A message that has shown nothing yet.
-    #[must_use]
-    pub fn new(key: impl Into<Label>, channel: ChannelId, message: MessageRef) -> Self {
-        Self { key: key.into(), channel, thread: None, message, shown: Vec::new() }
-    }
-
-    /// What it shows now.
-    #[must_use]
-    pub fn now(&self) -> Option<&Notice> {
-        self.shown.last().map(|(_, notice)| notice)
-    }
-}
 
 /// A chat in memory.
 ///
@@ -108,13 +78,11 @@ impl World {
         }
         let id = format!("1763804000.{:06}", self.messages.len() + 1);
         let message = MessageRef::new(delivery.channel.clone(), id);
-        self.messages.push(Message {
-            key: delivery.key.clone(),
-            channel: delivery.channel.clone(),
-            thread: delivery.thread.clone(),
-            message: message.clone(),
-            shown: vec![shown],
-        });
+        let mut posted =
+            Message::new(delivery.key.clone(), delivery.channel.clone(), message.clone());
+        posted.thread.clone_from(&delivery.thread);
+        posted.shown.push(shown);
+        self.messages.push(posted);
         message
     }
 }

@@ -40,8 +40,9 @@ pub mod store;
 pub mod strategies;
 mod suite;
 
-pub use crate::chat::{Chat, Message};
+pub use crate::chat::Chat;
 pub use crate::clock::ManualClock;
 pub use crate::drive::{order_at, order_for};
 pub use crate::life::{Fate, Life, Log, Mortal, PAUSE};
 pub use crate::suite::{Simulated, Summary};
+pub use rollback_verify::Message;

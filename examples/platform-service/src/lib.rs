@@ -8,9 +8,11 @@ mod kinds;
 mod platform;
 mod secrets;
 mod telemetry;
+mod verify;
 
 pub use audit::{AuditVerdict, Log, verify};
 pub use config::{Config, Place, Problem, Problems, schema};
 pub use platform::{Credentials, Platform, RunError, StartError};
 pub use secrets::{Environment, NoSecret, secret_in};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError};
+pub use verify::{Verified, VerifyError, verify_store};

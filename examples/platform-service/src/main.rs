@@ -32,6 +32,9 @@ enum Command {
     Check,
     /// The audit log.
     Audit(Audit),
+    /// Takes every rollback of the store of the configuration again, step by step, and insists on
+    /// every invariant that a store can show. Its service must not be running.
+    Verify,
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -96,6 +99,10 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
             }
             if verdict.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Some(Command::Verify) => match Config::load(&cli.config, environment) {
+            Ok(config) => verify(config.store()).await,
+            Err(problems) => failed(&problems),
+        },
         Some(Command::Schema) => match serde_json::to_string_pretty(&platform_service::schema()) {
             Ok(text) => {
                 say(&text);
@@ -103,6 +110,16 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
             }
             Err(error) => failed(&error),
         },
+    }
+}
+
+async fn verify(store: &std::path::Path) -> ExitCode {
+    match platform_service::verify_store(store).await {
+        Ok(verified) => {
+            say(&verified);
+            if verified.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => failed(&with_causes(&error)),
     }
 }
 

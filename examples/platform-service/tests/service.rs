@@ -9,8 +9,10 @@
 mod stage;
 
 use local_slack::{Fault, LocalSlack, Outcome};
-use rollback_core::ports::CdBackend;
-use rollback_core::{Phase, StateName};
+use rollback_core::journal::Entry;
+use rollback_core::ports::{CdBackend, Commit, Query, Store};
+use rollback_core::{Event, Phase, StateName};
+use rollback_store::{Location, Options, SqliteStore};
 use rollback_testkit::fakes::{FakeBackend, Fault as CdFault, Method};
 use serde_json::Value;
 use stage::service::{API_TOKEN, CD_TOKEN, Service, client, report_of, serve_cd, yaml};
@@ -132,6 +134,18 @@ async fn a_rollback_from_the_pipelines_json_to_the_verified_audit_log() {
             "{arguments:?}"
         );
     }
+    let verdict = run(folder.path(), &["verify"], &secrets);
+    let told = String::from_utf8_lossy(&verdict.stdout);
+    assert!(verdict.status.success() && told.contains(" 0 violations"), "{verdict:?}");
+    assert!(
+        told.contains("holds     INV-01") && told.contains("1 rollbacks (0 under way)"),
+        "{told}"
+    );
+    edit_the_store(&folder.path().join("rollback.db")).await;
+    let verdict = run(folder.path(), &["verify"], &secrets);
+    let told = String::from_utf8_lossy(&verdict.stdout);
+    assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
+    assert!(told.contains("VIOLATED  INV-25"), "{told}");
     let path = folder.path().join("audit.jsonl");
     let forged =
         std::fs::read_to_string(&path).unwrap().replacen("errors up 4x", "errors up 1x", 1);
@@ -139,6 +153,18 @@ async fn a_rollback_from_the_pipelines_json_to_the_verified_audit_log() {
     let verdict = run(folder.path(), &["audit", "verify", "--file", "audit.jsonl"], &secrets);
     assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
     assert!(String::from_utf8_lossy(&verdict.stdout).contains("\"ok\":false"), "{verdict:?}");
+}
+
+/// Writes another end over the one that the journal tells, as somebody with the file can.
+async fn edit_the_store(path: &std::path::Path) {
+    let store = SqliteStore::open(Location::from(path), Options::default()).await.unwrap();
+    let mut listed = store.list(&Query::all(1)).await.unwrap().pop().unwrap();
+    listed.view.state = StateName::Failed;
+    let now = listed.view.ended_at.unwrap();
+    let mut commit = Commit::new(listed.view, listed.entries, now);
+    commit.entry = Some(Entry::new(now, Event::DeadlineReached));
+    store.commit(commit).await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,128 @@
+//! `verify`: whether everything that the store has keeps every invariant that it can show.
+
+use rollback_core::audit::Record;
+use rollback_core::ports::{Query, Store, StoreError};
+use rollback_store::{Location, OpenError, Options, SqliteStore};
+use rollback_verify::{Evidence, Held, INVARIANTS, Scope, Verdict, judge, names};
+use std::fmt;
+use std::path::Path;
+
+/// How many records are read at a time.
+const PAGE: usize = 1_000;
+
+/// Most rollbacks that are read: their journals are held in memory, some 50 KB each with all their
+/// facts. The newest are read where there are more.
+const ROLLBACKS_MAX: usize = 20_000;
+
+/// What was read, what was checked, and what was found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Verified {
+    /// How many rollbacks were read.
+    pub rollbacks: usize,
+    /// How many of them have not ended.
+    pub under_way: usize,
+    /// How many audit records were read.
+    pub records: usize,
+    /// What was checked, and what was found.
+    pub verdict: Verdict,
+}
+
+/// Why nothing could be verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// There is no store.
+    #[error("there is no store `{0}`; nothing was verified")]
+    Missing(String),
+    /// The service has it.
+    #[error("`{0}` is in use by the running service; stop it first, or verify a copy")]
+    InUse(String),
+    /// It cannot be opened.
+    #[error("the store cannot be opened; nothing was verified")]
+    Open(#[source] OpenError),
+    /// It cannot be read.
+    #[error("the store cannot be read to its end; nothing was verified")]
+    Read(#[source] StoreError),
+}
+
+/// Runs every predicate on a store that needs nothing but a store. Changes nothing.
+///
+/// # Errors
+///
+/// [`VerifyError`] when the store cannot be read to its end. What does not hold is no error: it is
+/// in the verdict.
+pub async fn verify_store(path: &Path) -> Result<Verified, VerifyError> {
+    if !path.exists() {
+        return Err(VerifyError::Missing(path.display().to_string()));
+    }
+    let opened = SqliteStore::open(Location::from(path), Options::default()).await;
+    let store = match opened {
+        Ok(store) => store,
+        Err(OpenError::InUse { path }) => {
+            return Err(VerifyError::InUse(path.display().to_string()));
+        }
+        Err(error) => return Err(VerifyError::Open(error)),
+    };
+    let evidence = read(&store).await.map_err(VerifyError::Read)?;
+    Ok(Verified {
+        rollbacks: evidence.views.len(),
+        under_way: evidence.views.iter().filter(|view| !view.state.is_end()).count(),
+        records: evidence.records.len(),
+        verdict: judge(&evidence, Scope::Store),
+    })
+}
+
+async fn read(store: &dyn Store) -> Result<Evidence, StoreError> {
+    let mut evidence = Evidence { chain: store.head().await?.chain, ..Evidence::default() };
+    for listed in store.list(&Query::all(ROLLBACKS_MAX)).await? {
+        let Some(journal) = store.load(&listed.view.id).await? else {
+            let problem = "it is listed and has no journal".into();
+            return Err(StoreError::Corrupt { what: listed.view.id.to_string(), problem });
+        };
+        evidence.journals.push(journal);
+        evidence.views.push(listed.view);
+    }
+    loop {
+        let mut query = Query::all(PAGE);
+        query.after = evidence.records.last().map_or(0, |record: &Record| record.sequence);
+        let records = store.audit(&query).await?;
+        if records.is_empty() {
+            return Ok(evidence);
+        }
+        evidence.records.extend(records);
+    }
+}
+
+impl Verified {
+    /// Whether every predicate holds.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.verdict.found.is_empty()
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in &self.verdict.checked {
+            let mut found = self.verdict.found.iter().filter(|v| v.invariant == *name).peekable();
+            let word = if found.peek().is_some() { "VIOLATED" } else { "holds" };
+            writeln!(f, "{word:<9} {name}")?;
+            for violation in found {
+                writeln!(f, "          {}", violation.what)?;
+            }
+        }
+        let by_tests = names().count().saturating_sub(self.verdict.checked.len())
+            + INVARIANTS.iter().filter(|i| matches!(i.held, Held::Elsewhere(_))).count();
+        writeln!(
+            f,
+            "\n{} rollbacks ({} under way) and {} audit records: {} checks ran, {} violations",
+            self.rollbacks,
+            self.under_way,
+            self.records,
+            self.verdict.checked.len(),
+            self.verdict.found.len(),
+        )?;
+        write!(f, "{by_tests} more need to see the CD system or the chat; the tests hold those")
+    }
+}

@@ -1,0 +1,173 @@
+//! The order, and what became of it.
+
+use crate::case::{Asked, Case};
+use crate::evidence::{Rest, Seen};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use rollback_core::{Event, Health, Purpose, RollbackId, StateName};
+
+pub(crate) fn effect_on_shown(case: &Case<'_>) -> Vec<String> {
+    if !case.evidence.compares {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (_, id, live) in case.effects() {
+        let from = case.walks.get(id).map(|walk| &walk.last.from.revision);
+        if from.is_none() || from != live {
+            found.push(format!("`{id}` took effect on {live:?}, not on {from:?}"));
+        }
+    }
+    found
+}
+
+pub(crate) fn stored_before_sent(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, id, _, _) in case.sent() {
+        let last = case.before(place).filter_map(|seen| match seen {
+            Seen::Stored { rollback, state, .. } if rollback == id => Some(*state),
+            _ => None,
+        });
+        let last = last.last();
+        if last != Some(StateName::Triggering) {
+            found.push(format!("the order of `{id}` was sent in state {last:?}"));
+        }
+    }
+    found
+}
+
+pub(crate) fn sent_once(case: &Case<'_>) -> Vec<String> {
+    let mut sent: BTreeMap<&RollbackId, usize> = BTreeMap::new();
+    for (_, id, _, _) in case.sent() {
+        *sent.entry(id).or_default() += 1;
+    }
+    let often = sent.into_iter().filter(|(_, times)| *times > 1);
+    often.map(|(id, times)| format!("the order of `{id}` was sent {times} times")).collect()
+}
+
+pub(crate) fn doubt_is_read(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        let mut steps = walk.applied().skip_while(|step| {
+            !(step.before == StateName::Triggering && step.after == StateName::Triggering)
+        });
+        let Some(doubt) = steps.next() else { continue };
+        let again = steps.any(|step| step.asked == Asked::Trigger);
+        if doubt.asked != Asked::Reconcile || again {
+            found.push(format!("`{}` was in doubt and was not settled by reading", walk.id()));
+        }
+    }
+    found
+}
+
+pub(crate) fn effect_once(case: &Case<'_>) -> Vec<String> {
+    let often = case.walks.keys().map(|id| (id, case.effects_of(id))).filter(|(_, n)| *n > 1);
+    often.map(|(id, times)| format!("`{id}` took effect {times} times")).collect()
+}
+
+pub(crate) fn success_is_seen(case: &Case<'_>) -> Vec<String> {
+    let succeeded = case.walks.values().filter(|walk| {
+        walk.last.state == StateName::Succeeded && walk.last.purpose == Purpose::Real
+    });
+    let mut found = Vec::new();
+    for walk in succeeded {
+        let good = walk.applied().last().is_some_and(|step| match &step.event {
+            Event::OutcomeObserved(sighting) => {
+                let live = sighting.live.value().and_then(|live| live.revision.as_ref());
+                live.is_some_and(|live| live.revision == walk.last.to.revision)
+                    && sighting.health.value() == Some(&Health::Healthy)
+            }
+            _ => false,
+        });
+        if !good {
+            found.push(format!("`{}` succeeded without being seen live and healthy", walk.id()));
+        }
+    }
+    found
+}
+
+pub(crate) fn success_is_one_effect(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values().filter(|walk| walk.last.state == StateName::Succeeded) {
+        let effects = case.effects_of(walk.id());
+        let due = usize::from(walk.last.purpose == Purpose::Real);
+        if effects != due {
+            found.push(format!("`{}` succeeded after {effects} effects", walk.id()));
+        }
+    }
+    found
+}
+
+pub(crate) fn stopped_without_effect(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        let stopped = match walk.last.state {
+            StateName::Refused | StateName::Denied | StateName::Expired => true,
+            StateName::Withdrawn => !walk.was_ordered,
+            _ => false,
+        };
+        let effects = case.effects_of(walk.id());
+        if effects > 0 && (stopped || walk.last.purpose == Purpose::Drill) {
+            found.push(format!("`{}` is {} and took effect", walk.id(), walk.last.state));
+        }
+    }
+    found
+}
+
+pub(crate) fn fenced_before_absent(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        let absent = walk.applied().any(|step| matches!(step.event, Event::OrderAbsent));
+        if !absent {
+            continue;
+        }
+        let place = case.evidence.log.iter().position(|seen| match seen {
+            Seen::Stored { rollback, state, .. } => rollback == walk.id() && state.is_end(),
+            _ => false,
+        });
+        let before = case.before(place.unwrap_or(usize::MAX));
+        let mut fenced = before
+            .filter(|seen| matches!(seen, Seen::Fenced { rollback } if rollback == walk.id()));
+        if fenced.next().is_none() || case.effects_of(walk.id()) > 0 {
+            found.push(format!("`{}` was declared not executed without a fence", walk.id()));
+        }
+    }
+    found
+}
+
+pub(crate) fn absent_only_with_fence(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        let absent = walk.applied().any(|step| matches!(step.event, Event::OrderAbsent));
+        if absent && walk.journal.opening.backend.fence.as_str() != "yes" {
+            found.push(format!("`{}` was declared not executed without a fence", walk.id()));
+        }
+    }
+    found
+}
+
+pub(crate) fn no_late_effect(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, id, _) in case.effects() {
+        let ended = case.before(place).filter_map(|seen| match seen {
+            Seen::Stored { rollback, state, .. } if rollback == id && state.is_end() => Some(state),
+            _ => None,
+        });
+        match ended.last() {
+            None => {}
+            Some(StateName::OutcomeUnknown) => {
+                let told = case.walks.get(id).is_some_and(|walk| {
+                    let settled =
+                        walk.applied().any(|step| matches!(step.event, Event::Settled(_)));
+                    settled || walk.last.execution.is_some()
+                });
+                if case.evidence.rest == Rest::Reached && !told {
+                    found.push(format!("`{id}` took effect late and nobody noticed"));
+                }
+            }
+            Some(state) => found.push(format!("`{id}` took effect after it was {state}")),
+        }
+    }
+    found
+}

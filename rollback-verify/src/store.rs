@@ -1,0 +1,153 @@
+//! Who holds what, and who may write.
+
+use crate::case::{Case, Walk};
+use crate::evidence::Seen;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use rollback_core::ports::Instance;
+use rollback_core::{RollbackId, ServiceKey, StateName};
+
+pub(crate) fn one_at_a_time(case: &Case<'_>) -> Vec<String> {
+    let mut holders: BTreeMap<&ServiceKey, &RollbackId> = BTreeMap::new();
+    let mut found = Vec::new();
+    for seen in &case.evidence.log {
+        let Seen::Stored { rollback, key, holds, .. } = seen else { continue };
+        match holders.get(key) {
+            Some(holder) if *holder == rollback && !holds => {
+                holders.remove(key);
+            }
+            Some(holder) if *holder != rollback && *holds => {
+                found.push(format!("`{rollback}` holds {key}, and so does `{holder}`"));
+            }
+            None if *holds => {
+                holders.insert(key, rollback);
+            }
+            Some(_) | None => {}
+        }
+    }
+    found
+}
+
+/// From which audit record to which a rollback held its service.
+fn held(case: &Case<'_>, walk: &Walk<'_>) -> Option<(u64, u64)> {
+    let place = |from_holding: bool| {
+        let mut steps = walk.steps.iter().skip_while(|step| !step.holds);
+        let step = if from_holding { steps.next() } else { steps.find(|step| !step.holds) };
+        step.map(|step| {
+            let own = |id: &str| step.records.iter().any(|record| record.as_str() == id);
+            let mut records = case.records_of(walk.id());
+            records.find(|record| own(record.draft.id.as_str())).map(|record| record.sequence)
+        })
+    };
+    let from = place(true)??;
+    match place(false) {
+        None => Some((from, u64::MAX)),
+        Some(until) => Some((from, until?)),
+    }
+}
+
+/// Each step that takes or leaves a service is on record, and the chain has one order.
+pub(crate) fn one_at_a_time_in_the_chain(case: &Case<'_>) -> Vec<String> {
+    let mut spans: BTreeMap<&ServiceKey, Vec<(u64, u64, &RollbackId)>> = BTreeMap::new();
+    for walk in case.walks.values() {
+        if let Some((from, until)) = held(case, walk) {
+            let key = walk.journal.opening.plan.key();
+            spans.entry(key).or_default().push((from, until, walk.id()));
+        }
+    }
+    let mut found = Vec::new();
+    for (key, mut spans) in spans {
+        spans.sort_unstable();
+        let mut last: Option<(u64, &RollbackId)> = None;
+        for (from, until, id) in spans {
+            if let Some((end, holder)) = last
+                && from < end
+            {
+                found.push(format!("`{id}` holds {key}, and so does `{holder}`"));
+            }
+            last = Some((until, id));
+        }
+    }
+    found
+}
+
+pub(crate) fn fences_grow(case: &Case<'_>) -> Vec<String> {
+    let mut last: BTreeMap<&RollbackId, (&Instance, u64)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for seen in &case.evidence.log {
+        let Seen::Claimed { rollback, owner, fence } = seen else { continue };
+        if let Some((before, number)) = last.insert(rollback, (owner, *fence))
+            && (*fence < number || (before != owner && *fence == number))
+        {
+            found.push(format!("`{rollback}`: fence {fence} after {number}"));
+        }
+    }
+    found
+}
+
+pub(crate) fn stored_by_owner(case: &Case<'_>) -> Vec<String> {
+    let mut owner: BTreeMap<&RollbackId, u64> = BTreeMap::new();
+    let mut found = Vec::new();
+    for seen in &case.evidence.log {
+        match seen {
+            Seen::Claimed { rollback, fence, .. } => {
+                owner.insert(rollback, *fence);
+            }
+            Seen::Stored { rollback, fence: Some(fence), .. }
+                if owner.get(rollback) != Some(fence) =>
+            {
+                found.push(format!("`{rollback}` was written under the old claim {fence}"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The transitions that are published: what can follow on each state, itself left out.
+const fn follows(before: StateName) -> &'static [StateName] {
+    use StateName::{
+        Approving, Authorizing, Checking, Confirming, Denied, Expired, Failed, NotVerified,
+        OutcomeUnknown, Proposed, Recording, Refused, Running, Succeeded, Triggering, Verifying,
+        Withdrawn,
+    };
+    match before {
+        Proposed => &[Authorizing, Withdrawn, Expired],
+        Authorizing => &[Confirming, Denied, Withdrawn, Proposed],
+        Confirming => &[Approving, Checking, Refused, Denied, Withdrawn, Expired, Proposed],
+        Approving => &[Checking, Withdrawn, Expired],
+        Checking => &[Recording, Refused, Denied, Withdrawn],
+        Recording => &[Triggering, Refused, Withdrawn],
+        Triggering => &[Running, Refused, Succeeded, Failed, OutcomeUnknown],
+        Running => &[Verifying, Failed, Withdrawn, OutcomeUnknown],
+        Verifying => &[Succeeded, NotVerified],
+        Succeeded | Failed | NotVerified | Refused | Denied | Withdrawn | Expired
+        | OutcomeUnknown => &[],
+    }
+}
+
+pub(crate) fn published_transitions(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        for step in &walk.steps {
+            let moved = step.after != step.before;
+            if moved && !(step.applied && follows(step.before).contains(&step.after)) {
+                found.push(format!("`{}` went from {} to {}", walk.id(), step.before, step.after));
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn replays_to_stored(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for view in &case.evidence.views {
+        match case.walks.get(&view.id) {
+            Some(walk) if walk.last == *view => {}
+            Some(_) | None => found.push(format!("`{}` replays to something else", view.id)),
+        }
+    }
+    found
+}
