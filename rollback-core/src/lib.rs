@@ -103,6 +103,7 @@ pub mod observed;
 mod policy;
 pub mod ports;
 pub mod proof;
+pub mod reconcile;
 mod store;
 mod time;
 mod view;

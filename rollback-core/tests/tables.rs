@@ -1,6 +1,11 @@
 //! Tables: each guard on each kind of fact, each way to be skipped, each way to be turned away,
 //! and every sentence that a person can see.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use core::time::Duration;
 use rollback_core::access::{
@@ -14,9 +19,11 @@ use rollback_core::observed::{
     Facts, Freeze, InProgress, LastRollback, LatestDeploy, Live, OperationKind, Preflight, Reading,
     ServiceRecord,
 };
+use rollback_core::ports::Fenced;
+use rollback_core::reconcile::{self, Next};
 use rollback_core::{
-    Fact, GroupId, GuardName, Migration, Migrations, Pair, Policy, Restorable, Reversible,
-    Revision, RevisionStatus, ServiceKey, Timestamp,
+    Event, Fact, GroupId, GuardName, Migration, Migrations, Pair, Policy, Receipt, Restorable,
+    Reversible, Revision, RevisionStatus, ServiceKey, Timestamp,
 };
 use rollback_testkit::fixtures::{self, parsed};
 use std::collections::BTreeSet;
@@ -623,4 +630,42 @@ fn what_the_guards_say_reads_well() {
         page.push_str(&format!("{} passes\n    {}\n", guard.name(), guard.promise()));
     }
     insta::assert_snapshot!("guards", page);
+}
+
+/// Asks everything, with these answers to `find` and `fence`, and tells what was asked.
+fn found_out(finds: [Option<&str>; 2], fenced: Fenced) -> (Vec<&'static str>, Event) {
+    let (mut next, mut asked) = (reconcile::begin(), Vec::new());
+    let mut finds = finds.into_iter();
+    loop {
+        next = match next {
+            Next::Find(looking) => {
+                asked.push("find");
+                looking.found(finds.next().unwrap().map(Receipt::new))
+            }
+            Next::Fence(fencing) => {
+                asked.push("fence");
+                fencing.fenced(fenced)
+            }
+            Next::Known(event) => return (asked, event),
+        };
+    }
+}
+
+#[test]
+fn an_order_in_doubt_is_found_at_once_or_behind_the_fence_or_is_absent() {
+    let found = || Event::OrderFound(Receipt::new("run-7"));
+    let at_once = found_out([Some("run-7"), None], Fenced::Done);
+    assert_eq!(at_once, (vec!["find"], found()));
+    let behind = found_out([None, Some("run-7")], Fenced::Done);
+    assert_eq!(behind, (vec!["find", "fence", "find"], found()));
+    let absent = found_out([None, None], Fenced::Done);
+    assert_eq!(absent, (vec!["find", "fence", "find"], Event::OrderAbsent));
+}
+
+#[test]
+fn without_a_fence_an_order_that_is_not_found_is_never_called_absent() {
+    let (asked, event) = found_out([None, None], Fenced::Unsupported);
+    assert_eq!(asked, ["find", "fence"]);
+    let Event::DoubtRemained(why) = event else { panic!("{event:?}") };
+    assert!(why.contains("cannot prove that it will not come yet"), "{why}");
 }

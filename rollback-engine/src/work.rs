@@ -7,6 +7,7 @@ use rollback_core::access::Standing;
 use rollback_core::observed::{Acceptance, Facts};
 use rollback_core::ports::{Cancelled, CdBackend, Claim, ErrorKind, Fenced, Freshness, StartError};
 use rollback_core::proof::Order;
+use rollback_core::reconcile::{self, Next};
 use rollback_core::{
     Conflict, Effect, Event, Fact, Health, Observation, Phase, Progress, Receipt, RollbackView,
     Sighting, StateName, UserId,
@@ -188,35 +189,36 @@ fn backend<'a>(inner: &'a Inner, view: &RollbackView) -> Option<(&'a dyn CdBacke
     Some((backend.as_ref(), service.limits.cd_timeout))
 }
 
-/// Finds out by reading what became of an order: find; not found, fence and find once more. Still
-/// not found is proof that it was not and will not be carried out.
+/// Finds out by reading what became of an order, by the protocol of the core.
 async fn reconcile(inner: &Inner, view: &RollbackView, order: &Order) -> Option<Event> {
     let Some((backend, bound)) = backend(inner, view) else {
         return Some(Event::DoubtRemained("the backend is not configured here any more".into()));
     };
-    if let Some(receipt) = find(inner, backend, bound, order).await {
-        return Some(Event::OrderFound(receipt));
+    let mut next = reconcile::begin();
+    loop {
+        next = match next {
+            Next::Find(looking) => looking.found(find(inner, backend, bound, order).await),
+            Next::Fence(fencing) => fencing.fenced(fence(inner, backend, bound, order).await),
+            Next::Known(event) => return Some(event),
+        };
     }
+}
+
+/// Tries until it is certain; the state's deadline bounds it.
+async fn fence(inner: &Inner, backend: &dyn CdBackend, bound: Duration, order: &Order) -> Fenced {
     let mut wait = inner.look_every;
     loop {
         match within(inner.clock.as_ref(), bound, backend.fence(order)).await {
-            Some(Ok(Fenced::Done)) => break,
-            Some(Ok(Fenced::Unsupported)) => {
-                return Some(Event::DoubtRemained(
-                    "the order was not found, and this CD system cannot prove that it will not come yet".into(),
-                ));
-            }
+            Some(Ok(fenced)) => return fenced,
             Some(Err(error)) => {
-                tracing::warn!(rollback = %view.id, %error, "the fence does not stand yet");
+                tracing::warn!(rollback = %order.rollback(), %error, "the fence does not stand yet");
             }
-            None => tracing::warn!(rollback = %view.id, "the CD system did not answer the fence"),
+            None => {
+                tracing::warn!(rollback = %order.rollback(), "the CD system did not answer the fence");
+            }
         }
         pause(inner, wait).await;
         wait = wait.saturating_mul(2).min(RETRY_MAX);
-    }
-    match find(inner, backend, bound, order).await {
-        Some(receipt) => Some(Event::OrderFound(receipt)),
-        None => Some(Event::OrderAbsent),
     }
 }
 
