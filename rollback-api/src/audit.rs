@@ -76,7 +76,7 @@ impl Pages {
             self.left = self.left.saturating_sub(1);
         }
         self.query.after = match records.last() {
-            Some(record) => record.sequence,
+            Some(record) => record.sequence.get(),
             None => self.last,
         };
         if lines.is_empty() { Ok(None) } else { Ok(Some(lines.into())) }
@@ -128,7 +128,7 @@ async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
         }
         for record in records {
             if let Err(error) = verifier.check(&record) {
-                let at = error.sequence().unwrap_or(record.sequence);
+                let at = error.sequence().unwrap_or_else(|| record.sequence.get());
                 return Ok(broken(at, error.to_string()));
             }
             if record.sequence == end.sequence && record.hash != end.hash {

@@ -114,7 +114,7 @@ impl Reader {
     async fn next(&mut self) -> Result<Option<Bytes>, io::Error> {
         loop {
             if let Some(record) = self.read.pop_front() {
-                self.after = record.sequence;
+                self.after = record.sequence.get();
                 self.said = Instant::now();
                 return event(&record).map(Some);
             }
@@ -166,6 +166,6 @@ fn has_ended(view: &RollbackView) -> bool {
 /// A record as an event. Canonical JSON has no line break, so that it is one line.
 fn event(record: &Record) -> Result<Bytes, io::Error> {
     let data = record.canonical().map_err(io::Error::other)?;
-    let (id, kind) = (record.sequence, record.draft.kind.as_str());
+    let (id, kind) = (record.sequence.get(), record.draft.kind.as_str());
     Ok(Bytes::from(format!("id: {id}\nevent: {kind}\ndata: {data}\n\n")))
 }

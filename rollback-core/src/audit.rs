@@ -4,12 +4,14 @@
 //! SHA-256 of its RFC 8785 canonical JSON without `hash`. The schema has no floats and no integers
 //! above 2^53-1, so that canonical JSON is the same bytes to every reader.
 
+mod canonical;
+
+use self::canonical::Strict;
 use crate::event::Receipt;
 use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
 use crate::time::Timestamp;
 use crate::view::{Execution, GuardView};
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,6 +24,10 @@ pub const SCHEMA: &str = "rollback-audit/v1";
 
 /// The largest integer that JSON readers agree on.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Longest record in bytes: several times the largest that the core's own bounds allow. A longer
+/// line is refused unread.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// What a record is about.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -200,7 +206,7 @@ pub struct Record {
     /// The chain it is part of: one for each installation.
     pub chain: Label,
     /// Its place, from 1, without gaps.
-    pub sequence: u64,
+    pub sequence: Sequence,
     /// The hash of the record before it; [`Hash::GENESIS`] for the first.
     pub previous_hash: Hash,
     /// The hash of everything else in it.
@@ -208,6 +214,76 @@ pub struct Record {
     /// What happened.
     #[serde(flatten)]
     pub draft: Draft,
+}
+
+/// A place in a chain: from 1 to [`INTEGER_MAX`].
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = INTEGER_MAX))
+)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Sequence(u64);
+
+/// The number is no place in a chain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a place in a chain is a number from 1 to 2^53-1")]
+#[non_exhaustive]
+pub struct SequenceError;
+
+impl Sequence {
+    /// A place, if there is one of this number.
+    ///
+    /// ```
+    /// use rollback_core::audit::{INTEGER_MAX, Sequence};
+    /// assert_eq!(Sequence::new(1).map(Sequence::get), Some(1));
+    /// assert!(Sequence::new(0).is_none() && Sequence::new(INTEGER_MAX + 1).is_none());
+    /// ```
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        match number {
+            1..=INTEGER_MAX => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<u64> for Sequence {
+    type Error = SequenceError;
+    fn try_from(number: u64) -> Result<Self, SequenceError> {
+        Self::new(number).ok_or(SequenceError)
+    }
+}
+
+impl From<Sequence> for u64 {
+    fn from(sequence: Sequence) -> Self {
+        sequence.0
+    }
+}
+
+impl PartialEq<u64> for Sequence {
+    fn eq(&self, other: &u64) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialOrd<u64> for Sequence {
+    fn partial_cmp(&self, other: &u64) -> Option<core::cmp::Ordering> {
+        self.0.partial_cmp(other)
+    }
 }
 
 /// A SHA-256 hash, written as 64 lower-case hexadecimal digits.
@@ -229,6 +305,24 @@ pub struct HashError;
 impl Hash {
     /// What the first record of a chain names as the one before it.
     pub const GENESIS: Self = Self([0; 32]);
+
+    /// The hash of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash with these 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 
     /// Parses 64 lower-case hexadecimal digits.
     ///
@@ -303,19 +397,21 @@ impl Head {
     /// The end of the chain after `record`.
     #[must_use]
     pub fn after(record: &Record) -> Self {
-        Self { chain: record.chain.clone(), sequence: record.sequence, hash: record.hash }
+        Self { chain: record.chain.clone(), sequence: record.sequence.get(), hash: record.hash }
     }
 
     /// Gives a draft its place.
     ///
     /// # Errors
     ///
-    /// [`ChainError::Unwritable`] when the draft cannot be written as JSON. The chain is unchanged.
+    /// [`ChainError::Unwritable`] when the draft cannot be written as JSON, [`ChainError::Full`]
+    /// after the last place. The chain is unchanged.
     pub fn append(&self, draft: Draft) -> Result<Record, ChainError> {
+        let next = self.sequence.checked_add(1).and_then(Sequence::new);
         let mut record = Record {
             schema: SCHEMA.into(),
             chain: self.chain.clone(),
-            sequence: self.sequence.saturating_add(1).min(INTEGER_MAX),
+            sequence: next.ok_or(ChainError::Full)?,
             previous_hash: self.hash,
             hash: Hash::GENESIS,
             draft,
@@ -332,6 +428,9 @@ pub enum ChainError {
     /// A record cannot be written as JSON.
     #[error("the audit record cannot be written: {0}")]
     Unwritable(String),
+    /// The chain has a record at every place.
+    #[error("the audit chain is full; begin another one")]
+    Full,
     /// A record is not one of this schema, or is not in canonical form.
     #[error("record {sequence} is not canonical: {problem}")]
     NotCanonical {
@@ -349,22 +448,40 @@ pub enum ChainError {
         found: u64,
     },
     /// A record does not continue the one before it.
-    #[error("record {sequence} does not continue the record before it")]
+    #[error(
+        "record {sequence} does not continue the record before it: it names {found}, which is not \
+         {expected}"
+    )]
     Broken {
         /// Where.
         sequence: u64,
+        /// The hash of the record before it.
+        expected: Hash,
+        /// What it names as that.
+        found: Hash,
     },
     /// A record's content is not what its hash says.
-    #[error("record {sequence} was changed after it was written")]
+    #[error(
+        "record {sequence} was changed after it was written: its hash is {expected} and what it \
+         says has {found}"
+    )]
     Edited {
         /// Where.
         sequence: u64,
+        /// The hash in it.
+        expected: Hash,
+        /// The hash of what it says.
+        found: Hash,
     },
     /// A record belongs to another chain.
-    #[error("record {sequence} belongs to another chain")]
+    #[error("record {sequence} belongs to the chain `{found}`, and this is `{expected}`")]
     Foreign {
         /// Where.
         sequence: u64,
+        /// This chain.
+        expected: Label,
+        /// Its chain.
+        found: Label,
     },
 }
 
@@ -373,12 +490,12 @@ impl ChainError {
     #[must_use]
     pub const fn sequence(&self) -> Option<u64> {
         match self {
-            Self::Unwritable(_) => None,
+            Self::Unwritable(_) | Self::Full => None,
             Self::Gap { expected, .. } => Some(*expected),
             Self::NotCanonical { sequence, .. }
-            | Self::Broken { sequence }
-            | Self::Edited { sequence }
-            | Self::Foreign { sequence } => Some(*sequence),
+            | Self::Broken { sequence, .. }
+            | Self::Edited { sequence, .. }
+            | Self::Foreign { sequence, .. } => Some(*sequence),
         }
     }
 }
@@ -390,21 +507,29 @@ impl Record {
     ///
     /// [`ChainError::Unwritable`] when it cannot be written as JSON.
     pub fn canonical(&self) -> Result<String, ChainError> {
-        Ok(canonical(&self.value()?))
+        Ok(self.strict()?.write())
     }
 
-    /// Reads a stored record and insists that it is in canonical form.
+    /// Reads a stored record and insists that it is in canonical form: no other bytes say the same.
+    /// A float, an integer above 2^53-1 and a key that is there twice are refused by name.
     ///
     /// # Errors
     ///
     /// [`ChainError::NotCanonical`] when it is not, or is not a record.
     pub fn parse(line: &str, sequence: u64) -> Result<Self, ChainError> {
         let refused = |problem: String| ChainError::NotCanonical { sequence, problem };
+        if line.len() > RECORD_BYTES_MAX {
+            return Err(refused(format!("it is longer than {RECORD_BYTES_MAX} bytes")));
+        }
+        let strict = Strict::parse(line).map_err(refused)?;
+        if strict.write() != line {
+            return Err(refused("its bytes are not the canonical ones of what it says".into()));
+        }
         let record: Self = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
         if record.schema.as_str() != SCHEMA {
             return Err(refused(format!("its schema is not `{SCHEMA}`")));
         }
-        if record.canonical()? == line {
+        if record.strict()? == strict {
             Ok(record)
         } else {
             Err(refused("its bytes are not the ones that were hashed".into()))
@@ -412,15 +537,11 @@ impl Record {
     }
 
     fn computed_hash(&self) -> Result<Hash, ChainError> {
-        let mut value = self.value()?;
-        if let Some(object) = value.as_object_mut() {
-            object.remove("hash");
-        }
-        Ok(Hash(Sha256::digest(canonical(&value).as_bytes()).into()))
+        Ok(Hash::of(self.strict()?.without("hash").write().as_bytes()))
     }
 
-    fn value(&self) -> Result<serde_json::Value, ChainError> {
-        serde_json::to_value(self).map_err(|error| ChainError::Unwritable(error.to_string()))
+    fn strict(&self) -> Result<Strict, ChainError> {
+        Strict::of(self).map_err(ChainError::Unwritable)
     }
 }
 
@@ -456,18 +577,21 @@ impl Verifier {
     /// [`ChainError`] with what is wrong and where. The verifier then stays where it was.
     pub fn check(&mut self, record: &Record) -> Result<(), ChainError> {
         let expected = self.head.sequence.saturating_add(1);
-        let sequence = record.sequence;
+        let sequence = record.sequence.get();
         if record.chain != self.head.chain {
-            return Err(ChainError::Foreign { sequence });
+            let (expected, found) = (self.head.chain.clone(), record.chain.clone());
+            return Err(ChainError::Foreign { sequence, expected, found });
         }
         if sequence != expected {
             return Err(ChainError::Gap { expected, found: sequence });
         }
         if record.previous_hash != self.head.hash {
-            return Err(ChainError::Broken { sequence });
+            let (expected, found) = (self.head.hash, record.previous_hash);
+            return Err(ChainError::Broken { sequence, expected, found });
         }
-        if record.computed_hash()? != record.hash {
-            return Err(ChainError::Edited { sequence });
+        let found = record.computed_hash()?;
+        if found != record.hash {
+            return Err(ChainError::Edited { sequence, expected: record.hash, found });
         }
         self.head = Head::after(record);
         Ok(())
@@ -477,35 +601,6 @@ impl Verifier {
     #[must_use]
     pub const fn head(&self) -> &Head {
         &self.head
-    }
-}
-
-/// RFC 8785 for values without floats: keys sorted by UTF-16, no white space, the shortest escapes.
-/// Sorted here and not by `serde_json`, whose order another crate's feature can change.
-fn canonical(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => value.to_string(),
-        serde_json::Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
-        }
-        serde_json::Value::Object(fields) => {
-            let sorted: BTreeMap<Vec<u16>, (&String, &serde_json::Value)> = fields
-                .iter()
-                .map(|(key, value)| (key.encode_utf16().collect(), (key, value)))
-                .collect();
-            let fields: Vec<String> = sorted
-                .into_values()
-                .map(|(key, value)| {
-                    let key = serde_json::Value::String(key.clone());
-                    format!("{key}:{}", canonical(value))
-                })
-                .collect();
-            format!("{{{}}}", fields.join(","))
-        }
     }
 }
 

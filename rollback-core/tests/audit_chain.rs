@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use rollback_core::audit::{ChainError, Draft, Hash, Head, Record, Verifier};
+use rollback_core::audit::{
+    ChainError, Draft, Hash, Head, INTEGER_MAX, RECORD_BYTES_MAX, Record, Verifier,
+};
 use rollback_core::journal::{Entry, replay_whole};
 use rollback_core::{Actor, Event, Label, Reason, Said};
 use rollback_testkit::{fixtures, strategies};
@@ -58,7 +60,7 @@ fn a_chain_that_nobody_touched_verifies_and_survives_its_bytes() {
     assert_eq!(verify(&records).unwrap(), Head::after(records.last().unwrap()));
     for record in &records {
         let line = record.canonical().unwrap();
-        assert_eq!(&Record::parse(&line, record.sequence).unwrap(), record);
+        assert_eq!(&Record::parse(&line, record.sequence.get()).unwrap(), record);
     }
 }
 
@@ -68,7 +70,7 @@ fn a_dropped_record_is_a_gap_wherever_it_was_but_at_the_end() {
     for dropped in 0..records.len() - 1 {
         let mut rest = records.clone();
         rest.remove(dropped);
-        let place = records[dropped].sequence;
+        let place = records[dropped].sequence.get();
         let expected = ChainError::Gap { expected: place, found: place + 1 };
         assert_eq!(verify(&rest).unwrap_err(), expected);
     }
@@ -98,7 +100,7 @@ fn swapped_records_are_found() {
         swapped[first].sequence = two;
         swapped[first + 1].sequence = one;
         let found = verify(&swapped).unwrap_err();
-        assert_eq!(found.sequence(), Some(records[first].sequence), "{found}");
+        assert_eq!(found.sequence(), Some(records[first].sequence.get()), "{found}");
     }
 }
 
@@ -107,7 +109,8 @@ fn a_fork_is_found_where_it_begins() {
     let (ours, theirs) = (chain("plain"), chain("other words"));
     let mut forked = ours[..2].to_vec();
     forked.extend_from_slice(&theirs[2..]);
-    assert_eq!(verify(&forked).unwrap_err(), ChainError::Broken { sequence: 3 });
+    let broken = ChainError::Broken { sequence: 3, expected: ours[1].hash, found: theirs[1].hash };
+    assert_eq!(verify(&forked).unwrap_err(), broken);
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_record_of_another_chain_is_foreign() {
     let record = other.append(drafts("plain").remove(0)).unwrap();
     assert_eq!(
         verify(core::slice::from_ref(&record)).unwrap_err(),
-        ChainError::Foreign { sequence: 1 }
+        ChainError::Foreign { sequence: 1, expected: "default".into(), found: "other".into() }
     );
     other = Head::after(&record);
     assert_eq!(other.sequence, 1);
@@ -158,6 +161,52 @@ fn stored_bytes_that_were_not_hashed_are_refused() {
         let refused = Record::parse(bad, 1).unwrap_err();
         assert!(matches!(refused, ChainError::NotCanonical { sequence: 1, .. }), "{bad}");
     }
+}
+
+/// Each refusal says which of the rules was broken, and where in the line.
+#[test]
+fn what_readers_of_json_disagree_about_is_refused_by_name() {
+    let line = chain("plain")[0].canonical().unwrap();
+    let number = |text: &str| line.replace("\"sequence\":1", &format!("\"sequence\":{text}"));
+    let twice = line.replacen('{', "{\"actor\":null,", 1);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let reordered = {
+        let drill = "\"drill\":false,";
+        assert!(line.contains(drill));
+        line.replace(drill, "").replacen('{', &format!("{{{drill}"), 1)
+    };
+    let escaped = line.replacen("checkout", "\\u0063heckout", 1);
+    for (bad, why) in [
+        (number("1.0"), "the number 1 is not written as an integer"),
+        (number("1e0"), "the number 1 is not written as an integer"),
+        (number("-0"), "the number -0 is not written as an integer"),
+        (number("9007199254740992"), "the number 9007199254740992 is above 2^53-1"),
+        (number("18446744073709551615"), "is above 2^53-1"),
+        (number("-9007199254740992"), "is above 2^53-1"),
+        (number("99999999999999999999"), "is not written as an integer up to 2^53-1"),
+        (number("0"), "a place in a chain is a number from 1 to 2^53-1"),
+        (twice, "the key `actor` is there twice"),
+        (deep, "recursion limit"),
+        (reordered, "not the canonical ones"),
+        (escaped, "not the canonical ones"),
+        (" ".repeat(RECORD_BYTES_MAX + 1), "longer than 1048576 bytes"),
+    ] {
+        let refused = Record::parse(&bad, 7).unwrap_err().to_string();
+        assert!(refused.contains("record 7 is not canonical"), "{refused}");
+        assert!(refused.contains(why), "`{why}` is not in: {refused}");
+    }
+    let most = number("9007199254740991");
+    assert_eq!(Record::parse(&most, 7).unwrap().sequence.get(), INTEGER_MAX);
+}
+
+#[test]
+fn a_full_chain_takes_no_record_and_does_not_count_on_from_the_last() {
+    let mut head = Head::genesis("default");
+    head.sequence = INTEGER_MAX;
+    let draft = drafts("plain").remove(0);
+    assert_eq!(head.append(draft.clone()).unwrap_err(), ChainError::Full);
+    head.sequence = u64::MAX;
+    assert_eq!(head.append(draft).unwrap_err(), ChainError::Full);
 }
 
 #[test]
@@ -205,6 +254,17 @@ proptest! {
         }
     }
 
+    /// Different records have different bytes: what was hashed can be read in one way only.
+    #[test]
+    fn different_records_have_different_bytes(one in hostile(), other in hostile()) {
+        let (ours, theirs) = (chain(&one), chain(&other));
+        for (a, b) in ours.iter().flat_map(|a| theirs.iter().map(move |b| (a, b))) {
+            let (bytes, others) = (a.canonical().unwrap(), b.canonical().unwrap());
+            prop_assert_eq!(a == b, bytes == others, "{:?} and {:?}", a, b);
+            prop_assert_eq!(&Record::parse(&bytes, a.sequence.get()).unwrap(), a);
+        }
+    }
+
     #[test]
     fn whatever_a_rollback_records_verifies(
         events in strategies::events(30),
@@ -220,7 +280,7 @@ proptest! {
             prop_assert!(ids.insert(draft.id.clone()), "two records are called {}", draft.id);
             let record = head.append(draft).unwrap();
             let line = record.canonical().unwrap();
-            let read = Record::parse(&line, record.sequence).unwrap();
+            let read = Record::parse(&line, record.sequence.get()).unwrap();
             prop_assert!(verifier.check(&read).is_ok());
             head = Head::after(&record);
         }

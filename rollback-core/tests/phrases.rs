@@ -512,13 +512,19 @@ fn errors_of_input(page: &mut Page) {
     page.say("a taken name", GuardSet::with(BTreeSet::from([parsed("freeze")])).unwrap_err());
     page.heading("what is wrong with a chain");
     page.say("no hash", Hash::parse("x").unwrap_err());
+    page.say("no place", rollback_core::audit::Sequence::try_from(0).unwrap_err());
+    let (expected, found) = (Hash::of(b"expected"), Hash::of(b"found"));
     for (about, error) in [
         ("unwritable", ChainError::Unwritable("a number is not finite".into())),
         ("not canonical", ChainError::NotCanonical { sequence: 3, problem: "spaces".into() }),
         ("gap", ChainError::Gap { expected: 3, found: 4 }),
-        ("broken", ChainError::Broken { sequence: 3 }),
-        ("edited", ChainError::Edited { sequence: 3 }),
-        ("foreign", ChainError::Foreign { sequence: 3 }),
+        ("full", ChainError::Full),
+        ("broken", ChainError::Broken { sequence: 3, expected, found }),
+        ("edited", ChainError::Edited { sequence: 3, expected, found }),
+        (
+            "foreign",
+            ChainError::Foreign { sequence: 3, expected: "ours".into(), found: "theirs".into() },
+        ),
     ] {
         page.say(about, error);
     }

@@ -55,7 +55,8 @@ impl Sink {
                         ));
                     }
                 }
-                let acknowledged = inner.store.acknowledge(self.name(), record.sequence).await;
+                let acknowledged =
+                    inner.store.acknowledge(self.name(), record.sequence.get()).await;
                 acknowledged.map_err(|error| store_error("note the acknowledgement", &error))?;
             }
         }

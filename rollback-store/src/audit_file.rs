@@ -195,7 +195,7 @@ impl Shared {
                 && record.previous_hash == head.hash
                 && record.chain == head.chain;
             if !follows {
-                return Err(NotKept::Gap { after: head.sequence, came: record.sequence });
+                return Err(NotKept::Gap { after: head.sequence, came: record.sequence.get() });
             }
         }
         let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
@@ -256,12 +256,12 @@ impl Shared {
         let kept = if record.sequence == head.sequence {
             Some(head.hash)
         } else {
-            tail::find(&self.path, record.sequence)?.map(|kept| kept.hash)
+            tail::find(&self.path, record.sequence.get())?.map(|kept| kept.hash)
         };
         // Records from before the first one here were never kept here, and are in order elsewhere.
         match kept {
             Some(hash) if hash != record.hash => {
-                Err(NotKept::Different { sequence: record.sequence })
+                Err(NotKept::Different { sequence: record.sequence.get() })
             }
             Some(_) | None => Ok(()),
         }
@@ -269,7 +269,7 @@ impl Shared {
 
     /// Puts the full file aside and begins the next one.
     fn rotate(&self, full: File) -> Result<File, NotKept> {
-        let first = tail::first(&self.path)?.map_or(0, |record| record.sequence);
+        let first = tail::first(&self.path)?.map_or(0, |record| record.sequence.get());
         let aside = tail::name_aside(&self.path, first);
         if aside.exists() {
             return Err(NotKept::InTheWay(aside));

@@ -132,7 +132,7 @@ async fn check(path: &Path, answered: &BTreeMap<String, usize>) {
     loop {
         let records = store.audit(&query).await.unwrap();
         let Some(last) = records.last() else { break };
-        query.after = last.sequence;
+        query.after = last.sequence.get();
         records.iter().for_each(|record| verifier.check(record).unwrap());
     }
     assert_eq!(*verifier.head(), store.head().await.unwrap());

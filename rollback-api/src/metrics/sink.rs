@@ -107,7 +107,7 @@ impl Metrics {
         if record.sequence <= progress.counted {
             return;
         }
-        progress.counted = record.sequence;
+        progress.counted = record.sequence.get();
         let draft = &record.draft;
         let labels = || -> Labels {
             vec![

@@ -58,7 +58,7 @@ async fn the_log_is_told_in_pages_of_one_service_and_environment() {
                 lines(&stage, &format!("?environment=staging&after={after}&limit={limit}")).await;
             assert!(page.len() <= limit, "{limit}");
             let Some(last) = page.last() else { break };
-            after = last.sequence;
+            after = last.sequence.get();
             paged.extend(page);
             if limit == 1 && paged.len() > 20 {
                 break;

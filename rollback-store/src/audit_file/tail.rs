@@ -105,7 +105,7 @@ pub(super) fn record(path: &Path, line: &Line) -> Result<Record, TailError> {
 fn intact(path: &Path, line: &Line) -> Result<Record, TailError> {
     let record = record(path, line)?;
     let mut before = Head::genesis(record.chain.clone());
-    before.sequence = record.sequence.saturating_sub(1);
+    before.sequence = record.sequence.get().saturating_sub(1);
     before.hash = record.previous_hash;
     match Verifier::from_head(before).check(&record) {
         Ok(()) => Ok(record),

@@ -84,7 +84,7 @@ pub fn verify_audit_files(path: &Path) -> Result<Verified, AuditFileProblem> {
             })?;
             let verifier = verifier.get_or_insert_with(|| {
                 let mut before = Head::genesis(record.chain.clone());
-                before.sequence = record.sequence.saturating_sub(1);
+                before.sequence = record.sequence.get().saturating_sub(1);
                 before.hash = record.previous_hash;
                 Verifier::from_head(before)
             });
@@ -95,7 +95,7 @@ pub fn verify_audit_files(path: &Path) -> Result<Verified, AuditFileProblem> {
             if record.sequence == 1 && record.previous_hash != rollback_core::audit::Hash::GENESIS {
                 return Err(broken(1, "it does not begin the chain".into()));
             }
-            verified.first.get_or_insert(record.sequence);
+            verified.first.get_or_insert_with(|| record.sequence.get());
             verified.records = verified.records.saturating_add(1);
             verified.head = Some(verifier.head().clone());
         }

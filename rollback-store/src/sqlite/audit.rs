@@ -53,7 +53,7 @@ fn insert(db: &Connection, record: &Record) -> Answer<()> {
         "INSERT INTO audit (sequence, id, rollback, service, environment, record)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
-            int(record.sequence),
+            int(record.sequence.get()),
             record.draft.id.as_str(),
             record.draft.operation_id.as_str(),
             record.draft.service.as_str(),

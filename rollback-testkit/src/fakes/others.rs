@@ -267,7 +267,7 @@ impl AuditSink for FakeSink {
         if fault == Some(SinkFault::Fail) || *locked(&self.down) {
             return Err(Self::not_kept("the fake was told to fail"));
         }
-        locked(&self.records).entry(record.sequence).or_insert_with(|| record.clone());
+        locked(&self.records).entry(record.sequence.get()).or_insert_with(|| record.clone());
         if fault == Some(SinkFault::LoseAnswer) {
             return Err(Self::not_kept("the answer was lost"));
         }

@@ -11,7 +11,7 @@ async fn all(store: &dyn Store) -> Result<Vec<Record>, Failure> {
 }
 
 fn places(records: &[Record]) -> Vec<u64> {
-    records.iter().map(|record| record.sequence).collect()
+    records.iter().map(|record| record.sequence.get()).collect()
 }
 
 pub(super) async fn records_of_several_rollbacks_make_one_chain(store: &dyn Store) -> Outcome {
