@@ -38,7 +38,7 @@ fn held(case: &Case<'_>, walk: &Walk<'_>) -> Option<(u64, u64)> {
         step.map(|step| {
             let own = |id: &str| step.records.iter().any(|record| record.as_str() == id);
             let mut records = case.records_of(walk.id());
-            records.find(|record| own(record.draft.id.as_str())).map(|record| record.sequence)
+            records.find(|record| own(record.draft.id.as_str())).map(|record| record.sequence.get())
         })
     };
     let from = place(true)??;

@@ -85,7 +85,7 @@ async fn read(store: &dyn Store) -> Result<Evidence, StoreError> {
     }
     loop {
         let mut query = Query::all(PAGE);
-        query.after = evidence.records.last().map_or(0, |record: &Record| record.sequence);
+        query.after = evidence.records.last().map_or(0, |record: &Record| record.sequence.get());
         let records = store.audit(&query).await?;
         if records.is_empty() {
             return Ok(evidence);
