@@ -7,10 +7,11 @@ use local_slack::{Channel, Fault, LocalSlack, Options, User, UserGroup};
 use platform_service::check::{Report, SCOPES, check};
 use platform_service::{Config, Environment};
 use rollback_testkit::fakes::{FakeBackend, Fault as CdFault, Method};
+use stage::cd;
 use stage::service::{API_TOKEN, CD_TOKEN, serve_cd};
-use stage::{SECRET, TOKEN, cd, people};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use team::{SECRET, TOKEN, people};
 
 /// The sample, pointed at this machine; its services are fewer, as the CD system has one.
 fn sample(cd: SocketAddr, folder: &std::path::Path) -> String {
@@ -26,7 +27,7 @@ fn sample(cd: SocketAddr, folder: &std::path::Path) -> String {
 fn whole() -> Options {
     people()
         .group(UserGroup::new("S0INTERNS", "interns", Vec::<String>::new()))
-        .group(UserGroup::new("S0INCIDENT", "incident", [stage::OWNER]))
+        .group(UserGroup::new("S0INCIDENT", "incident", [team::OWNER]))
 }
 
 struct World {
@@ -82,7 +83,7 @@ async fn the_sample_is_checked_and_everything_works() {
     let left: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().collect();
     assert!(left.is_empty(), "the check leaves nothing behind");
     assert_eq!(world.cd.sends(), 0);
-    assert!(world.slack.messages(stage::CHANNEL).is_empty(), "nobody is told of a check");
+    assert!(world.slack.messages(team::CHANNEL).is_empty(), "nobody is told of a check");
 }
 
 /// A page that answers 2xx without a token: Slack's own page of methods will not do, so the local
@@ -94,7 +95,7 @@ fn health_page(world: &World) -> String {
 #[tokio::test]
 async fn everything_that_does_not_work_is_in_the_table_with_its_remedy() {
     let mut options = Options::default()
-        .user(User::new(stage::OWNER, "Ana").guest())
+        .user(User::new(team::OWNER, "Ana").guest())
         .channel(Channel::new("C0OTHER", "other"));
     options.bot_token = TOKEN.into();
     options.scopes.retain(|scope| scope != "groups:history" && scope != "im:write");

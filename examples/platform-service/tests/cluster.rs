@@ -4,13 +4,12 @@
 mod stage;
 
 use kube_lab::{Lab, Space, deployment};
-use local_slack::{LocalSlack, Message, Outcome};
 use serde_json::{Value, json};
 use stage::service::{API_TOKEN, Service};
-use stage::{CHANNEL, OWNER, PATIENCE, SECRET, TEAM, TOKEN, people};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use team::{CHANNEL, OWNER, PATIENCE, SECRET, TOKEN, Team, VERSION, WORKSPACE, now};
 
 const APPS: &str = "apis/apps/v1";
 const WEB: &str = "deployments/web";
@@ -28,7 +27,7 @@ fn rules(manifests: &str) -> Value {
 
 fn yaml(backend: &str, kubeconfig: &Path, with: &str) -> String {
     format!(
-        "slack: {{channel: {CHANNEL}, workspace: {TEAM}}}\n\
+        "slack: {{channel: {CHANNEL}, workspace: {WORKSPACE}}}\n\
          store: sqlite://rollback.db\n\
          backends:\n  \
            cluster: {{{backend}, kubeconfig: \"{}\"}}\n\
@@ -60,25 +59,26 @@ async fn rolled_out(space: &Space, image: &str) {
     ended.await.unwrap();
 }
 
-/// The service behind a configuration, and the Slack that it talks to.
+/// The service behind a configuration, and the team that it works for.
 struct Played {
-    slack: LocalSlack,
+    team: Team,
     service: Service,
 }
 
 impl Played {
     async fn start(yaml: &str) -> Self {
-        let slack = LocalSlack::start(people()).await.unwrap();
-        let service = Service::start_with(&slack, yaml, tokio::spawn(async {}), &[]).await;
-        slack.set_interactivity_url(service.url("/slack/interactivity"));
-        Self { slack, service }
+        let team = Team::start().await;
+        let service = Service::start_with(&team, yaml, tokio::spawn(async {}), &[]).await;
+        team.set_interactivity_url(service.url("/slack/interactivity"));
+        Self { team, service }
     }
 
     /// As a CI job does, which knows the number that its tool told it.
-    async fn report(&self, id: &str, revision: &str, deployed_at: &str) -> Value {
+    async fn report(&self, version: &str, revision: &str, deployed_at: &str) -> Value {
         let report = json!({
-            "id": id, "service": "checkout", "environment": "production", "version": revision,
-            "revision": revision, "deployed_at": deployed_at, "migrations": [],
+            "id": format!("ci-{version}"), "service": "checkout", "environment": "production",
+            "version": version, "revision": revision, "deployed_at": deployed_at,
+            "migrations": [],
         });
         let (status, answer) = self.service.post("/v1/deploys", &report).await;
         assert_eq!(status, 201, "{answer}");
@@ -93,31 +93,14 @@ impl Played {
         self.service.post("/v1/rollbacks", &proposal).await
     }
 
-    /// Clicks the newest button, gives a reason, confirms, and waits until the message says how it
-    /// ended. Gives what the thread says.
+    /// Clicks, gives a reason, confirms, and waits until the message says how it ended. Gives what
+    /// the thread says.
     async fn roll_back(&self) -> String {
-        let slack = &self.slack;
-        let message = slack.wait_until(PATIENCE, |slack| {
-            let mut messages = slack.messages(CHANNEL).into_iter();
-            messages.find(|message| message.element("rollback_open").is_some())
-        });
-        let ts = message.await.unwrap().ts;
-        let clicked = slack.click(OWNER, CHANNEL, &ts, "rollback_open").await.unwrap();
-        assert_eq!(clicked, Outcome::Acknowledged);
-        let modal = slack.wait_until(PATIENCE, |slack| {
-            let mut views = slack.views(OWNER).into_iter();
-            views.find(|view| view.blocks().iter().any(|block| block["block_id"] == "reason"))
-        });
-        let modal = modal.await.unwrap();
-        let reason = [("reason", "errors up")];
-        assert_eq!(slack.submit(OWNER, &modal.id, &reason).await.unwrap(), Outcome::Updated);
-        let ended = slack.wait_until(PATIENCE, |slack| {
-            let said = slack.message(CHANNEL, &ts)?.all_text();
-            said.contains("is healthy").then_some(())
-        });
-        ended.await.unwrap();
-        let lines = slack.thread(CHANNEL, &ts);
-        lines.iter().map(Message::all_text).collect::<Vec<_>>().join("\n")
+        let modal = self.team.open(OWNER).await;
+        self.team.confirm(OWNER, &modal, "errors up").await;
+        let message = self.team.message_with("is healthy").await;
+        let lines = self.team.thread(CHANNEL, &message.ts);
+        lines.iter().map(local_slack::Message::all_text).collect::<Vec<_>>().join("\n")
     }
 
     /// The audit records, after their chain was checked.
@@ -157,11 +140,11 @@ async fn a_deployment_is_reported_by_its_number_and_rolled_back_from_slack() {
     let with = format!("{{namespace: {}, name: web}}", space.name());
     let played = Played::start(&yaml("kind: kubernetes", &kubeconfig, &with)).await;
     // A number of a Deployment that was there before this one.
-    let early = played.report("ci-0", "2", "2026-01-01T00:00:00Z").await;
+    let early = played.report("2.13.4", "2", "2026-01-01T00:00:00Z").await;
     assert_eq!(early["target"], Value::Null, "{early}");
     assert!(early["why"].as_str().unwrap().contains("another revision was meant"), "{early}");
 
-    let answer = played.report("ci-2", "2", &now()).await;
+    let answer = played.report(VERSION, "2", &now().to_string()).await;
     assert_eq!(answer["target"]["names"][0], "1", "{answer}");
     let told = played.service.get("/v1/services/checkout/production").await;
     let live = told["live"]["id"].as_str().unwrap();
@@ -182,10 +165,6 @@ async fn a_deployment_is_reported_by_its_number_and_rolled_back_from_slack() {
     let names: Vec<&str> =
         told["live"]["names"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(names.contains(&"3") && names.contains(&"1"), "{told}");
-}
-
-fn now() -> String {
-    stage::deploy("ci-2", "2", "2").deployed_at.to_string()
 }
 
 const CHART: &str = "apiVersion: v2\nname: web\nversion: 0.1.0\nappVersion: \"1\"\n";
@@ -267,7 +246,7 @@ async fn a_release_is_reported_by_helms_number_and_rolled_back_from_slack() {
         let with = format!("{{namespace: {}, release: shop}}", space.name());
         let backend = format!("kind: helm, command: \"{}\"", helm.display());
         let played = Played::start(&yaml(&backend, &kubeconfig, &with)).await;
-        let answer = played.report("ci-2", &number, &now()).await;
+        let answer = played.report(VERSION, &number, &now().to_string()).await;
         let target = answer["target"]["id"].as_str().unwrap();
         assert!(target.starts_with("1@"), "{answer}");
         assert_eq!(answer["target"]["names"], json!(["1"]), "{answer}");
@@ -302,7 +281,7 @@ async fn a_release_that_nobody_installed_is_told_by_the_check() {
     let Some(lab) = Lab::shared("platform-service with `kind: helm`") else { return };
     let space = lab.space("platform-helm").await;
     let kubeconfig = space.user(&rules(rollback_helm::RBAC)).await;
-    let slack = LocalSlack::start(people()).await.unwrap();
+    let team = Team::start().await;
     let folder = tempfile::tempdir().unwrap();
     let with = format!("{{namespace: {}, release: shop}}", space.name());
     let file = folder.path().join("rollback.yaml");
@@ -314,7 +293,7 @@ async fn a_release_that_nobody_installed_is_told_by_the_check() {
         .envs([
             ("SLACK_BOT_TOKEN", TOKEN),
             ("SLACK_SIGNING_SECRET", SECRET),
-            ("SLACK_API_URL", slack.api_url().as_str()),
+            ("SLACK_API_URL", team.api_url().as_str()),
             ("ROLLBACK_API_TOKEN", API_TOKEN),
         ])
         .output()

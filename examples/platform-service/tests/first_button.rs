@@ -12,13 +12,13 @@ mod stage;
 
 use local_slack::LocalSlack;
 use stage::service::client;
-use stage::{CHANNEL, OWNER, PATIENCE, TOKEN, people};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+use team::{CHANNEL, OWNER, PATIENCE, TOKEN, people};
 
 const PAGE: &str = include_str!("../../../docs/first-button.md");
 

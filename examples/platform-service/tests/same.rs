@@ -5,7 +5,8 @@
 mod stage;
 
 use rollback_core::{Phase, StateName};
-use stage::{APPROVER, CHANNEL, Kind, OWNER, PATIENCE, STRANGER, Stage};
+use stage::{Kind, Stage};
+use team::{APPROVER, CHANNEL, OWNER, PATIENCE, STRANGER};
 
 /// Each story in both hosts.
 macro_rules! in_both {
@@ -46,7 +47,7 @@ async fn a_click_a_reason_and_the_service_runs_the_good_revision_again(kind: Kin
     assert!(message.element("rollback_open").is_none(), "the button is gone");
     assert_eq!(stage.cd.truth().unwrap().as_str(), "41");
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
-    let thread = stage.thread().await.join("\n");
+    let thread = stage.lines().await.join("\n");
     assert!(thread.contains("errors up 4x since 09:30"), "{thread}");
     let dms = stage.slack.wait_until(PATIENCE, |slack| {
         let dms = slack.dms(OWNER);
@@ -58,7 +59,7 @@ async fn a_click_a_reason_and_the_service_runs_the_good_revision_again(kind: Kin
 async fn a_stranger_is_told_who_may_and_nothing_happens(kind: Kind) {
     let stage = Stage::set(kind).await;
     stage.report().await;
-    stage.click(STRANGER, "rollback_open").await;
+    stage.press(STRANGER, "rollback_open").await;
     stage.modal(STRANGER, OWNER).await;
     stage.told(STRANGER, "no rule names you").await;
     assert_eq!(stage.cd.sends(), 0);
@@ -69,7 +70,7 @@ async fn a_newer_deploy_behind_an_open_modal_stops_the_rollback(kind: Kind) {
     let stage = Stage::set(kind).await;
     stage.report().await;
     let modal = stage.open(OWNER).await;
-    let newer = rollback_testkit::fixtures::revision("43", "2.14.1", stage::now());
+    let newer = rollback_testkit::fixtures::revision("43", "2.14.1", team::now());
     stage.cd.deploy(newer);
     stage.host.report(stage::deploy("ci-4712", "43", "2.14.1")).await;
     stage.confirm(OWNER, &modal, "too late").await;
@@ -101,10 +102,10 @@ async fn four_eyes_means_somebody_elses(kind: Kind) {
     stage.report().await;
     let modal = stage.open(OWNER).await;
     stage.confirm(OWNER, &modal, "errors up").await;
-    stage.click(OWNER, "rollback_approve").await;
+    stage.press(OWNER, "rollback_approve").await;
     stage.told(OWNER, "own rollback").await;
     assert_eq!(stage.cd.sends(), 0);
-    stage.click(APPROVER, "rollback_approve").await;
+    stage.press(APPROVER, "rollback_approve").await;
     stage.message_says("healthy").await;
     assert_eq!(stage.cd.effects(), 1);
 }
@@ -121,7 +122,7 @@ async fn slack_is_down_while_the_rollback_runs_and_the_messages_catch_up(kind: K
     stage.reaches(StateName::Succeeded).await;
     stage.slack.set_outage(false);
     stage.message_says("healthy").await;
-    let thread = stage.thread().await;
+    let thread = stage.lines().await;
     let confirmed = thread.iter().filter(|line| line.contains("errors up")).count();
     assert_eq!(confirmed, 1, "a line appears once: {thread:?}");
 }

@@ -16,10 +16,11 @@ use rollback_store::{Location, Options, SqliteStore};
 use rollback_testkit::fakes::{FakeBackend, Fault as CdFault, Method};
 use serde_json::Value;
 use stage::service::{API_TOKEN, CD_TOKEN, Service, client, report_of, serve_cd, yaml};
-use stage::{Host, OWNER, PATIENCE, SECRET, Stage, TOKEN, cd, deploy, people};
+use stage::{Host, Stage, cd, deploy};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use team::{OWNER, PATIENCE, SECRET, TOKEN, people};
 
 async fn started() -> (LocalSlack, Arc<FakeBackend>, Service) {
     let (slack, cd) = (LocalSlack::start(people()).await.unwrap(), cd());
@@ -30,7 +31,7 @@ async fn started() -> (LocalSlack, Arc<FakeBackend>, Service) {
 
 /// What the tests of `same.rs` use, over a service that this file holds by its own type.
 fn stage(slack: &LocalSlack, cd: &Arc<FakeBackend>, service: Service) -> Stage {
-    Stage { slack: slack.clone(), cd: Arc::clone(cd), host: Box::new(service) }
+    Stage { slack: slack.clone().into(), cd: Arc::clone(cd), host: Box::new(service) }
 }
 
 /// Waits until the newest rollback has ended, and gives it.
@@ -51,14 +52,11 @@ async fn ended(service: &Service) -> Value {
 async fn open_modal(slack: &LocalSlack) -> local_slack::View {
     let message = slack
         .wait_until(PATIENCE, |slack| {
-            slack
-                .messages(stage::CHANNEL)
-                .into_iter()
-                .find(|m| m.element("rollback_open").is_some())
+            slack.messages(team::CHANNEL).into_iter().find(|m| m.element("rollback_open").is_some())
         })
         .await
         .expect("a deploy message with its button");
-    let clicked = slack.click(OWNER, stage::CHANNEL, &message.ts, "rollback_open").await.unwrap();
+    let clicked = slack.click(OWNER, team::CHANNEL, &message.ts, "rollback_open").await.unwrap();
     assert_eq!(clicked, Outcome::Acknowledged);
     slack
         .wait_until(PATIENCE, |slack| {
@@ -271,7 +269,7 @@ async fn a_callback_is_acknowledged_at_once_whoever_hangs_behind_it() {
         service.report(deploy("ci-4711", "42", "2.14.0")).await;
         let message = slack
             .wait_until(PATIENCE, |slack| {
-                let messages = slack.messages(stage::CHANNEL);
+                let messages = slack.messages(team::CHANNEL);
                 messages.into_iter().find(|m| m.element("rollback_open").is_some())
             })
             .await
@@ -290,7 +288,7 @@ async fn a_callback_is_acknowledged_at_once_whoever_hangs_behind_it() {
             _ => slack.fail_next(Fault::hang().times(100)),
         }
         let began = Instant::now();
-        let clicked = slack.click(OWNER, stage::CHANNEL, &message.ts, "rollback_open").await;
+        let clicked = slack.click(OWNER, team::CHANNEL, &message.ts, "rollback_open").await;
         assert_eq!(clicked.unwrap(), Outcome::Acknowledged, "{hangs} hangs");
         assert!(began.elapsed() < Duration::from_secs(1), "{hangs} hangs: {:?}", began.elapsed());
         if hangs != "Slack" {

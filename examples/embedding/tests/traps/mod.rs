@@ -2,12 +2,13 @@
 //! `rollback-slack/TRAPS.md`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use crate::stage::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET, Stage};
+use crate::stage::Stage;
 use local_slack::{Channel, Fault, Message, Outcome, User};
 use rollback_core::StateName;
 use rollback_core::ports::Query;
 use serde_json::{Value, json};
 use std::time::Duration;
+use team::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET};
 
 const OTHER: &str = "C0OTHER";
 const ELSEWHERE: &str = "not in the message that it was posted in";
@@ -109,7 +110,7 @@ async fn a_button_whose_post_is_in_doubt_does_nothing_yet_and_says_so() {
     stage.slack.fail_next(Fault::done_but_reset().on("chat.postMessage"));
     stage.slack.fail_next(Fault::server_error().times(1_000).on("conversations.history"));
     stage.report().await;
-    stage.click(OWNER, "rollback_open").await;
+    stage.press(OWNER, "rollback_open").await;
     let told = told(&stage, OWNER, 0).await;
     assert!(told.contains("try again in a few seconds"), "{told}");
     assert!(stage.engine.rollbacks(&Query::all(1)).await.unwrap().is_empty());
@@ -130,7 +131,7 @@ async fn a_window_that_comes_too_late_is_told_and_leaves_nothing_open() {
     };
     let stage = Stage::set_in(late, |_service| {}).await;
     stage.report().await;
-    stage.click(OWNER, "rollback_open").await;
+    stage.press(OWNER, "rollback_open").await;
     let told = told(&stage, OWNER, 0).await;
     assert!(told.contains("Please click again") && told.contains("Nothing was changed"), "{told}");
     stage.reaches(StateName::Withdrawn).await;
@@ -153,7 +154,7 @@ async fn a_guest_and_a_person_of_another_workspace_are_denied_even_as_owners() {
     assert!(stage.slack.set_group_users("S0PAYMENTS", &[APPROVER, GUEST, FOREIGN]));
     stage.report().await;
     for person in [GUEST, FOREIGN] {
-        stage.click(person, "rollback_open").await;
+        stage.press(person, "rollback_open").await;
         let told = told(&stage, person, 0).await;
         assert!(told.contains("nothing was changed"), "{told}");
         stage.reaches(StateName::Denied).await;
@@ -191,7 +192,7 @@ async fn a_button_on_a_screen_that_is_behind_rolls_nothing_back() {
     stage.modal(APPROVER, "Not rolled back").await;
     stage.reaches(StateName::Refused).await;
 
-    let newer = rollback_testkit::fixtures::revision("43", "2.14.1", crate::stage::now());
+    let newer = rollback_testkit::fixtures::revision("43", "2.14.1", team::now());
     stage.cd.deploy(newer);
     stage.engine.deployed(stage.deploy("ci-4712", "43", "2.14.1")).await.unwrap();
     stage.message_says("2.14.1").await;
@@ -208,7 +209,7 @@ async fn a_deploy_message_that_somebody_deletes_takes_nothing_with_it() {
     let modal = stage.open(OWNER).await;
     assert!(stage.slack.delete_message(CHANNEL, &gone.ts));
     stage.confirm(OWNER, &modal, "errors up").await;
-    stage.click(APPROVER, "rollback_approve").await;
+    stage.press(APPROVER, "rollback_approve").await;
     let anew = stage.message_with("healthy").await;
     assert_ne!(anew.ts, gone.ts);
     assert_eq!(stage.cd.effects(), 1);
@@ -278,9 +279,9 @@ async fn lost_acknowledgements_make_no_second_rollback() {
     let stage = Stage::set().await;
     stage.report().await;
     stage.slack.lose_acknowledgements(1);
-    stage.click(OWNER, "rollback_open").await;
+    stage.press(OWNER, "rollback_open").await;
     let first = stage.modal(OWNER, "\"submit\": Object").await.id;
-    stage.click(OWNER, "rollback_open").await;
+    stage.press(OWNER, "rollback_open").await;
     let top = stage.slack.wait_until(PATIENCE, |slack| {
         let view = slack.views(OWNER).pop()?;
         (view.id != first && view.view.contains_key("submit")).then_some(view.id)
@@ -304,7 +305,7 @@ async fn a_button_that_only_opens_a_page_is_acknowledged_and_does_nothing() {
     let ts = stage.deploy_message().await.ts;
     let clicked = stage.slack.click(OWNER, CHANNEL, &ts, "rollback_changes").await.unwrap();
     assert_eq!(clicked, Outcome::Acknowledged);
-    stage.click(OWNER, "rollback_open").await;
+    stage.press(OWNER, "rollback_open").await;
     stage.modal(OWNER, "\"submit\": Object").await;
     assert_eq!(stage.engine.rollbacks(&Query::all(10)).await.unwrap().len(), 1);
 }

@@ -18,23 +18,14 @@ pub(crate) mod service;
 
 use async_trait::async_trait;
 use embedded::Embedded;
-use local_slack::{Channel, LocalSlack, Message, Options, User, UserGroup, View};
-use rollback_core::ports::{Capabilities, Clock, CompareAndSet, Fence};
-use rollback_core::{Deploy, Deployer, Migrations, Revision, ServiceKey, StateName, Timestamp};
-use rollback_engine::SystemClock;
+use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
+use rollback_core::{Deploy, Revision, StateName, Timestamp};
 use rollback_testkit::fakes::FakeBackend;
 use service::Service;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(crate) const OWNER: &str = "U02ANA";
-pub(crate) const APPROVER: &str = "U03BO";
-pub(crate) const STRANGER: &str = "U09EVE";
-pub(crate) const CHANNEL: &str = "C0DEPLOYS";
-pub(crate) const TEAM: &str = "T0ACME";
-pub(crate) const TOKEN: &str = "xoxb-local-1";
-pub(crate) const SECRET: &str = "a-signing-secret";
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use team::{PATIENCE, Team, VERSION, key, now};
 
 /// Which host is on the stage.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,37 +51,25 @@ pub(crate) trait Host: Send + Sync {
 }
 
 pub(crate) struct Stage {
-    pub(crate) slack: LocalSlack,
+    pub(crate) slack: Team,
     pub(crate) cd: Arc<FakeBackend>,
     pub(crate) host: Box<dyn Host>,
 }
 
-pub(crate) fn key() -> ServiceKey {
-    rollback_testkit::fixtures::key()
-}
+/// Whatever people do.
+impl Deref for Stage {
+    type Target = Team;
 
-pub(crate) fn now() -> Timestamp {
-    SystemClock::new().now()
+    fn deref(&self) -> &Team {
+        &self.slack
+    }
 }
 
 pub(crate) fn history() -> Vec<Revision> {
     let ago = |hours: u64| Timestamp::from_millis(now().as_millis() - hours * 3_600_000);
-    [("42", "2.14.0", 0), ("41", "2.13.4", 26), ("40", "2.13.3", 50)]
+    [("42", VERSION, 0), ("41", "2.13.4", 26), ("40", "2.13.3", 50)]
         .map(|(id, version, hours)| rollback_testkit::fixtures::revision(id, version, ago(hours)))
         .to_vec()
-}
-
-pub(crate) fn people() -> Options {
-    let mut people = Options::default()
-        .user(User::new(OWNER, "Ana").title("Owner"))
-        .user(User::new(APPROVER, "Bo").title("Approver"))
-        .user(User::new(STRANGER, "Eve").title("Stranger"))
-        .group(UserGroup::new("S0PAYMENTS", "payments", [APPROVER]))
-        .channel(Channel::new(CHANNEL, "deploys"));
-    people.bot_token = TOKEN.into();
-    people.signing_secret = SECRET.into();
-    people.team_id = TEAM.into();
-    people
 }
 
 pub(crate) fn cd() -> Arc<FakeBackend> {
@@ -99,13 +78,8 @@ pub(crate) fn cd() -> Arc<FakeBackend> {
 }
 
 pub(crate) fn deploy(id: &str, revision: &str, version: &str) -> Deploy {
-    let mut deploy = Deploy::new(id.parse().expect("an id"), key(), version, now());
+    let mut deploy = team::deploy(id, version);
     deploy.revision = Some(revision.parse().expect("an id"));
-    deploy.migrations = Migrations::Known(Vec::new());
-    let mut deployer = Deployer::default();
-    deployer.name = Some("Ana".into());
-    deployer.slack_user_id = Some(OWNER.parse().expect("an id"));
-    deploy.deployer = Some(deployer);
     deploy
 }
 
@@ -116,8 +90,7 @@ impl Stage {
 
     /// A stage on which so many others must approve.
     pub(crate) async fn set_with(kind: Kind, approvals: u8) -> Self {
-        let slack = LocalSlack::start(people()).await.expect("a local Slack");
-        let cd = cd();
+        let (slack, cd) = (Team::start().await, cd());
         let host: Box<dyn Host> = match kind {
             Kind::Embedded => Box::new(Embedded::start(&slack, &cd, approvals).await),
             Kind::PlatformService => Box::new(Service::start(&slack, &cd, approvals).await),
@@ -127,71 +100,8 @@ impl Stage {
     }
 
     pub(crate) async fn report(&self) {
-        self.host.report(deploy("ci-4711", "42", "2.14.0")).await;
+        self.host.report(deploy("ci-4711", "42", VERSION)).await;
         self.deploy_message().await;
-    }
-
-    pub(crate) async fn deploy_message(&self) -> Message {
-        self.message_with("2.14.0").await
-    }
-
-    /// The first message of the channel that says this.
-    pub(crate) async fn message_with(&self, text: &str) -> Message {
-        let found = self.slack.wait_until(PATIENCE, |slack| {
-            slack.messages(CHANNEL).into_iter().find(|m| m.all_text().contains(text))
-        });
-        found.await.expect("a deploy message")
-    }
-
-    /// Waits until the deploy message says this.
-    pub(crate) async fn message_says(&self, text: &str) -> Message {
-        let ts = self.deploy_message().await.ts;
-        let found = self.slack.wait_until(PATIENCE, |slack| {
-            slack.message(CHANNEL, &ts).filter(|message| message.all_text().contains(text))
-        });
-        found.await.unwrap_or_else(|late| panic!("the deploy message never said {text:?}: {late}"))
-    }
-
-    /// Waits for a modal on somebody's screen that says this.
-    pub(crate) async fn modal(&self, user: &str, text: &str) -> View {
-        let found = self.slack.wait_until(PATIENCE, |slack| {
-            let views = slack.views(user);
-            views.into_iter().find(|view| format!("{view:?}").contains(text))
-        });
-        found.await.unwrap_or_else(|late| panic!("{user} never saw a modal with {text:?}: {late}"))
-    }
-
-    pub(crate) async fn click(&self, user: &str, action: &str) {
-        let message = self.slack.wait_until(PATIENCE, |slack| {
-            let mut messages = slack.messages(CHANNEL);
-            let threads: Vec<Message> =
-                messages.iter().flat_map(|m| slack.thread(CHANNEL, &m.ts)).collect();
-            messages.extend(threads);
-            messages.into_iter().find(|message| message.element(action).is_some())
-        });
-        let message = message.await.unwrap_or_else(|late| panic!("no {action} anywhere: {late}"));
-        let clicked = self.slack.click(user, CHANNEL, &message.ts, action).await;
-        clicked.expect("something to click");
-    }
-
-    /// Clicks Rollback and waits for the modal that can be submitted.
-    pub(crate) async fn open(&self, user: &str) -> View {
-        self.click(user, "rollback_open").await;
-        self.modal(user, "\"submit\": Object").await
-    }
-
-    pub(crate) async fn confirm(&self, user: &str, view: &View, reason: &str) {
-        let submitted = self.slack.submit(user, &view.id, &[("reason", reason)]).await;
-        submitted.expect("a modal to submit");
-    }
-
-    /// Waits until somebody is told in private what contains this.
-    pub(crate) async fn told(&self, user: &str, text: &str) {
-        let told = self.slack.wait_until(PATIENCE, |slack| {
-            let all = slack.ephemerals(user);
-            all.into_iter().find(|one| format!("{one:?}").contains(text))
-        });
-        told.await.unwrap_or_else(|late| panic!("{user} was never told {text:?}: {late}"));
     }
 
     /// Waits until the newest rollback is in this state.
@@ -204,10 +114,5 @@ impl Stage {
         };
         let reached = tokio::time::timeout(PATIENCE, reached).await;
         assert!(reached.is_ok(), "the rollback never was {state}");
-    }
-
-    pub(crate) async fn thread(&self) -> Vec<String> {
-        let ts = self.deploy_message().await.ts;
-        self.slack.thread(CHANNEL, &ts).into_iter().map(|message| message.all_text()).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The process `platform-service`, told everything by a file, the environment and HTTP.
 
-use super::{Host, PATIENCE, SECRET, TEAM, TOKEN, key};
+use super::Host;
 use async_trait::async_trait;
 use local_slack::LocalSlack;
 use rollback_core::ports::CdBackend;
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use team::{PATIENCE, SECRET, TOKEN, WORKSPACE, key};
 use tokio::task::JoinHandle;
 
 pub(crate) const API_TOKEN: &str = "an-api-token";
@@ -51,7 +52,7 @@ pub(crate) async fn serve_cd(cd: &Arc<FakeBackend>) -> (SocketAddr, JoinHandle<(
 
 pub(crate) fn yaml(cd: SocketAddr, approvals: u8) -> String {
     format!(
-        "slack: {{channel: C0DEPLOYS, workspace: {TEAM}}}\n\
+        "slack: {{channel: C0DEPLOYS, workspace: {WORKSPACE}}}\n\
          store: sqlite://rollback.db\n\
          backends:\n  \
            inhouse: {{kind: http, url: \"http://{cd}\", token_env: CD_TOKEN, fence: true}}\n\
