@@ -1,7 +1,8 @@
 //! Sets the scenes, gives the cues, and keeps what the panel shows.
 
 use crate::processes::{Call, Workers};
-use crate::scenes::{Cue, DEPLOYS, SCENES, Scene, What, When};
+use crate::scenes::{Cue, DEPLOYS, Scene, What, When};
+use crate::theatre::Setup;
 use crate::worker::CONTROL_HEADER;
 use local_slack::LocalSlack;
 use rollback_core::StateName;
@@ -16,10 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
+/// The header that tells whoever shows the shop which scene it is: the name of its folder.
+pub const SCENE_HEADER: &str = "x-demo-scene";
+
 /// How often the director looks.
 const LOOKED_EVERY: Duration = Duration::from_millis(120);
 /// How long an answer may take. A shop that is being replaced answers a little later.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a deploy may take until it is live. Told twice, it is the same deploy.
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(30);
 /// What the second person gives as a reason.
 const REASON: &str = "customers cannot pay";
 /// How often, and how many times in a scene, a worker that ended by itself is started again.
@@ -31,6 +37,8 @@ const WISHES_MAX: usize = 4;
 /// What the panel sees and asks for.
 #[derive(Debug)]
 pub struct Show {
+    offered: &'static [Scene],
+    view: Value,
     seen: Mutex<Seen>,
     wishes: mpsc::Sender<&'static Scene>,
 }
@@ -56,11 +64,19 @@ struct Shop {
 impl Show {
     /// A show, and where its wishes arrive.
     #[must_use]
-    pub(crate) fn new(scene: &'static Scene) -> (Arc<Self>, Wishes) {
+    pub(crate) fn new(setup: &Setup) -> (Arc<Self>, Wishes) {
         let (wishes, arrive) = mpsc::channel(WISHES_MAX);
-        let seen =
-            Seen { scene, run: 0, worker: None, engine: Value::Null, shop: None, told: Vec::new() };
-        (Arc::new(Self { seen: Mutex::new(seen), wishes }), Wishes(arrive))
+        let (engine, told) = (Value::Null, Vec::new());
+        let seen = Seen { scene: setup.scene, run: 0, worker: None, engine, shop: None, told };
+        let (offered, height) = (setup.scenes, setup.view_height);
+        let view = json!({"title": setup.view, "height": height});
+        (Arc::new(Self { offered, view, seen: Mutex::new(seen), wishes }), Wishes(arrive))
+    }
+
+    /// Finds one of the scenes that are offered.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&'static Scene> {
+        self.offered.iter().find(|scene| scene.id == id)
     }
 
     /// Asks for a scene from its beginning; says whether it will come.
@@ -77,7 +93,8 @@ impl Show {
         json!({
             "run": seen.run,
             "scene": seen.scene,
-            "scenes": SCENES,
+            "scenes": self.offered,
+            "view": self.view,
             "ready": staged,
             "worker": seen.worker,
             "engine": seen.engine,
@@ -232,7 +249,9 @@ impl Director {
 
     async fn shop(&self) -> Option<Shop> {
         let url = format!("http://127.0.0.1:{}/", self.call.shop_port);
-        let answer = self.http.get(url).timeout(ANSWER_WITHIN).send().await.ok()?;
+        let scene = self.scene_dir.file_name().unwrap_or_default().to_string_lossy();
+        let request = self.http.get(url).header(SCENE_HEADER, scene.as_ref());
+        let answer = request.timeout(ANSWER_WITHIN).send().await.ok()?;
         let status = answer.status().as_u16();
         Some(Shop { status, html: answer.text().await.ok()? })
     }
@@ -289,10 +308,8 @@ impl Director {
 
     async fn follow(&mut self, cue: &Cue) -> bool {
         let followed = match cue.what {
-            What::DeployHotfix => self.hotfix().await,
-            What::RemoveTarget => {
-                std::fs::remove_dir_all(self.scene_dir.join("cd/releases/41")).is_ok()
-            }
+            What::DeployHotfix => self.control("hotfix").await,
+            What::RemoveTarget => self.control("remove-target").await,
             What::UnplugReleases => {
                 let unplugged = self.scene_dir.join("cd.unplugged");
                 std::fs::rename(self.scene_dir.join("cd"), unplugged).is_ok()
@@ -312,10 +329,11 @@ impl Director {
         followed
     }
 
-    async fn hotfix(&self) -> bool {
-        let url = format!("http://127.0.0.1:{}/control/hotfix", self.call.port);
+    /// The worker does it, as a pipeline or a clean-up job would.
+    async fn control(&self, what: &str) -> bool {
+        let url = format!("http://127.0.0.1:{}/control/{what}", self.call.port);
         let request = self.http.post(url).header(CONTROL_HEADER, &self.call.secrets.control_token);
-        let answer = request.timeout(ANSWER_WITHIN.saturating_mul(5)).send().await;
+        let answer = request.timeout(DEPLOYED_WITHIN).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 

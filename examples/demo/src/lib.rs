@@ -26,13 +26,16 @@
 //! See [`releases`] for the deployment mechanism, which is also the worked example of writing a
 //! backend of one's own, and `worker.rs` for how a host wires everything.
 
+pub mod command;
 mod director;
 mod panel;
 mod processes;
 pub mod releases;
 pub mod scenes;
+mod site;
 mod theatre;
 pub mod worker;
 
-pub use director::Show;
+pub use director::{SCENE_HEADER, Show};
+pub use site::{Build, Site, SiteError};
 pub use theatre::{Demo, DemoError, Setup};

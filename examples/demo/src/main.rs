@@ -1,20 +1,26 @@
 //! `cargo demo`.
 
+use demo::command::{self, Wanted};
 use demo::releases::{Serve, serve};
 use demo::worker::{Worker, work};
-use demo::{Demo, Setup, scenes};
-use std::error::Error;
+use demo::{Setup, SiteError, scenes};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::iter::Peekable;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
-usage: cargo demo [--port PORT] [--dir FOLDER] [--scene NAME] [--open]
+usage: cargo demo [--backend NAME] [--port PORT] [--dir FOLDER] [--scene NAME] [--open]
 
-  --port PORT    where the page is; a free port otherwise
-  --dir FOLDER   keeps journal, database and logs there; a temporary folder otherwise
-  --scene NAME   begins with this scene
-  --open         opens the page in a browser";
+  --backend NAME  what is rolled back: folder (needs nothing), or kubernetes or helm on a cluster
+  --port PORT     where the page is; a free port otherwise
+  --dir FOLDER    keeps journal, database and logs there; a temporary folder otherwise
+  --scene NAME    begins with this scene
+  --open          opens the page in a browser";
+
+/// What a program of its own rolls back.
+const CLUSTERS: [&str; 2] = ["kubernetes", "helm"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,7 +32,7 @@ async fn main() -> ExitCode {
         },
         Some("worker") => match Worker::from_args(args.skip(1)) {
             Some(called) => {
-                log();
+                command::log();
                 work(called).await.map_err(Into::into)
             }
             None => Err("usage: demo worker <folder> <port> <shop port> <scene>".into()),
@@ -37,79 +43,39 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to be told when standard error is closed.
-            let _unheard = writeln!(io::stderr(), "{}", with_causes(error.as_ref()));
+            let _unheard = writeln!(io::stderr(), "{}", command::with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// To standard error, without colours: it goes into a file.
-fn log() {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
-}
-
-#[derive(Debug, Default)]
-struct Wanted {
-    port: u16,
-    dir: Option<PathBuf>,
-    scene: Option<&'static scenes::Scene>,
-    open: bool,
-}
-
-fn parse(mut args: impl Iterator<Item = String>) -> Option<Wanted> {
-    let mut wanted = Wanted::default();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--port" => wanted.port = args.next()?.parse().ok()?,
-            "--dir" => wanted.dir = Some(args.next()?.into()),
-            "--scene" => wanted.scene = Some(scenes::find(&args.next()?)?),
-            "--open" => wanted.open = true,
-            _unknown => return None,
+async fn demo(args: Peekable<impl Iterator<Item = String>>) -> Result<(), SiteError> {
+    let args: Vec<String> = args.skip_while(|arg| arg == "--").collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--backend") {
+        let backend = at.checked_add(1).and_then(|at| args.get(at)).ok_or(USAGE)?;
+        if backend != "folder" {
+            return Err(on_a_cluster(backend, &args)?.into());
         }
     }
-    Some(wanted)
+    let wanted = Wanted::parse(args.into_iter(), scenes::SCENES).ok_or(USAGE)?;
+    wanted.play(Setup::new(wanted.dir(), std::env::current_exe()?)).await
 }
 
-async fn demo(args: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
-    let wanted = parse(args).ok_or(USAGE)?;
-    let kept = wanted.dir.is_some();
-    let dir = wanted.dir.unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("rollback-demo-{}", std::process::id()))
-    });
-    let mut setup = Setup::new(dir.clone(), std::env::current_exe()?);
-    setup.port = wanted.port;
-    if let Some(scene) = wanted.scene {
-        setup.scene = scene;
+/// Puts the program in this one's place that has the clients of a cluster compiled in: whoever only
+/// looks at the demo does not build those. Comes back only with why it could not.
+fn on_a_cluster(backend: &str, args: &[String]) -> Result<String, SiteError> {
+    if !CLUSTERS.contains(&backend) {
+        return Ok(format!(
+            "there is no backend `{backend}`; it is one of folder, {}",
+            CLUSTERS.join(", ")
+        ));
     }
-    let mut demo = Demo::start(setup).await?;
-    let mut out = io::stdout();
-    writeln!(out, "\n  Open {}\n", demo.url())?;
-    writeln!(out, "  Everything is kept in {}", dir.display())?;
-    writeln!(out, "  Press Ctrl-C to end it.\n")?;
-    out.flush()?;
-    if wanted.open {
-        open(&demo.url());
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if let Some(missing) = command::missing_peers(&here.join("../../tools/peers"))? {
+        return Ok(missing);
     }
-    let ended = tokio::select! {
-        broken = demo.broken() => broken,
-        pressed = tokio::signal::ctrl_c() => {
-            pressed?;
-            demo.stop().await
-        }
-    };
-    if !kept {
-        std::fs::remove_dir_all(&dir)?;
-    }
-    Ok(ended?)
-}
-
-/// Whoever has no browser has the address.
-fn open(url: &str) {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let _without_a_browser = std::process::Command::new(opener).arg(url).spawn();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("run").arg("--manifest-path").arg(here.join("../demo-cluster/Cargo.toml"));
+    let failed = cargo.arg("--").args(args).exec();
+    Ok(format!("cargo cannot be called to build the demo on a cluster: {failed}"))
 }

@@ -17,6 +17,7 @@ pub(crate) struct Call {
     pub(crate) port: u16,
     pub(crate) shop_port: u16,
     pub(crate) api_url: String,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) secrets: Secrets,
 }
 
@@ -63,6 +64,7 @@ impl Workers {
             .arg(call.port.to_string())
             .arg(call.shop_port.to_string())
             .arg(scene)
+            .envs(call.env.iter().cloned())
             .env("SLACK_API_URL", &call.api_url)
             .env("SLACK_BOT_TOKEN", &call.secrets.bot_token)
             .env("SLACK_SIGNING_SECRET", &call.secrets.signing_secret)

@@ -1,5 +1,9 @@
 //! The scenes: how the stage is set, what the visitor is told, and what happens by itself.
 
+mod clusters;
+
+pub use clusters::{ON_HELM, ON_KUBERNETES};
+
 use rollback_core::{Label, Migration, Migrations, Reversible, StateName};
 use serde::Serialize;
 use std::time::Duration;
@@ -293,7 +297,7 @@ pub const SCENES: &[Scene] = &[
 /// Finds a scene.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Scene> {
-    SCENES.iter().find(|scene| scene.id == id)
+    [SCENES, ON_KUBERNETES, ON_HELM].into_iter().flatten().find(|scene| scene.id == id)
 }
 
 #[cfg(test)]
@@ -303,10 +307,11 @@ mod tests {
 
     #[test]
     fn every_scene_has_a_name_of_its_own_and_says_what_to_click_and_to_watch() {
-        let ids: BTreeSet<_> = SCENES.iter().map(|scene| scene.id).collect();
-        let titles: BTreeSet<_> = SCENES.iter().map(|scene| scene.title).collect();
-        assert_eq!((ids.len(), titles.len()), (SCENES.len(), SCENES.len()));
-        for scene in SCENES {
+        let all = [SCENES, ON_KUBERNETES, ON_HELM].concat();
+        let ids: BTreeSet<_> = all.iter().map(|scene| scene.id).collect();
+        let titles: BTreeSet<_> = all.iter().map(|scene| scene.title).collect();
+        assert_eq!((ids.len(), titles.len()), (all.len(), all.len()));
+        for scene in &all {
             assert!(!scene.click.is_empty() && !scene.watch.is_empty(), "{}", scene.id);
             assert!(!scene.click.contains("  "), "a broken line in {}", scene.id);
             assert_eq!(find(scene.id).map(|found| found.title), Some(scene.title));

@@ -23,19 +23,46 @@ pub struct Setup {
     pub program: PathBuf,
     /// The first scene.
     pub scene: &'static Scene,
+    /// The scenes that are offered.
+    pub scenes: &'static [Scene],
+    /// What the view of the shop is called.
+    pub view: &'static str,
+    /// How high that view is, in the page's unit of a line's height; absent, a small shop's.
+    pub view_height: Option<u8>,
+    /// Where somebody else shows the shop; absent, the shop itself gets a free port.
+    pub shop_port: Option<u16>,
+    /// What a worker finds in its environment besides the secrets.
+    pub env: Vec<(String, String)>,
 }
 
 impl Setup {
     /// A free port, and the first scene.
     #[must_use]
     pub fn new(dir: PathBuf, program: PathBuf) -> Self {
-        Self { port: 0, dir, program, scene: first_scene() }
+        Self {
+            port: 0,
+            dir,
+            program,
+            scene: first_of(scenes::SCENES),
+            scenes: scenes::SCENES,
+            view: "The shop, as customers see it",
+            view_height: None,
+            shop_port: None,
+            env: Vec::new(),
+        }
+    }
+
+    /// Offers these scenes instead, and begins with the first.
+    #[must_use]
+    pub fn offering(mut self, scenes: &'static [Scene]) -> Self {
+        (self.scenes, self.scene) = (scenes, first_of(scenes));
+        self
     }
 }
 
-fn first_scene() -> &'static Scene {
+fn first_of(scenes: &'static [Scene]) -> &'static Scene {
     // There is always one; the fallback is never used.
-    scenes::SCENES.first().unwrap_or(&scenes::GOOD)
+    scenes.first().unwrap_or(&scenes::GOOD)
 }
 
 /// Why the demo did not start.
@@ -66,14 +93,15 @@ impl Demo {
     ///
     /// [`DemoError`] when something that it needs cannot be had.
     pub async fn start(setup: Setup) -> Result<Self, DemoError> {
-        let (port, shop_port) = free_ports()?;
+        let (port, free) = free_ports()?;
+        let shop_port = setup.shop_port.unwrap_or(free);
         let secrets = Secrets::new();
-        let (show, wishes) = Show::new(setup.scene);
+        let (show, wishes) = Show::new(&setup);
         let options =
             workspace(setup.port, &secrets, port).with_panel(panel::routes(Arc::clone(&show)));
         let slack = LocalSlack::start(options).await?;
-        let call =
-            Call { program: setup.program, port, shop_port, api_url: slack.api_url(), secrets };
+        let (program, env, api_url) = (setup.program, setup.env, slack.api_url());
+        let call = Call { program, port, shop_port, api_url, env, secrets };
         std::fs::create_dir_all(&setup.dir)?;
         let director = Director::new(Arc::clone(&show), slack.clone(), call, setup.dir);
         let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -1,8 +1,9 @@
 //! The rollback service, as a host would wire it: engine on SQLite, Slack, a backend, a directory.
 //! It is a process of its own, so that it can be killed.
 
-use crate::releases::{Config, HttpHealth, Lifeline, Release, Releases, ReleasesError, shop_files};
+use crate::releases::ReleasesError;
 use crate::scenes::{self, Brings, Scene};
+use crate::site::{Build, Folder, Site, SiteError};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,8 @@ use axum::{Json, Router};
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::audit::{Record, Verifier};
 use rollback_core::ports::{
-    CdBackend, Clock, CommandError, Commands, Directory, Notifier, Query, Store, StoreError,
+    CdBackend, Clock, CommandError, Commands, Directory, Notifier, PortError, Query, Store,
+    StoreError,
 };
 use rollback_core::{
     BackendName, Deploy, DeployId, Deployer, IdError, Purpose, Revision, ServiceKey,
@@ -35,9 +37,6 @@ use tokio::sync::watch;
 /// The header that carries [`Worker::control_token`].
 pub const CONTROL_HEADER: &str = "x-demo-control";
 
-/// How long an accepted rollback waits before the point of no return. Longer than it needs, so that
-/// a visitor can see the phases, and cancel.
-const GRACE: Duration = Duration::from_millis(2_500);
 /// How long a process that was killed still owns its rollbacks.
 const LEASE: Duration = Duration::from_secs(3);
 /// How much of the audit trail is shown.
@@ -83,6 +82,16 @@ impl Worker {
             control_token: secret("DEMO_CONTROL_TOKEN")?,
         })
     }
+
+    /// Whether a worker before this one has set the stage.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.marker().exists()
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.dir.join("staged")
+    }
 }
 
 /// Why a worker ended.
@@ -110,6 +119,12 @@ pub enum WorkerError {
     /// A deploy was not taken.
     #[error("a deploy was not taken")]
     Command(#[from] CommandError),
+    /// What is deployed to did not do it.
+    #[error("the site did not do it")]
+    Site(#[source] SiteError),
+    /// The backend cannot be read.
+    #[error("the backend cannot be read")]
+    Backend(#[from] PortError),
     /// The port or a file cannot be had.
     #[error("the port or a file cannot be had")]
     Io(#[from] io::Error),
@@ -120,14 +135,24 @@ pub enum WorkerError {
 struct Service {
     engine: Engine,
     store: Arc<dyn Store>,
-    releases: Releases,
+    site: Arc<dyn Site>,
+    backend: Arc<dyn CdBackend>,
     clock: Arc<dyn Clock>,
     key: ServiceKey,
     scene: &'static Scene,
     staged: watch::Sender<bool>,
 }
 
-/// Runs until standard input ends, then comes to rest.
+/// The service that is deployed.
+///
+/// # Errors
+///
+/// Never: its names are well formed.
+pub fn service_key() -> Result<ServiceKey, IdError> {
+    Ok(ServiceKey::new("checkout".parse()?, "production".parse()?))
+}
+
+/// Runs on the deployment folder, until standard input ends; then comes to rest.
 ///
 /// # Errors
 ///
@@ -135,10 +160,21 @@ struct Service {
 /// start.
 pub async fn work(worker: Worker) -> Result<(), WorkerError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let folder = Folder::open(&worker, &service_key()?, clock).await?;
+    work_on(worker, Arc::new(folder)).await
+}
+
+/// The same on another site.
+///
+/// # Errors
+///
+/// As [`work`].
+pub async fn work_on(worker: Worker, site: Arc<dyn Site>) -> Result<(), WorkerError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut options = WebApiOptions::default();
     options.base_url.clone_from(&worker.api_url);
     let api = WebApi::new(worker.bot_token.clone(), options)?;
-    let (service, surface) = assemble(&worker, api, Arc::clone(&clock)).await?;
+    let (service, surface) = assemble(&worker, site, api, Arc::clone(&clock)).await?;
     let service = Arc::new(service);
 
     let intake = Arc::new(Intake::new(Accepted::any(), surface.clone()));
@@ -148,12 +184,12 @@ pub async fn work(worker: Worker) -> Result<(), WorkerError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, worker.port)).await?;
     let server = tokio::spawn(async move { axum::serve(listener, routes).await });
 
-    let marker = worker.dir.join("staged");
     let stage = Arc::clone(&service);
     let set = tokio::spawn(async move {
-        if !marker.exists() {
+        if !worker.is_staged() {
             stage.set().await?;
-            std::fs::write(&marker, "the stage is set")?;
+            std::fs::write(worker.marker(), "the stage is set")?;
+            stage.site.staged();
         }
         stage.staged.send_replace(true);
         Ok::<(), WorkerError>(())
@@ -172,12 +208,11 @@ pub async fn work(worker: Worker) -> Result<(), WorkerError> {
 
 async fn assemble(
     worker: &Worker,
+    site: Arc<dyn Site>,
     api: WebApi,
     clock: Arc<dyn Clock>,
 ) -> Result<(Service, Surface), WorkerError> {
-    let key = ServiceKey::new("checkout".parse()?, "production".parse()?);
-    let releases = open_releases(worker, &key, &clock).await?;
-    let health = HttpHealth::new(releases.health_url(), Arc::clone(&clock));
+    let key = service_key()?;
     let path = worker.dir.join("rollback.db");
     let store = SqliteStore::open(path, rollback_store::Options::default()).await?;
     let store: Arc<dyn Store> = Arc::new(store);
@@ -188,9 +223,9 @@ async fn assemble(
         SlackNotifier::new(api.clone(), Arc::clone(&clock)).on_call(scenes::ON_CALL.parse()?),
     );
 
-    let backend: BackendName = "folder".parse()?;
-    let mut config = ServiceConfig::new(backend.clone(), scenes::DEPLOYS.parse()?);
-    config.health = Some(Arc::new(health));
+    let (name, backend): (BackendName, _) = (site.name().parse()?, site.backend());
+    let mut config = ServiceConfig::new(name.clone(), scenes::DEPLOYS.parse()?);
+    config.health = site.health();
     config.approvals_min = worker.scene.approvals_min;
     config.purpose = if worker.scene.drill { Purpose::Drill } else { Purpose::Real };
     config.limits.settle = Duration::from_secs(2);
@@ -198,7 +233,7 @@ async fn assemble(
     let catalog = Catalog::new(access(&key)?).with(key.clone(), config);
     let engine = EngineBuilder::new(Arc::clone(&store), directory, catalog)
         .clock(Arc::clone(&clock))
-        .backend(backend, Arc::new(releases.clone()))
+        .backend(name, Arc::clone(&backend))
         .notifier(notifier)
         .look_every(Duration::from_millis(250))
         .lease(LEASE)
@@ -206,27 +241,9 @@ async fn assemble(
     let commands: Arc<dyn Commands> = Arc::new(engine.clone());
     let surface = Surface::new(commands, api, Arc::clone(&clock));
     let (staged, _seen_in_the_state) = watch::channel(false);
-    let service = Service { engine, store, releases, clock, key, scene: worker.scene, staged };
+    let scene = worker.scene;
+    let service = Service { engine, store, site, backend, clock, key, scene, staged };
     Ok((service, surface))
-}
-
-async fn open_releases(
-    worker: &Worker,
-    key: &ServiceKey,
-    clock: &Arc<dyn Clock>,
-) -> Result<Releases, WorkerError> {
-    let program = std::env::current_exe()?;
-    let (root, clock) = (worker.dir.join("cd"), Arc::clone(clock));
-    let mut config = Config::new(key.clone(), root, program, worker.shop_port, clock);
-    config.first = 40;
-    config.grace = Duration::ZERO;
-    // The shop outlives this process, as a service in production would.
-    config.lifeline = Lifeline::Inherited;
-    let releases = Releases::open(config).await?;
-    if worker.dir.join("staged").exists() {
-        releases.set_grace(GRACE);
-    }
-    Ok(releases)
 }
 
 /// Ana by name, the owners' group, and the emergency group.
@@ -243,27 +260,22 @@ fn access(key: &ServiceKey) -> Result<AccessPolicy, IdError> {
 impl Service {
     /// Two good releases, then the one that breaks the shop.
     async fn set(&self) -> Result<(), WorkerError> {
-        self.deploy(&shop("2.13.3", Brings::Nothing), scenes::BO, "Bo").await?;
-        self.deploy(&shop("2.13.4", Brings::Nothing), scenes::ANA, "Ana").await?;
-        let mut broken = shop("2.14.0", self.scene.migration);
-        broken.files = shop_files("2.14.0", &PRICES.map(|(name, _)| (name, "2.50".into())));
-        broken.leaves_behind = vec!["receipts that 2.14.0 has sent stay sent".to_owned()];
-        self.deploy(&broken, scenes::DANA, "Dana").await?;
-        self.releases.set_grace(GRACE);
-        Ok(())
+        self.deploy(&build("2.13.3", Brings::Nothing), scenes::BO, "Bo").await?;
+        self.deploy(&build("2.13.4", Brings::Nothing), scenes::ANA, "Ana").await?;
+        let broken = Build { works: false, ..build("2.14.0", self.scene.migration) };
+        self.deploy(&broken, scenes::DANA, "Dana").await
     }
 
-    async fn deploy(&self, release: &Release, who: &str, name: &str) -> Result<(), WorkerError> {
-        let revision = self.releases.deploy(release.clone()).await?;
+    async fn deploy(&self, build: &Build, who: &str, name: &str) -> Result<(), WorkerError> {
+        let revision = self.site.deploy(build).await.map_err(WorkerError::Site)?;
         let now = self.clock.now();
         let id = DeployId::parse(format!("ci-{}", revision.id))?;
-        let mut deploy = Deploy::new(id, self.key.clone(), release.version.clone(), now);
-        deploy.commit.clone_from(&release.commit);
-        deploy.deployed_at = revision.deployed_at.unwrap_or(now);
+        let mut deploy = Deploy::new(id, self.key.clone(), build.version, now);
+        deploy.commit = Some(build.commit.clone());
         deploy.revision = Some(revision.id);
-        deploy.migrations = release.migrations.clone();
+        deploy.migrations = build.migrations.clone();
         deploy.changelog_url =
-            Some(format!("https://example.com/checkout/releases/{}", release.version));
+            Some(format!("https://example.com/checkout/releases/{}", build.version));
         let mut deployer = Deployer::default();
         deployer.name = Some(name.into());
         deployer.slack_user_id = Some(who.parse()?);
@@ -275,8 +287,8 @@ impl Service {
     /// Everything that the panel shows of this process.
     async fn state(&self) -> Value {
         let rollbacks = self.engine.rollbacks(&Query::all(ROLLBACKS_SHOWN)).await;
-        let live = self.releases.live(&self.key).await;
-        let history = self.releases.history(&self.key, ROLLBACKS_SHOWN).await;
+        let live = self.backend.live(&self.key).await;
+        let history = self.backend.history(&self.key, ROLLBACKS_SHOWN).await;
         let (records, chain) = match self.verified().await {
             Ok(verified) => verified,
             Err(error) => (Vec::new(), json!({"ok": false, "problem": error.to_string()})),
@@ -318,15 +330,10 @@ impl Service {
     }
 }
 
-const PRICES: [(&str, u32); 3] = [("Espresso", 250), ("Flat white", 380), ("Cinnamon roll", 420)];
-
-/// A release of the shop that works.
-fn shop(version: &str, brings: Brings) -> Release {
-    let files = shop_files(version, &PRICES.map(|(name, cents)| (name, cents.into())));
-    let mut release = Release::new(version, files);
-    release.commit = Some(format!("9f3c2ab{}", version.replace('.', "")).into());
-    release.migrations = brings.migrations();
-    release
+/// A version of the shop that works.
+fn build(version: &'static str, brings: Brings) -> Build {
+    let commit = format!("9f3c2ab{}", version.replace('.', "")).into();
+    Build { version, commit, migrations: brings.migrations(), works: true }
 }
 
 fn brief(revision: &Revision) -> Value {
@@ -346,6 +353,7 @@ fn control(service: Arc<Service>, token: SecretString) -> Router {
     Router::new()
         .route("/control/state", get(state))
         .route("/control/hotfix", post(hotfix))
+        .route("/control/remove-target", post(remove_target))
         .with_state(service)
         .layer(guarded)
 }
@@ -369,9 +377,28 @@ async fn state(State(service): State<Arc<Service>>) -> Json<Value> {
 }
 
 async fn hotfix(State(service): State<Arc<Service>>) -> Response {
-    let deployed = service.deploy(&shop("2.14.1", Brings::Nothing), scenes::DANA, "Dana").await;
-    match deployed {
+    let hotfix = build("2.14.1", Brings::Nothing);
+    done(service.deploy(&hotfix, scenes::DANA, "Dana").await)
+}
+
+/// What the button on the newest message would go back to is cleaned away.
+async fn remove_target(State(service): State<Arc<Service>>) -> Response {
+    let removed = async {
+        let history = service.backend.history(&service.key, 2).await?;
+        match history.get(1) {
+            Some(target) => service.site.remove(&target.id).await.map_err(WorkerError::Site),
+            None => Ok(()),
+        }
+    };
+    done(removed.await)
+}
+
+fn done(result: Result<(), WorkerError>) -> Response {
+    match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => (StatusCode::CONFLICT, error.to_string()).into_response(),
+        Err(error) => {
+            tracing::warn!(?error, "a cue could not be followed");
+            (StatusCode::CONFLICT, error.to_string()).into_response()
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use http::{Method, Request};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Between two looks at every pod.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -16,6 +16,8 @@ pub enum Behaviour {
     /// They run and become ready; with `restartPolicy: Never` they succeed.
     #[default]
     Ready,
+    /// They run, and become ready when they have been there for so long.
+    ReadyAfter(Duration),
     /// They run and never become ready.
     NeverReady,
     /// Nothing becomes of them at all, as on a cluster without room.
@@ -32,20 +34,56 @@ pub enum Behaviour {
     OutOfMemory,
 }
 
-/// What a test told the kubelet, by namespace and image.
+/// What a test told the kubelet.
 #[derive(Debug, Default)]
-pub(crate) struct Behaviours(Mutex<BTreeMap<(String, String), Behaviour>>);
+pub(crate) struct Behaviours(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// How the beginnings of the names of namespaces are spelt whose pods are ours: another lab may
+    /// have pods on the same cluster.
+    ours: BTreeSet<String>,
+    /// By the beginning of the namespace's name, and the image.
+    images: BTreeMap<(String, String), Behaviour>,
+}
 
 impl Behaviours {
-    pub(crate) fn set(&self, namespace: &str, image: &str, behaviour: Behaviour) {
-        let key = (namespace.to_owned(), image.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, behaviour);
+    /// Drives the pods of every namespace whose name begins like this.
+    pub(crate) fn adopt(&self, namespaces: &str) {
+        self.told().ours.insert(namespaces.to_owned());
     }
 
-    fn of(&self, namespace: &str, image: &str) -> Behaviour {
-        let key = (namespace.to_owned(), image.to_owned());
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&key).copied().unwrap_or_default()
+    pub(crate) fn set(&self, namespaces: &str, image: &str, behaviour: Behaviour) {
+        let key = (namespaces.to_owned(), image.to_owned());
+        self.told().images.insert(key, behaviour);
+    }
+
+    /// None when somebody else drives the pods of this namespace.
+    fn of(&self, namespace: &str, image: &str) -> Option<Behaviour> {
+        let told = self.told();
+        let mut ours = told.ours.iter().filter(|own| namespace.starts_with(own.as_str()));
+        // Of several, the last is the longest.
+        let own = ours.next_back()?;
+        Some(told.images.get(&(own.clone(), image.to_owned())).copied().unwrap_or_default())
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the kubelet keeps of a pod.
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    told: Option<Behaviour>,
+}
+
+impl Known {
+    /// What is to be told of it now.
+    fn now(&self, behaviour: Behaviour) -> Behaviour {
+        let Behaviour::ReadyAfter(wait) = behaviour else { return behaviour };
+        if self.since.elapsed() < wait { Behaviour::NeverReady } else { Behaviour::Ready }
     }
 }
 
@@ -65,15 +103,15 @@ pub(crate) async fn add_nodes(client: &kube::Client) {
     }
 }
 
-/// Drives every pod of the cluster that no scheduler has taken, for ever.
+/// Drives every pod of our namespaces that no scheduler has taken, for ever.
 pub(crate) async fn run(client: &kube::Client, behaviours: &Behaviours) {
-    let mut told: BTreeMap<String, Behaviour> = BTreeMap::new();
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
     loop {
         let list = Request::get("/api/v1/pods").body(Vec::new()).unwrap();
         // While the API server is down there is nothing to do.
         if let Ok(list) = client.request::<Value>(list).await {
             for pod in list["items"].as_array().unwrap_or(&Vec::new()) {
-                look(client, behaviours, pod, &mut told).await;
+                look(client, behaviours, pod, &mut known).await;
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -84,7 +122,7 @@ async fn look(
     client: &kube::Client,
     behaviours: &Behaviours,
     pod: &Value,
-    told: &mut BTreeMap<String, Behaviour>,
+    known: &mut BTreeMap<String, Known>,
 ) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let meta = &pod["metadata"];
@@ -93,20 +131,24 @@ async fn look(
     if pod["spec"]["nodeName"].is_string() {
         return;
     }
+    let image = text(&pod["spec"]["containers"][0]["image"]);
+    let Some(behaviour) = behaviours.of(&namespace, &image) else { return };
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     if meta["deletionTimestamp"].is_string() {
         let at_once = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
         send(client, Method::DELETE, &path, "application/json", &at_once).await;
         return;
     }
-    let behaviour = behaviours.of(&namespace, &text(&pod["spec"]["containers"][0]["image"]));
-    if told.get(&uid) == Some(&behaviour) {
+    let known =
+        known.entry(uid.clone()).or_insert_with(|| Known { since: Instant::now(), told: None });
+    let behaviour = known.now(behaviour);
+    if known.told == Some(behaviour) {
         return;
     }
     let status = json!({"metadata": {"uid": uid}, "status": status(pod, behaviour)});
     let path = format!("{path}/status");
     if send(client, Method::PATCH, &path, "application/merge-patch+json", &status).await {
-        told.insert(uid, behaviour);
+        known.told = Some(behaviour);
     }
 }
 
@@ -132,7 +174,9 @@ fn status(pod: &Value, behaviour: Behaviour) -> Value {
         Behaviour::CrashLoopBackOff | Behaviour::OutOfMemory if once => {
             ("Failed", ended("Error", 1), None, 0)
         }
-        Behaviour::Ready | Behaviour::NeverReady => ("Running", running(), None, 0),
+        Behaviour::Ready | Behaviour::ReadyAfter(_) | Behaviour::NeverReady => {
+            ("Running", running(), None, 0)
+        }
         Behaviour::Unschedulable => ("Pending", json!(null), None, 0),
         Behaviour::ImagePullBackOff => ("Pending", waiting("ImagePullBackOff"), None, 0),
         Behaviour::InvalidImageName => ("Pending", waiting("InvalidImageName"), None, 0),

@@ -12,7 +12,8 @@
 //! One lab serves a whole test binary; each test takes a namespace. The servers end with the
 //! process, however it ends: they hang on a pipe that the system closes. `tools/peers kube-cluster`
 //! builds them. `ROLLBACK_TEST_KUBECONFIG` points at any disposable cluster instead, whose servers
-//! are then left alone.
+//! are then left alone, and the pods of other namespaces too. `cargo run -p kube-lab --example
+//! cluster` starts one to look at.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -35,12 +36,14 @@ mod kubelet;
 mod manifests;
 mod servers;
 mod space;
+mod webhook;
 mod wire;
 
 pub use kubelet::Behaviour;
 pub use manifests::{daemon_set, deployment, stateful_set};
 pub use servers::Server;
 pub use space::Space;
+pub use webhook::{Consent, Webhook};
 pub use wire::{IsOrder, Wire};
 
 use kubelet::Behaviours;
@@ -65,6 +68,8 @@ pub struct Lab {
     run: u64,
 }
 
+/// Names the kubeconfig of a cluster that is lent.
+const LENT: &str = "ROLLBACK_TEST_KUBECONFIG";
 /// How long a control plane may take to come up, on a machine that builds something else too.
 const UP_WITHIN: Duration = Duration::from_secs(90);
 
@@ -97,7 +102,7 @@ impl Lab {
             .enable_all()
             .build()
             .unwrap();
-        let (kubeconfig, servers) = match std::env::var_os("ROLLBACK_TEST_KUBECONFIG") {
+        let (kubeconfig, servers) = match std::env::var_os(LENT) {
             Some(path) => (PathBuf::from(path), None),
             None => {
                 let servers = Servers::start(&peer("kube-cluster")?);
@@ -124,6 +129,29 @@ impl Lab {
         lab.runtime
             .spawn(async move { kubelet::run(&client(&kubeconfig).await, &behaviours).await });
         Some(lab)
+    }
+
+    /// Whether there is a cluster to be had: its servers are installed, or somebody lends one.
+    #[must_use]
+    pub fn is_there() -> bool {
+        std::env::var_os(LENT).is_some() || peer("kube-cluster").is_some()
+    }
+
+    /// Drives the pods of every namespace whose name begins like this, whoever makes it.
+    pub fn adopt(&self, namespaces: &str) {
+        self.behaviours.adopt(namespaces);
+    }
+
+    /// How the pods of an image fare in namespaces that were adopted.
+    pub fn behave(&self, namespaces: &str, image: &str, behaviour: Behaviour) {
+        self.behaviours.set(namespaces, image, behaviour);
+    }
+
+    /// Ends the servers and removes their folder. Nothing can be asked of the lab afterwards.
+    pub fn end(&self) {
+        if let Some(servers) = &self.servers {
+            servers.lock().unwrap_or_else(PoisonError::into_inner).end();
+        }
     }
 
     /// The administrator's kubeconfig.

@@ -100,6 +100,11 @@ impl Servers {
         self.running.remove(&server);
     }
 
+    pub(crate) fn end(&mut self) {
+        self.running.clear();
+        fs::remove_dir_all(self.dir.path()).unwrap();
+    }
+
     pub(crate) fn spawn(&mut self, server: Server) {
         let (program, arguments) = match server {
             Server::Etcd => ("etcd", self.etcd()),

@@ -1,6 +1,7 @@
 //! A namespace of one test's own.
 
 use crate::kubelet::Behaviour;
+use crate::webhook::Webhook;
 use crate::wire::{IsOrder, Wire};
 use crate::{Lab, servers};
 use http::{Method, Request};
@@ -32,6 +33,7 @@ impl Space {
         let space = Self { lab, name, client, files, next: AtomicU32::new(0) };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space.name}});
+        lab.behaviours.adopt(&space.name);
         space.ask(Method::POST, "/api/v1/namespaces", "application/json", &namespace).await;
         space
     }
@@ -161,6 +163,15 @@ impl Space {
         let path = self.files.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// A webhook that consents to every change of a Deployment here, until it says something else.
+    pub async fn webhook(&self) -> Webhook {
+        const ADMISSION: &str =
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        let (webhook, config) = Webhook::open(self.lab, &self.name).await;
+        self.ask(Method::POST, ADMISSION, "application/json", &config).await;
+        webhook
     }
 
     /// A wire to the API server, and the kubeconfig of the same user over it.

@@ -1,7 +1,6 @@
 //! What stands beside the chat: scenes, the shop, the state machine, the audit trail.
 
 use crate::director::Show;
-use crate::scenes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -44,7 +43,7 @@ struct Wanted {
 }
 
 async fn scene(State(show): State<Arc<Show>>, Json(wanted): Json<Wanted>) -> Response {
-    match scenes::find(&wanted.id) {
+    match show.find(&wanted.id) {
         Some(scene) if show.wish(scene) => StatusCode::ACCEPTED.into_response(),
         Some(_) => StatusCode::TOO_MANY_REQUESTS.into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such scene").into_response(),

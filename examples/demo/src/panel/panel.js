@@ -104,9 +104,11 @@ function shopSection() {
   const badge = el("span", { id: "demo-shop-status", class: "demo-badge", role: "status" });
   const releases = el("span", { class: "muted" });
   const glass = el("div", { class: "demo-glass" });
-  return section("demo-shop", "The shop, as customers see it", [el("p", { class: "demo-row" }, badge, releases), glass], (state) => [
-    [state.run, state.shop, state.engine?.live],
+  const shop = section("demo-shop", "The shop", [el("p", { class: "demo-row" }, badge, releases), glass], (state) => [
+    [state.run, state.view, state.shop, state.engine?.live],
     () => {
+      shop.node.querySelector("h2").textContent = state.view.title;
+      if (state.view.height) glass.style.height = `${state.view.height}rem`;
       const status = state.shop?.status;
       const working = status === 200;
       badge.dataset.state = status === undefined ? "gone" : working ? "good" : "broken";
@@ -116,6 +118,7 @@ function shopSection() {
       frame(glass, `/_demo/shop?v=${state.shop?.version ?? "none"}`);
     },
   ]);
+  return shop;
 }
 
 /** Puts the new page in place when it has arrived: nothing flickers. */
