@@ -84,6 +84,8 @@ struct Driver {
     jobs: JoinSet<Answer>,
     work: BTreeMap<Job, Work>,
     entered: Option<(StateName, Timestamp)>,
+    /// Whether the state that was entered has been looked at.
+    look: work::Look,
 }
 
 /// What ended one wait of the loop.
@@ -105,6 +107,7 @@ impl Driver {
             jobs: JoinSet::new(),
             work: BTreeMap::new(),
             entered: None,
+            look: work::Look::First,
         }
     }
 
@@ -197,6 +200,7 @@ impl Driver {
     fn note_state(&mut self, state: StateName) {
         if self.entered.is_none_or(|(before, _)| before != state) {
             self.entered = Some((state, self.inner.clock.now()));
+            self.look = work::Look::First;
             self.work.retain(|job, work| {
                 let keep = job.state == state;
                 if !keep && let Work::Running(handle) = work {
@@ -265,12 +269,10 @@ impl Driver {
                 continue;
             }
             let (inner, view, effect) = (Arc::clone(&self.inner), view.clone(), Arc::new(effect));
-            let asked = Arc::clone(&effect);
-            self.spawn(
-                job,
-                Some(effect),
-                async move { work::perform(&inner, &asked, &view).await },
-            );
+            let (asked, look) = (Arc::clone(&effect), self.look);
+            self.look = work::Look::Again;
+            let perform = async move { work::perform(&inner, &asked, &view, look).await };
+            self.spawn(job, Some(effect), perform);
         }
         Ok(())
     }

@@ -18,8 +18,25 @@ use std::time::Duration;
 /// The longest pause between two attempts to read a CD system that does not answer.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// The shortest pause before a hint is followed, and the longest, as shares of the pause between
+/// two looks without one: a CD system that hints all the time is not asked more than ten times as
+/// often for long.
+const HINTS: (u32, u32) = (50, 10);
+
+/// Whether a state has been looked at before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Look {
+    First,
+    Again,
+}
+
 /// Performs an effect. None when it has nothing to say: look again.
-pub(crate) async fn perform(inner: &Inner, effect: &Effect, view: &RollbackView) -> Option<Event> {
+pub(crate) async fn perform(
+    inner: &Inner,
+    effect: &Effect,
+    view: &RollbackView,
+    look: Look,
+) -> Option<Event> {
     match effect {
         Effect::ObserveStanding(user) => {
             let freshness = Freshness::AtMost(limits(inner, view).directory_age_max);
@@ -32,7 +49,7 @@ pub(crate) async fn perform(inner: &Inner, effect: &Effect, view: &RollbackView)
         Effect::Reconcile(order) => reconcile(inner, view, order).await,
         Effect::Observe(order, receipt) => Some(observe(inner, view, order, receipt).await),
         Effect::Cancel(order, receipt) => cancel(inner, view, order, receipt).await,
-        Effect::Verify(order, receipt) => Some(verify(inner, view, order, receipt).await),
+        Effect::Verify(order, receipt) => Some(verify(inner, view, order, receipt, look).await),
         Effect::WatchForLateEffect(order) => watch(inner, view, order).await,
         // The driver sends orders itself, and the outbox tells people.
         Effect::Trigger(_) | Effect::Tell(_) => None,
@@ -245,13 +262,15 @@ async fn find(
 
 /// Looks until something is different from what is known.
 async fn observe(inner: &Inner, view: &RollbackView, order: &Order, receipt: &Receipt) -> Event {
+    let mut rest = inner.look_every / HINTS.0;
     loop {
         if let Some(progress) = look(inner, view, order, receipt).await
             && view.progress.as_ref() != Some(&progress)
         {
             return Event::ProgressObserved(Box::new(progress));
         }
-        hint_or_pause(inner, view, inner.look_every).await;
+        hint_or_pause(inner, view, rest, inner.look_every).await;
+        rest = rest.saturating_mul(2).min(inner.look_every / HINTS.1);
     }
 }
 
@@ -275,16 +294,15 @@ async fn look(
     }
 }
 
-/// Waits for the next look: until the CD system hints, or for a while.
-async fn hint_or_pause(inner: &Inner, view: &RollbackView, wait: Duration) {
+/// Waits for the next look: until the CD system hints, but not at once, or for a while.
+async fn hint_or_pause(inner: &Inner, view: &RollbackView, rest: Duration, wait: Duration) {
     let hint = async {
         match backend(inner, view) {
             Some((backend, _)) => backend.changes(&view.key).await,
             None => std::future::pending().await,
         }
     };
-    // Even a CD system that hints all the time is not asked more than ten times as often.
-    pause(inner, wait / 10).await;
+    pause(inner, rest).await;
     tokio::select! {
         biased;
         () = hint => {}
@@ -313,10 +331,18 @@ async fn cancel(
     }
 }
 
-/// One look at the live revision and its health; the next one follows after a pause.
-async fn verify(inner: &Inner, view: &RollbackView, order: &Order, receipt: &Receipt) -> Event {
-    let wait = inner.look_every.min(limits(inner, view).settle).max(Duration::from_millis(20));
-    pause(inner, wait).await;
+/// One look at the live revision and its health: the first at once, each other one after a pause.
+async fn verify(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &Order,
+    receipt: &Receipt,
+    which: Look,
+) -> Event {
+    if which == Look::Again {
+        let wait = inner.look_every.min(limits(inner, view).settle).max(Duration::from_millis(20));
+        pause(inner, wait).await;
+    }
     let Some(service) = inner.catalog.services.get(&view.key) else {
         let why = "the service is not configured here any more";
         return Event::OutcomeObserved(Box::new(Sighting::new(
