@@ -84,7 +84,7 @@
 //! ```
 #![no_std]
 extern crate alloc;
-#[cfg(any(test, feature = "mock"))]
+#[cfg(any(test, feature = "mock", planted_bugs))]
 extern crate std;
 
 pub mod access;
@@ -100,6 +100,9 @@ mod model;
 pub mod named;
 pub mod notice;
 pub mod observed;
+#[cfg(planted_bugs)]
+#[doc(hidden)]
+pub mod planted;
 mod policy;
 pub mod ports;
 pub mod proof;

@@ -261,6 +261,10 @@ impl Vote {
         standing: &Standing,
         now: Timestamp,
     ) -> Result<Self, (Actor, NoVote)> {
+        #[cfg(planted_bugs)]
+        if crate::planted::is("approval-by-same-person") {
+            return Ok(Self { actor, person: standing.person().cloned() });
+        }
         if confirmed.is_same_human(&actor, standing) {
             return Err((actor, NoVote::Own));
         }
@@ -340,6 +344,10 @@ impl GuardsPassed {
         question.shown = Some(shown);
         question.asking = Some(&authorized.rollback);
         let report = guard::evaluate(&question, facts);
+        #[cfg(planted_bugs)]
+        if crate::planted::is("guards-only-before-confirmation") {
+            return Ok(Self { approved, report, valid_until: now.after(fact_age_max) });
+        }
         match facts.oldest() {
             Some(oldest) if report.passes() => {
                 // A source whose clock is ahead makes nothing good for longer than now.

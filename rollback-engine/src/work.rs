@@ -106,6 +106,10 @@ async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {
 
 /// Every required sink has every record up to the intent before the order is given.
 async fn record_intent(inner: &Inner) -> Event {
+    #[cfg(planted_bugs)]
+    if rollback_core::planted::is("audit-after-effect") {
+        return Event::IntentRecorded;
+    }
     for sink in inner.sinks.iter().filter(|sink| sink.required) {
         let mut wait = inner.look_every;
         while let Err(error) = sink.catch_up(inner).await {
@@ -145,8 +149,16 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     }
     // Sent from a task of its own: dropping whoever waits for the answer must not cut the request.
     let clock = Arc::clone(&inner.clock);
-    let sent =
-        tokio::spawn(async move { within(clock.as_ref(), bound, backend.start(&order)).await });
+    let sent = tokio::spawn(async move {
+        #[cfg(planted_bugs)]
+        if rollback_core::planted::is("resend-after-timeout")
+            && let Some(answer) = within(clock.as_ref(), bound, backend.start(&order)).await
+            && !matches!(answer, Err(StartError::InDoubt { .. }))
+        {
+            return Some(answer);
+        }
+        within(clock.as_ref(), bound, backend.start(&order)).await
+    });
     match sent.await {
         Ok(Some(Ok(receipt))) => Event::TriggerAccepted(receipt),
         Ok(Some(Err(StartError::Refused { why }))) => Event::TriggerRefused(why),
