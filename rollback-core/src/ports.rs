@@ -177,7 +177,8 @@ pub enum StartError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a third answer must be decided by the engine")]
 pub enum Fenced {
-    /// Every older request in flight will fail its precondition.
+    /// Every older request in flight will fail its precondition, and so will this order whenever
+    /// it is sent.
     Done,
     /// The CD system cannot do that.
     Unsupported,
@@ -239,7 +240,9 @@ pub trait CdBackend: fmt::Debug + Send + Sync {
     /// [`PortError`] when the CD system cannot be read.
     async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError>;
 
-    /// Makes a conditional write that changes nothing but fails every older request in flight.
+    /// Makes a conditional write that changes nothing but fails every older request in flight, and
+    /// has this order turned away whenever it comes: a process that stood still may send it after
+    /// the fence, when somebody else has called it absent.
     ///
     /// # Errors
     ///

@@ -227,8 +227,11 @@ async fn restarting(trouble: Trouble, fence: Fence) -> Through<Restarting> {
 }
 
 const WITH_FENCE: [&str; 1] = ["a_fence_that_is_not_declared_is_unsupported"];
-const WITHOUT_FENCE: [&str; 2] =
-    ["a_fence_stops_a_late_order_and_changes_nothing", "an_order_after_a_fence_is_taken"];
+const WITHOUT_FENCE: [&str; 3] = [
+    "a_fence_stops_a_late_order_and_changes_nothing",
+    "an_order_that_comes_after_its_own_fence_is_turned_away",
+    "an_order_after_a_fence_is_taken",
+];
 
 #[tokio::test]
 async fn it_conforms_whatever_happens_on_the_wire() {

@@ -152,6 +152,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
         of_two_orders_at_once_one_takes_effect,
         a_late_order_does_not_overwrite_a_newer_deploy,
         a_fence_stops_a_late_order_and_changes_nothing,
+        an_order_that_comes_after_its_own_fence_is_turned_away,
         a_fence_that_is_not_declared_is_unsupported,
         an_order_after_a_fence_is_taken,
         a_lost_answer_is_in_doubt_and_found_by_reading,

@@ -433,6 +433,31 @@ pub(super) async fn a_fence_stops_a_late_order_and_changes_nothing<H: Harness>(
     Simulated::Done
 }
 
+/// A process that stood still sends its order after somebody else has put up the fence against it
+/// and called it absent.
+pub(super) async fn an_order_that_comes_after_its_own_fence_is_turned_away<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let backend = case.harness.backend();
+    if backend.capabilities().fence == Fence::No {
+        return Simulated::Cannot("the CD system cannot fence, and declares it");
+    }
+    let plan = case.back_by_one().await;
+    let order = order_for(plan.clone());
+    let fenced = case.ok(backend.fence(&order).await, "a declared fence failed");
+    case.same(&fenced, &Fenced::Done, "a declared fence");
+    match backend.start(&order).await {
+        Err(StartError::Refused { .. } | StartError::Conflict { .. }) => {}
+        other @ (Ok(_) | Err(StartError::InDoubt { .. })) => {
+            case.fail(&format!("an order that was fenced off is refused, not {other:?}"));
+        }
+    }
+    case.nothing_changed(&plan).await;
+    let found = case.ok(backend.find(&order).await, "an order cannot be looked for");
+    case.same(&found, &None, "an order that was fenced off was found");
+    Simulated::Done
+}
+
 pub(super) async fn a_fence_that_is_not_declared_is_unsupported<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {

@@ -12,7 +12,7 @@ use rollback_core::{
     Label, Phase, Plan, Progress, Receipt, Restorable, Revision, RevisionId, RevisionStatus,
     RollbackId, ServiceKey,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A method of the port, as [`FakeBackend::calls`] lists it and a fault is aimed at it.
@@ -93,6 +93,8 @@ struct World {
     held: Vec<Sent>,
     /// Raised by a fence; an order that was sent under a lower one is refused.
     generation: u64,
+    /// The orders that a fence was put up against.
+    void: BTreeSet<RollbackId>,
     faults: BTreeMap<Method, VecDeque<Fault>>,
     unreachable: bool,
     calls: Vec<Method>,
@@ -312,19 +314,27 @@ pub enum InDeploy {
     No,
 }
 
+#[cfg(planted_bugs)]
+fn does_not_compare() -> bool {
+    rollback_core::planted::is("no-cd-precondition")
+        || rollback_core::planted::is("no-fencing-no-precondition")
+}
+
 impl World {
     /// An order arrives at the CD system.
     fn receive(&mut self, sent: &Sent, capabilities: Capabilities) -> Result<Receipt, StartError> {
         if let Some(known) = self.executions.get(&sent.rollback) {
             return Ok(known.receipt.clone());
         }
-        if sent.generation < self.generation {
+        if sent.generation < self.generation || self.void.contains(&sent.rollback) {
             return Err(StartError::Refused { why: "a newer order fenced it off".into() });
         }
         let compares = match capabilities.compare_and_set {
             CompareAndSet::Yes | CompareAndSet::Ticket => true,
             CompareAndSet::No => false,
         };
+        #[cfg(planted_bugs)]
+        let compares = compares && !does_not_compare();
         if compares && self.live.as_ref() != Some(&sent.from) {
             let live = self.revisions.iter().find(|r| Some(&r.id) == self.live.as_ref());
             let live = live.map(Revision::reference);
@@ -402,6 +412,12 @@ impl CdBackend for FakeBackend {
 
     async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
         let fault = self.called(Method::Start);
+        #[cfg(planted_bugs)]
+        if fault.is_none() && does_not_compare() {
+            let sent = self.sent(order);
+            self.world().sends += 1;
+            return self.world().receive(&sent, self.capabilities);
+        }
         let sent = self.sent(order);
         self.world().sends += 1;
         let doubt = |why: &str| StartError::InDoubt { why: why.into() };
@@ -446,11 +462,13 @@ impl CdBackend for FakeBackend {
         Ok(world.executions.get(order.rollback()).map(|execution| execution.receipt.clone()))
     }
 
-    async fn fence(&self, _order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
         self.read(Method::Fence, "fence off older orders").await?;
         match self.capabilities.fence {
             Fence::Yes => {
-                self.world().generation += 1;
+                let mut world = self.world();
+                world.generation += 1;
+                world.void.insert(order.rollback().clone());
                 Ok(Fenced::Done)
             }
             Fence::No => Ok(Fenced::Unsupported),
