@@ -5,8 +5,10 @@
 //! above 2^53-1, so that canonical JSON is the same bytes to every reader.
 
 mod canonical;
+mod checkpoint;
 
 use self::canonical::Strict;
+pub use self::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::event::Receipt;
 use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};

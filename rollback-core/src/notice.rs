@@ -1,5 +1,6 @@
 //! What people are told: projections of state, as data. Adapters turn them into messages.
 
+use crate::audit::Head;
 use crate::event::Line;
 use crate::id::{ChannelId, Label, UserId};
 use crate::known_good::Choice;
@@ -133,6 +134,9 @@ pub struct Delivery {
     pub previous: Option<MessageRef>,
     /// What an earlier attempt left behind.
     pub attempt: Attempt,
+    /// For the line that tells how a rollback ended: the end of the audit chain after its last
+    /// record. Told with it, whoever keeps the message can witness that the log was not rewritten.
+    pub witness: Option<Head>,
 }
 
 impl Delivery {
@@ -147,6 +151,7 @@ impl Delivery {
             thread: None,
             previous: None,
             attempt: Attempt::Clean,
+            witness: None,
         }
     }
 }

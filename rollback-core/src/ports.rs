@@ -326,6 +326,45 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     ///
     /// [`PortError`] when the record is not certainly kept; it is tried again.
     async fn record(&self, record: &audit::Record) -> Result<(), PortError>;
+
+    /// Keeps a checkpoint, durably, before it answers. A newer one does not replace an older one.
+    /// The same twice may be kept twice. The default keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when the checkpoint is not certainly kept; it, or a newer one, comes again.
+    async fn checkpoint(&self, checkpoint: &audit::SignedCheckpoint) -> Result<(), PortError> {
+        let _kept_by_others = checkpoint;
+        Ok(())
+    }
+
+    /// The note of the newest checkpoint that is kept. The default keeps none.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when that cannot be found out.
+    async fn last_checkpoint(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+}
+
+/// Signs checkpoints of the audit log, with a key that whoever administers the database does not
+/// have.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait CheckpointSigner: fmt::Debug + Send + Sync {
+    /// Signs a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it cannot be written as a note. Nothing was signed.
+    fn sign(&self, checkpoint: audit::Checkpoint) -> Result<audit::SignedCheckpoint, PortError>;
+
+    /// Reads a note and checks that this signer, or the one it replaces, signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it did not, or the text is no checkpoint.
+    fn open(&self, note: &str) -> Result<audit::SignedCheckpoint, PortError>;
 }
 
 /// How old the directory's word may be.
@@ -574,6 +613,7 @@ mod tests {
         held::<dyn CdBackend>();
         held::<dyn Notifier>();
         held::<dyn AuditSink>();
+        held::<dyn CheckpointSigner>();
         held::<dyn Directory>();
         held::<dyn FactSource>();
         held::<dyn HealthSource>();

@@ -24,7 +24,8 @@ fn ours(package: &str) -> BTreeSet<String> {
 fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-core"), BTreeSet::new());
     let adapters = ["rollback-store", "rollback-slack", "rollback-http", "rollback-cluster"];
-    for package in ["rollback-engine", "rollback-verify"].into_iter().chain(adapters) {
+    let pure = ["rollback-audit", "rollback-verify"];
+    for package in ["rollback-engine"].into_iter().chain(pure).chain(adapters) {
         assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
     }
     let testkit = BTreeSet::from(["rollback_core".into(), "rollback_verify".into()]);
