@@ -1,12 +1,15 @@
 //! The audit log as files of JSON lines: flushed before it is acknowledged, rotated by size.
 
+mod checkpoints;
 mod tail;
 mod verify;
 
+pub use self::tail::{AuditLine, AuditLines};
 pub use self::verify::{AuditFileProblem, Verified, verify_audit_files};
 
 use async_trait::async_trait;
-use rollback_core::audit::{Head, Record};
+use checkpoints::CheckpointFile;
+use rollback_core::audit::{Head, Record, SignedCheckpoint};
 use rollback_core::ports::{AuditSink, ErrorKind, PortError};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -46,6 +49,8 @@ impl Default for AuditFileOptions {
 /// - **A torn last line** of a process that died is taken away; it was never acknowledged.
 /// - **One writer**: another process that writes the same file at the same moment is refused.
 /// - **Private**: on Unix nobody but the owner of the process can read it.
+/// - **Anchored**: [`AuditFile::anchored_in`] names a file for the checkpoints of the log, flushed
+///   like the records. Put it where whoever can change the database and this log cannot write.
 ///
 /// The file is opened for each record, so that a folder that was moved away is noticed at once.
 ///
@@ -71,6 +76,7 @@ pub struct AuditFile {
 struct Shared {
     path: PathBuf,
     options: AuditFileOptions,
+    checkpoints: Option<CheckpointFile>,
     /// What this process knows the file to end with; none until it has looked.
     end: Mutex<Option<End>>,
 }
@@ -87,8 +93,20 @@ impl AuditFile {
     /// Nothing is opened yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, options: AuditFileOptions) -> Self {
-        let (path, end) = (path.into(), Mutex::new(None));
-        Self { shared: Arc::new(Shared { path, options, end }) }
+        Self::with(path.into(), options, None)
+    }
+
+    /// Keeps checkpoints, too: in the file at `path`, one signed note after the other, never
+    /// rotated. Nothing is opened yet.
+    #[must_use]
+    pub fn anchored_in(self, path: impl Into<PathBuf>) -> Self {
+        let Shared { path: records, options, .. } = &*self.shared;
+        Self::with(records.clone(), *options, Some(CheckpointFile::new(path.into())))
+    }
+
+    fn with(path: PathBuf, options: AuditFileOptions, checkpoints: Option<CheckpointFile>) -> Self {
+        let end = Mutex::new(None);
+        Self { shared: Arc::new(Shared { path, options, checkpoints, end }) }
     }
 }
 
@@ -101,14 +119,28 @@ impl AuditSink for AuditFile {
     /// A future that is dropped leaves the record written or not; it may be given again.
     async fn record(&self, record: &Record) -> Result<(), PortError> {
         let (shared, record) = (Arc::clone(&self.shared), record.clone());
-        let kept = tokio::task::spawn_blocking(move || shared.keep(&record)).await;
-        match kept {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.into()),
-            Err(error) => {
-                Err(failed(ErrorKind::Retry(None), "the writer stopped").caused_by(error))
-            }
-        }
+        aside(move || shared.keep(&record)).await
+    }
+
+    async fn checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), PortError> {
+        let (shared, note) = (Arc::clone(&self.shared), checkpoint.note.clone());
+        let keep = move || shared.checkpoints.as_ref().map_or(Ok(()), |file| file.keep(&note));
+        aside(keep).await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<String>, PortError> {
+        let shared = Arc::clone(&self.shared);
+        aside(move || shared.checkpoints.as_ref().map_or(Ok(None), CheckpointFile::last)).await
+    }
+}
+
+/// Does what waits for the disk where nobody else waits for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NotKept> + Send + 'static,
+) -> Result<T, PortError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(PortError::from),
+        Err(error) => Err(failed(ErrorKind::Retry(None), "the writer stopped").caused_by(error)),
     }
 }
 
@@ -121,6 +153,7 @@ enum NotKept {
     Gap { after: u64, came: u64 },
     Different { sequence: u64 },
     InTheWay(PathBuf),
+    NoCheckpoints(PathBuf),
     Unwritable(String),
 }
 
@@ -170,6 +203,13 @@ impl From<NotKept> for PortError {
                 ErrorKind::Misconfigured,
                 format!("`{}` is in the way of the next rotation; move it", path.display()),
             ),
+            NotKept::NoCheckpoints(path) => failed(
+                ErrorKind::Misconfigured,
+                format!(
+                    "`{}` ends with something that is no checkpoint; look into it, and put it aside",
+                    path.display()
+                ),
+            ),
             NotKept::Unwritable(problem) => failed(ErrorKind::Rejected, problem),
         }
     }
@@ -208,23 +248,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Opens the file for this process alone; made, and its folder flushed, when it is not there.
     fn open(&self) -> Result<File, NotKept> {
-        let is_new = !self.path.exists();
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&self.path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(NotKept::Locked),
-            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
-        }
-        if is_new {
-            flush_folder(&self.path)?;
-        }
-        Ok(file)
+        open(&self.path)
     }
 
     /// Where the file ends: as remembered if nobody touched it since, else by looking.
@@ -280,6 +305,25 @@ impl Shared {
         drop(full);
         self.open()
     }
+}
+
+/// Opens a file for this process alone; made, and its folder flushed, when it is not there.
+fn open(path: &Path) -> Result<File, NotKept> {
+    let is_new = !path.exists();
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Err(NotKept::Locked),
+        Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if is_new {
+        flush_folder(path)?;
+    }
+    Ok(file)
 }
 
 /// Writes a line at the end and flushes it. What cannot be flushed is taken back, so that nobody

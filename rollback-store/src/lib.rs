@@ -60,7 +60,8 @@ mod rules;
 mod sqlite;
 
 pub use crate::audit_file::{
-    AuditFile, AuditFileOptions, AuditFileProblem, Verified, verify_audit_files,
+    AuditFile, AuditFileOptions, AuditFileProblem, AuditLine, AuditLines, Verified,
+    verify_audit_files,
 };
 pub use crate::memory::MemoryStore;
 pub use crate::rules::{CHAIN_DEFAULT, PAGE_MAX};

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Checkpoint, Head, Record, SignedCheckpoint};
 use rollback_core::journal::{Entry, replay_whole};
 use rollback_core::ports::{AuditSink, ErrorKind};
 use rollback_core::{Event, RollbackId};
-use rollback_store::{AuditFile, AuditFileOptions, AuditFileProblem, verify_audit_files};
+use rollback_store::{
+    AuditFile, AuditFileOptions, AuditFileProblem, AuditLines, verify_audit_files,
+};
 use rollback_testkit::audit_sink::{Harness, run_all};
 use rollback_testkit::{Simulated, fixtures};
 use std::path::{Path, PathBuf};
@@ -236,4 +238,85 @@ async fn nobody_else_can_read_the_file_and_nobody_else_writes_it_at_once() {
     let refused = AuditFile::new(&path, AuditFileOptions::default()).record(&records[1]).await;
     let error = refused.expect_err("it is locked").to_string();
     assert!(error.contains("another process"), "{error}");
+}
+
+/// A note as a signer writes it; what is in it is not this file's business.
+fn checkpoint(number: usize) -> SignedCheckpoint {
+    let at = fixtures::at(0);
+    let note = format!("log.example.com\n{number}\n\n— log.example.com c2lnbmF0dXJl{number}\n");
+    SignedCheckpoint::new(Checkpoint::new(Head::genesis("default"), at, at), note)
+}
+
+#[tokio::test]
+async fn checkpoints_are_kept_one_after_the_other_and_the_last_one_is_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("audit.checkpoints");
+    let sink = || AuditFile::new(path(&folder), small()).anchored_in(&kept);
+    assert_eq!(sink().last_checkpoint().await.unwrap(), None);
+    for number in 0..300 {
+        sink().checkpoint(&checkpoint(number)).await.unwrap();
+        // As after an answer that was lost.
+        sink().checkpoint(&checkpoint(number)).await.unwrap();
+        assert_eq!(sink().last_checkpoint().await.unwrap(), Some(checkpoint(number).note));
+    }
+    let expected: Vec<String> = (0..300).map(|n| format!("{}\n", checkpoint(n).note)).collect();
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), expected.concat());
+    let plain = AuditFile::new(path(&folder), small());
+    plain.checkpoint(&checkpoint(1)).await.unwrap();
+    assert_eq!(plain.last_checkpoint().await.unwrap(), None, "it was told no place");
+}
+
+#[tokio::test]
+async fn a_torn_checkpoint_is_taken_away_wherever_it_was_torn() {
+    let (first, second) = (checkpoint(1).note, checkpoint(2).note);
+    for whole in ["", &format!("{first}\n")] {
+        for torn in 0..=second.len() {
+            if !second.is_char_boundary(torn) {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let kept = folder.path().join("audit.checkpoints");
+            std::fs::write(&kept, format!("{whole}{}", &second[..torn])).unwrap();
+            let sink = AuditFile::new(path(&folder), small()).anchored_in(&kept);
+            let before = (!whole.is_empty()).then(|| first.clone());
+            assert_eq!(sink.last_checkpoint().await.unwrap(), before, "torn at {torn}");
+            sink.checkpoint(&checkpoint(3)).await.unwrap();
+            let text = std::fs::read_to_string(&kept).unwrap();
+            assert_eq!(text, format!("{whole}{}\n", checkpoint(3).note), "torn at {torn}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_ends_with_no_checkpoint_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("audit.checkpoints");
+    let garbage = "x".repeat(400_000);
+    std::fs::write(&kept, &garbage).unwrap();
+    let sink = AuditFile::new(path(&folder), small()).anchored_in(&kept);
+    let refused = sink.checkpoint(&checkpoint(1)).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Misconfigured);
+    assert!(refused.to_string().contains("no checkpoint"), "{refused}");
+    assert!(sink.last_checkpoint().await.is_err());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), garbage);
+}
+
+#[tokio::test]
+async fn the_lines_of_a_log_are_read_over_all_its_files_and_a_torn_one_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, records) = (path(&folder), records(20));
+    assert!(AuditLines::open(&path).is_err(), "there is none yet");
+    keep(&path, small(), &records).await;
+    let mut file = std::fs::read(&path).unwrap();
+    file.extend_from_slice(b"{\"half");
+    std::fs::write(&path, file).unwrap();
+    let mut lines = AuditLines::open(&path).unwrap();
+    let read: Vec<String> = lines.by_ref().map(|line| line.text.unwrap()).collect();
+    let expected: Vec<String> = records.iter().map(|r| r.canonical().unwrap()).collect();
+    assert_eq!((read, lines.is_torn()), (expected, true));
+    let first = AuditLines::open(&path).unwrap().next().unwrap();
+    assert!(first.place.ends_with("audit.000000000001.jsonl`, line 1"), "{}", first.place);
+    std::fs::write(&path, b"\xff\n").unwrap();
+    let last = AuditLines::open(&path).unwrap().last().unwrap();
+    assert_eq!(last.text, Err("it is not UTF-8".into()));
 }

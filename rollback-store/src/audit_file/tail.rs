@@ -93,6 +93,100 @@ impl Lines {
     }
 }
 
+/// The lines of an audit log that is kept in files: of the one at a path and of those that were put
+/// aside beside it, in the order of their records, one line at a time.
+pub struct AuditLines {
+    files: std::vec::IntoIter<PathBuf>,
+    path: PathBuf,
+    lines: Option<Lines>,
+    is_torn: bool,
+}
+
+/// A line of an audit log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AuditLine {
+    /// Its file and number, from 1, in words.
+    pub place: String,
+    /// The line, or why it cannot be read.
+    pub text: Result<String, String>,
+}
+
+impl std::fmt::Debug for AuditLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditLines").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl AuditLines {
+    /// Opens the log at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file or its folder cannot be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        drop(File::open(path)?);
+        let mut files = put_aside(path).map_err(io::Error::other)?;
+        files.push(path.to_path_buf());
+        let path = path.to_path_buf();
+        Ok(Self { files: files.into_iter(), path, lines: None, is_torn: false })
+    }
+
+    /// Whether the last line was torn: its process died, nobody relied on it, and it is left out.
+    #[must_use]
+    pub const fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    fn end_with(&mut self, error: &TailError) -> AuditLine {
+        self.lines = None;
+        self.files = Vec::new().into_iter();
+        match error {
+            TailError::Line { path, line, problem } => {
+                AuditLine { place: place(path, *line), text: Err(problem.clone()) }
+            }
+            TailError::Io { path, error } => {
+                let place = format!("`{}`", path.display());
+                AuditLine { place, text: Err(error.to_string()) }
+            }
+        }
+    }
+}
+
+fn place(path: &Path, line: u64) -> String {
+    format!("`{}`, line {line}", path.display())
+}
+
+/// After a line that cannot be read there is none.
+impl Iterator for AuditLines {
+    type Item = AuditLine;
+
+    fn next(&mut self) -> Option<AuditLine> {
+        loop {
+            if let Some(lines) = &mut self.lines {
+                match lines.next() {
+                    Ok(Some(line)) if !line.is_whole && lines.path == self.path => {
+                        self.is_torn = true;
+                        self.lines = None;
+                    }
+                    Ok(Some(line)) => {
+                        let place = place(&lines.path, line.number);
+                        return Some(AuditLine { place, text: Ok(line.text) });
+                    }
+                    Ok(None) => self.lines = None,
+                    Err(error) => return Some(self.end_with(&error)),
+                }
+                continue;
+            }
+            let next = self.files.next()?;
+            match Lines::open(&next) {
+                Ok(lines) => self.lines = lines,
+                Err(error) => return Some(self.end_with(&error)),
+            }
+        }
+    }
+}
+
 /// A line as a record.
 pub(super) fn record(path: &Path, line: &Line) -> Result<Record, TailError> {
     Record::parse(&line.text, line.number).map_err(|error| {
