@@ -1,6 +1,7 @@
 //! The engine: what a host builds once, hands to its surfaces, and runs.
 
 use crate::catalog::{Catalog, ServiceConfig};
+use crate::checkpoint::{self, Checkpoints, Making};
 use crate::export::Sink;
 use crate::operation::{Operation, Operations};
 use crate::reading::{Counts, Running};
@@ -49,6 +50,7 @@ pub struct EngineBuilder {
     backends: BTreeMap<BackendName, Arc<dyn CdBackend>>,
     notifiers: Vec<Arc<dyn Notifier>>,
     sinks: Vec<Sink>,
+    checkpoints: Option<Checkpoints>,
     fact_sources: BTreeMap<GuardName, Arc<dyn FactSource>>,
     ids: Ids,
     instance: Option<Instance>,
@@ -78,6 +80,7 @@ impl EngineBuilder {
             backends: BTreeMap::new(),
             notifiers: Vec::new(),
             sinks: Vec::new(),
+            checkpoints: None,
             fact_sources: BTreeMap::new(),
             ids: Ids(Box::new(|| uuid::Uuid::now_v7().simple().to_string())),
             instance: None,
@@ -112,6 +115,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn AuditSink>) -> Self {
         self.sinks.push(Sink::new(sink, false));
+        self
+    }
+
+    /// Signs the end of the audit log now and then, and gives every sink the checkpoints to keep.
+    /// Without it none is made.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some(checkpoints);
         self
     }
 
@@ -182,6 +193,7 @@ impl EngineBuilder {
                 backends: self.backends,
                 notifiers: self.notifiers,
                 sinks: self.sinks,
+                checkpoints: self.checkpoints.map(Making::new),
                 fact_sources: self.fact_sources,
                 ids: self.ids,
                 instance,
@@ -192,6 +204,7 @@ impl EngineBuilder {
                 deploy_turns,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
+                ended: AtomicBool::new(false),
                 steps: watch::Sender::new(0),
                 running: AtomicBool::new(false),
                 delivery: Counts::default(),
@@ -212,6 +225,7 @@ pub(crate) struct Inner {
     pub(crate) backends: BTreeMap<BackendName, Arc<dyn CdBackend>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) sinks: Vec<Sink>,
+    pub(crate) checkpoints: Option<Making>,
     pub(crate) fact_sources: BTreeMap<GuardName, Arc<dyn FactSource>>,
     ids: Ids,
     pub(crate) instance: Instance,
@@ -223,6 +237,8 @@ pub(crate) struct Inner {
     pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
     pub(crate) export_wake: Notify,
+    /// Whether a rollback has ended since the last checkpoint.
+    pub(crate) ended: AtomicBool,
     /// Counts the steps that this process has heard of, for whoever waits for one.
     pub(crate) steps: watch::Sender<u64>,
     pub(crate) running: AtomicBool,
@@ -256,6 +272,7 @@ impl Engine {
         inner.tasks.spawn(hints::run(Arc::clone(inner)));
         inner.tasks.spawn(outbox::run(Arc::clone(inner)));
         inner.tasks.spawn(export::run(Arc::clone(inner)));
+        inner.tasks.spawn(checkpoint::run(Arc::clone(inner)));
         inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));
         tokio::pin!(shutdown);
         let mut prune_at = inner.clock.now();

@@ -1,6 +1,7 @@
 //! Gives every audit sink every record, in order, each until it is acknowledged.
 
 use crate::engine::Inner;
+use rollback_core::audit::SignedCheckpoint;
 use rollback_core::ports::{AuditSink, ErrorKind, PortError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::Mutex;
 const BATCH_MAX: usize = 100;
 
 /// How long a sink that did not take a record is left alone.
-const RETRY: Duration = Duration::from_secs(5);
+pub(crate) const RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Sink {
@@ -29,6 +30,36 @@ impl Sink {
         self.sink.name()
     }
 
+    /// Has the sink keep a checkpoint.
+    pub(crate) async fn checkpoint(
+        &self,
+        inner: &Inner,
+        checkpoint: &SignedCheckpoint,
+    ) -> Result<(), PortError> {
+        let _turn = self.turn.lock().await;
+        self.within(inner, "keep a checkpoint", self.sink.checkpoint(checkpoint)).await
+    }
+
+    /// The newest checkpoint that the sink keeps.
+    pub(crate) async fn last_checkpoint(&self, inner: &Inner) -> Result<Option<String>, PortError> {
+        self.within(inner, "find its last checkpoint", self.sink.last_checkpoint()).await
+    }
+
+    /// What the sink answers, in bounded time.
+    async fn within<T>(
+        &self,
+        inner: &Inner,
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let bound = inner.source_timeout;
+        let answer = crate::clock::within(inner.clock.as_ref(), bound, answer).await;
+        answer.unwrap_or_else(|| {
+            let what = crate::facts::silent("the audit sink", bound);
+            Err(PortError::new(ErrorKind::Retry(None), "audit", operation, what))
+        })
+    }
+
     /// Exports everything that the sink has not acknowledged.
     pub(crate) async fn catch_up(&self, inner: &Inner) -> Result<(), PortError> {
         let _turn = self.turn.lock().await;
@@ -39,22 +70,7 @@ impl Sink {
                 return Ok(());
             }
             for record in records {
-                let bound = inner.source_timeout;
-                let kept =
-                    crate::clock::within(inner.clock.as_ref(), bound, self.sink.record(&record));
-                match kept.await {
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => return Err(error),
-                    None => {
-                        let what = crate::facts::silent("the audit sink", bound);
-                        return Err(PortError::new(
-                            ErrorKind::Retry(None),
-                            "audit",
-                            "keep a record",
-                            what,
-                        ));
-                    }
-                }
+                self.within(inner, "keep a record", self.sink.record(&record)).await?;
                 let acknowledged =
                     inner.store.acknowledge(self.name(), record.sequence.get()).await;
                 acknowledged.map_err(|error| store_error("note the acknowledgement", &error))?;

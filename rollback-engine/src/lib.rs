@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod checkpoint;
 mod clock;
 mod commands;
 mod deploys;
@@ -17,6 +18,7 @@ mod telling;
 mod work;
 
 pub use crate::catalog::{Catalog, ServiceConfig};
+pub use crate::checkpoint::{CheckpointStanding, Checkpoints};
 pub use crate::clock::SystemClock;
 pub use crate::deploys::{DeployReport, ServiceStatus};
 pub use crate::engine::{Engine, EngineBuilder};

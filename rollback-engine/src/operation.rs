@@ -10,7 +10,7 @@ use rollback_core::{
     Disposition, Effect, Event, Rollback, RollbackId, RollbackView, StateName, Transition,
 };
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, Notify, watch};
 
 /// How often a step is decided anew because somebody else appended first. Contention on one
@@ -280,6 +280,9 @@ impl Operation {
     fn publish(&self, inner: &Inner, rollback: &Rollback) -> RollbackView {
         let view = rollback.view();
         self.view.send_replace(Some(view.clone()));
+        if view.state.is_end() {
+            inner.ended.store(true, Ordering::Release);
+        }
         inner.written();
         view
     }

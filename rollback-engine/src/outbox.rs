@@ -171,6 +171,7 @@ async fn attempt(
     delivery.thread.clone_from(&queued.thread);
     delivery.previous.clone_from(&queued.previous);
     delivery.attempt = queued.attempt;
+    delivery.witness = telling::witness(inner, &delivery.notice).await;
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
     done.unwrap_or_else(|| {
         Err(NotifyError::InDoubt { why: crate::facts::silent(notifier.name(), DELIVERY_MAX) })

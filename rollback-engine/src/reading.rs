@@ -1,5 +1,6 @@
 //! What surfaces read besides the state of one rollback: lists, the audit log, readiness.
 
+use crate::checkpoint::{CheckpointStanding, Making};
 use crate::engine::Engine;
 use rollback_core::audit::{Head, Record};
 use rollback_core::ports::{Query, StoreError};
@@ -85,6 +86,12 @@ impl Engine {
     /// [`StoreError`] as it comes.
     pub async fn head(&self) -> Result<Head, StoreError> {
         self.inner.store.head().await
+    }
+
+    /// What this process knows of the checkpoints of the audit log; none where none are made.
+    #[must_use]
+    pub fn checkpoints(&self) -> Option<CheckpointStanding> {
+        self.inner.checkpoints.as_ref().map(Making::standing)
     }
 
     /// Hints that something was recorded, from now on.

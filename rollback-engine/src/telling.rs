@@ -2,14 +2,20 @@
 //! it says how things stand, so that the latest one replaces every earlier one.
 
 use crate::engine::Inner;
+use rollback_core::audit::Head;
 use rollback_core::notice::{DeployCard, Notice};
 use rollback_core::ports::{Query, Queued, StoreError};
 use rollback_core::{
-    Audience, ChannelId, DeployId, Effect, Label, Rollback, RollbackId, RollbackView, ServiceKey,
+    Audience, ChannelId, DeployId, Effect, Label, Line, Rollback, RollbackId, RollbackView,
+    ServiceKey,
 };
 
 /// How many rollbacks of a service are looked through for the one that a deploy message shows.
 const LOOK_BACK_MAX: usize = 50;
+
+/// How many records of a rollback are looked through for its last: more than its journal has room
+/// for at one record a step.
+const RECORDS_MAX: usize = 10_000;
 
 /// The key of a deploy message.
 pub(crate) fn deploy_key(id: &DeployId) -> Label {
@@ -129,6 +135,21 @@ pub(crate) async fn as_it_stands(inner: &Inner, notice: &Notice) -> Notice {
         Err(error) => {
             tracing::warn!(%error, deploy = %deploy.id, "a deploy message is shown as it was queued");
             notice.clone()
+        }
+    }
+}
+
+/// The end of the audit chain after the last record of a rollback, for the line that tells how it
+/// ended: kept in a chat, it is out of reach of whoever can change the database.
+pub(crate) async fn witness(inner: &Inner, notice: &Notice) -> Option<Head> {
+    let Notice::Line { view, line: Line::Ended } = notice else { return None };
+    let mut query = Query::all(RECORDS_MAX);
+    query.rollback = Some(view.id.clone());
+    match inner.store.audit(&query).await {
+        Ok(records) => records.last().map(Head::after),
+        Err(error) => {
+            tracing::warn!(%error, rollback = %view.id, "an end is told without its audit record");
+            None
         }
     }
 }

@@ -47,6 +47,11 @@ fn ana_rolls_back_and_everybody_hears_of_it_once() {
         assert_eq!(thread.len(), 6, "{thread:?}");
         assert_eq!((thread[0].as_str(), thread[1].as_str()), ("Confirmed", "Triggered"));
         assert_eq!(thread[5], "Ended");
+        // What the last line tells is the end of the audit log as it was then, and no other does.
+        let witnesses: Vec<rollback_core::audit::Head> =
+            site.chat.messages().into_iter().filter_map(|message| message.witness).collect();
+        let head = host.engine.head().await.unwrap();
+        assert_eq!(witnesses, [head]);
         let cards = site.cards("ci-42");
         assert!(cards.first().unwrap().choice.target.is_some(), "the button is there at first");
         let last = cards.last().unwrap().rollback.as_ref().unwrap();

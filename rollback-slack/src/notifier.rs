@@ -15,7 +15,7 @@ use crate::client::{
 };
 use crate::views::{
     self, Breach, Message, approval_message, deploy_message, deployer_message, on_call_message,
-    thread_message,
+    thread_message, witnessed_thread_message,
 };
 
 /// The notifier's name, under which the outbox keeps what it posted.
@@ -261,7 +261,11 @@ impl Notifier for SlackNotifier {
                 self.settle(delivery, in_channel(delivery), since, message).await
             }
             Notice::Line { view, line } => {
-                let message = thread_message(view, line).map_err(over_limit)?;
+                let message = match &delivery.witness {
+                    Some(head) => witnessed_thread_message(view, line, head),
+                    None => thread_message(view, line),
+                };
+                let message = message.map_err(over_limit)?;
                 let since = self.since(view.opened_at);
                 self.settle_line(delivery, in_thread(delivery), since, message).await
             }

@@ -74,6 +74,7 @@ impl World {
         let shown = (delivery.version, delivery.notice.clone());
         if let Some(message) = known {
             message.shown.push(shown);
+            message.witness.clone_from(&delivery.witness);
             return message.message.clone();
         }
         let id = format!("1763804000.{:06}", self.messages.len() + 1);
@@ -82,6 +83,7 @@ impl World {
             Message::new(delivery.key.clone(), delivery.channel.clone(), message.clone());
         posted.thread.clone_from(&delivery.thread);
         posted.shown.push(shown);
+        posted.witness.clone_from(&delivery.witness);
         self.messages.push(posted);
         message
     }

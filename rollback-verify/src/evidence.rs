@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use rollback_core::audit::Record;
+use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{MessageRef, Notice};
 use rollback_core::ports::{Commit, Instance, Journal};
 use rollback_core::{
@@ -149,13 +149,15 @@ pub struct Message {
     pub message: MessageRef,
     /// The versions that it showed, in order.
     pub shown: Vec<(u64, Notice)>,
+    /// The end of the audit chain that it was last told with.
+    pub witness: Option<Head>,
 }
 
 impl Message {
     /// A message that has shown nothing yet.
     #[must_use]
     pub fn new(key: impl Into<Label>, channel: ChannelId, message: MessageRef) -> Self {
-        Self { key: key.into(), channel, thread: None, message, shown: Vec::new() }
+        Self { key: key.into(), channel, thread: None, message, shown: Vec::new(), witness: None }
     }
 
     /// What it shows now.

@@ -1,5 +1,6 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
+use rollback_core::audit::Head;
 use rollback_core::{Line, RollbackView};
 
 use super::block::{Block, BlockId, Rich};
@@ -11,6 +12,39 @@ use super::{Breach, Message, state};
 /// # Errors
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn thread_message(view: &RollbackView, line: &Line) -> Result<Message, Breach> {
+    let message = blocks(view, line);
+    Message::of(message.0, &message.1)
+}
+
+/// The last line of a thread, with the audit record that it is the witness of: kept in the chat,
+/// its place and the first digits of its hash are out of reach of whoever can rewrite the log.
+///
+/// # Errors
+/// [`Breach`] if it would not keep Slack's limits.
+pub fn witnessed_thread_message(
+    view: &RollbackView,
+    line: &Line,
+    witness: &Head,
+) -> Result<Message, Breach> {
+    let (text, mut blocks) = blocks(view, line);
+    let hash = witness.hash.to_string();
+    let digits: String = hash.chars().take(WITNESS_DIGITS).collect();
+    let words = Words::new()
+        .say("Audit record ")
+        .code(&witness.sequence.to_string())
+        .say(", hash ")
+        .code(&digits);
+    blocks.push(Block::Context {
+        block_id: BlockId::fixed("witness"),
+        elements: vec![words.mrkdwn()],
+    });
+    Message::of(text, &blocks)
+}
+
+/// How many digits of a hash people keep: 64 bits, which nobody meets by chance or by trying.
+const WITNESS_DIGITS: usize = 16;
+
+fn blocks<'a>(view: &'a RollbackView, line: &'a Line) -> (String, Vec<Block<'a>>) {
     let words = headline(view, line);
     let text = words.clone().text();
     let mut blocks = vec![Block::Section {
@@ -22,7 +56,7 @@ pub fn thread_message(view: &RollbackView, line: &Line) -> Result<Message, Breac
     if !details.is_empty() {
         blocks.push(Block::RichText { block_id: BlockId::fixed("more"), elements: details });
     }
-    Message::of(text, &blocks)
+    (text, blocks)
 }
 
 fn headline(view: &RollbackView, line: &Line) -> Words {

@@ -1,10 +1,12 @@
 //! Every view in every state, by name.
 
+use rollback_core::audit::{Hash, Head};
 use rollback_core::notice::DeployCard;
 use rollback_core::{Line, Purpose, RollbackView, ServiceKey};
 use rollback_slack::views::{
     Backdrop, Message, approval_message, checking_modal, confirm_modal, deploy_message,
     deployer_message, loading_modal, on_call_message, private_message, thread_message,
+    witnessed_thread_message,
 };
 use serde_json::{Value, json};
 
@@ -367,5 +369,10 @@ pub(crate) fn all() -> Vec<(String, Value)> {
         let message = thread_message(&view(state, &fields), &line).unwrap();
         all.push((format!("line_{name}"), posted(&message)));
     }
+    let mut end = Head::genesis("default");
+    (end.sequence, end.hash) = (4_711, Hash::of(b"the last record"));
+    let ended = view("succeeded", &json!({}));
+    let message = witnessed_thread_message(&ended, &Line::Ended, &end).unwrap();
+    all.push(("line_ended_witnessed".into(), posted(&message)));
     all
 }
