@@ -4,7 +4,7 @@ use crate::api::Site;
 use crate::problem::Problem;
 use crate::query::{Parameters, number};
 use crate::tokens::Caller;
-use crate::wire::Verification;
+use crate::wire::{LastCheckpoint, Verification};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -12,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use rollback_core::audit::{INTEGER_MAX, Record, Verifier};
+use rollback_core::audit::{INTEGER_MAX, Record, SignedCheckpoint, Verifier};
 use rollback_core::ports::{Query, StoreError};
 use rollback_core::{EnvironmentName, ServiceName};
-use rollback_engine::Engine;
+use rollback_engine::{CheckpointStanding, Engine};
 use std::io;
 use std::time::Duration;
 
@@ -106,7 +106,19 @@ pub(crate) async fn verify(
 
 /// Reads the whole chain, as far as it went when this began.
 async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
+    let checkpoints = engine.checkpoints();
+    let signed = checkpoints.as_ref().and_then(|standing| standing.last.as_ref());
+    let signed = signed.map(|signed| signed.checkpoint.clone());
+    // Read after the checkpoint, so that the end is never before it.
     let end = engine.head().await?;
+    if let Some(signed) = signed.as_ref().filter(|signed| signed.head.sequence > end.sequence) {
+        let problem = format!(
+            "the log ends with record {}, and a checkpoint of record {} was signed: its end was \
+             cut off",
+            end.sequence, signed.head.sequence
+        );
+        return Ok(broken(end.sequence.saturating_add(1), problem));
+    }
     let mut verifier = Verifier::new(end.chain.clone());
     while verifier.head().sequence < end.sequence {
         let sequence = verifier.head().sequence.saturating_add(1);
@@ -131,6 +143,16 @@ async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
                 let at = error.sequence().unwrap_or_else(|| record.sequence.get());
                 return Ok(broken(at, error.to_string()));
             }
+            if let Some(signed) = &signed
+                && record.sequence == signed.head.sequence
+                && record.hash != signed.head.hash
+            {
+                let (at, hash) = (signed.at, signed.head.hash);
+                let problem = format!(
+                    "a checkpoint signed at {at} has the hash {hash} for it: the log was rewritten"
+                );
+                return Ok(broken(signed.head.sequence, problem));
+            }
             if record.sequence == end.sequence && record.hash != end.hash {
                 return Ok(broken(
                     end.sequence,
@@ -139,7 +161,23 @@ async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
             }
         }
     }
-    Ok(Verification::Whole { ok: true, records: end.sequence, head: end.hash.to_string() })
+    Ok(Verification::Whole {
+        ok: true,
+        records: end.sequence,
+        head: end.hash.to_string(),
+        checkpoint: checkpoints.and_then(last_checkpoint),
+    })
+}
+
+fn last_checkpoint(standing: CheckpointStanding) -> Option<LastCheckpoint> {
+    let SignedCheckpoint { checkpoint, note, .. } = standing.last?;
+    Some(LastCheckpoint {
+        sequence: checkpoint.head.sequence,
+        hash: checkpoint.head.hash.to_string(),
+        at: checkpoint.at,
+        note,
+        problem: standing.problem,
+    })
 }
 
 /// Finds the record of a page that cannot be read.

@@ -4,7 +4,7 @@ use rollback_core::known_good::Skipped;
 use rollback_core::notice::DeployCard;
 use rollback_core::{
     Actor, Execution, GuardView, Migrations, Restorable, Reversible, RevisionRef, RevisionStatus,
-    RollbackView, StateName,
+    RollbackView, StateName, Timestamp,
 };
 use rollback_engine::ServiceStatus;
 use serde::Serialize;
@@ -441,6 +441,10 @@ pub(crate) enum Verification {
         records: u64,
         /// The hash of the last: keep it elsewhere, and nobody can rewrite the log unseen.
         head: String,
+        /// The last checkpoint, with which the log agrees; absent where none are made.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, schemars(with = "LastCheckpoint"))]
+        checkpoint: Option<LastCheckpoint>,
     },
     /// Something is wrong.
     Broken {
@@ -451,6 +455,25 @@ pub(crate) enum Verification {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// The last checkpoint of the audit log that this process knows.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct LastCheckpoint {
+    /// How many records the log had.
+    pub(crate) sequence: u64,
+    /// The hash of the last one.
+    pub(crate) hash: String,
+    /// When it was signed.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(crate) at: Timestamp,
+    /// The signed note: keep it elsewhere, and verify the log with it.
+    pub(crate) note: String,
+    /// Why no newer one is signed; absent while all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(crate) problem: Option<String>,
 }
 
 /// Whether the process lives, or is ready.

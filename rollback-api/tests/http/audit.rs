@@ -1,15 +1,16 @@
 //! The audit log over HTTP: whole, in pages, and verified.
 
 use crate::stage::{Setup, Stage};
-use rollback_core::audit::{Record, Verifier};
-use rollback_core::ports::{Query, Store};
+use rollback_audit::{Signer, SigningKey};
+use rollback_core::audit::{Head, Record, Verifier};
+use rollback_core::ports::{CheckpointSigner, Query, Store};
+use rollback_engine::Checkpoints;
 use rollback_store::{Options, SqliteStore};
 use rollback_testkit::script::{Ending, Script};
 use serde_json::json;
 use std::sync::Arc;
 
-/// A stage without an engine at work, with the records of several rollbacks.
-async fn stage_with(store: Arc<dyn Store>, rollbacks: usize) -> Stage {
+async fn fill(store: &Arc<dyn Store>, rollbacks: usize) {
     for number in 0..rollbacks {
         let environment = if number % 2 == 0 { "production" } else { "staging" };
         let script = Script::new(&format!("rb-{number}")).of("checkout", environment);
@@ -17,6 +18,11 @@ async fn stage_with(store: Arc<dyn Store>, rollbacks: usize) -> Stage {
             store.commit(commit).await.unwrap();
         }
     }
+}
+
+/// A stage without an engine at work, with the records of several rollbacks.
+async fn stage_with(store: Arc<dyn Store>, rollbacks: usize) -> Stage {
+    fill(&store, rollbacks).await;
     Stage::with(Setup { runs: false, store, ..Setup::default() }).await
 }
 
@@ -123,4 +129,87 @@ async fn a_log_that_breaks_off_is_never_taken_for_a_whole_one() {
     assert!(response.bytes().await.is_err(), "the answer ended as if it were whole");
     db.execute("UPDATE audit SET record = '{' WHERE sequence = 1", []).unwrap();
     stage.get("/v1/audit").await.problem(500);
+}
+
+fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap()
+}
+
+/// Writes the log anew from this record on, with good hashes, as whoever owns the database can.
+fn rewrite(path: &std::path::Path, from: u64) {
+    let mut db = rusqlite::Connection::open(path).unwrap();
+    let db = db.transaction().unwrap();
+    let mut head = Head::genesis("default");
+    let lines: Vec<String> = db
+        .prepare("SELECT record FROM audit ORDER BY sequence")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for (number, line) in (1..).zip(lines) {
+        let mut draft = Record::parse(&line, number).unwrap().draft;
+        if number == from {
+            draft.explanation = Some("it was somebody else".into());
+        }
+        let record = head.append(draft).unwrap();
+        let bytes = record.canonical().unwrap();
+        db.execute("UPDATE audit SET record = ?1 WHERE sequence = ?2", (bytes, int(number)))
+            .unwrap();
+        head = Head::after(&record);
+    }
+    db.execute("UPDATE head SET hash = ?1", [head.hash.to_string()]).unwrap();
+    db.commit().unwrap();
+}
+
+/// Cuts the end off and lets the store believe that it was always so.
+fn cut(path: &std::path::Path, last: u64) {
+    let mut db = rusqlite::Connection::open(path).unwrap();
+    let db = db.transaction().unwrap();
+    let line: String = db
+        .query_row("SELECT record FROM audit WHERE sequence = ?1", [int(last)], |row| row.get(0))
+        .unwrap();
+    let hash = Record::parse(&line, last).unwrap().hash.to_string();
+    db.execute("DELETE FROM audit WHERE sequence > ?1", [int(last)]).unwrap();
+    db.execute("UPDATE head SET sequence = ?1, hash = ?2", (int(last), hash)).unwrap();
+    db.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_log_rewritten_or_cut_with_good_hashes_is_found_by_the_last_checkpoint() {
+    let key = SigningKey::new("rollback.example.com/audit", &[1; 32].into()).unwrap();
+    let signer = Arc::new(Signer::new(key));
+    for is_cut in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rollback.db");
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(path.clone(), Options::default()).await.unwrap());
+        fill(&store, 20).await;
+        let end = store.head().await.unwrap();
+        let by: Arc<dyn CheckpointSigner> = Arc::<Signer>::clone(&signer);
+        let checkpoints = Some(Checkpoints::new(by));
+        let stage = Stage::with(Setup { store, checkpoints, ..Setup::default() }).await;
+        let whole = loop {
+            let told = stage.get("/v1/audit/verify").await.json();
+            if told["checkpoint"].is_object() {
+                break told;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!((&whole["ok"], &whole["records"]), (&json!(true), &json!(end.sequence)));
+        let note = signer.open(whole["checkpoint"]["note"].as_str().unwrap()).unwrap();
+        assert_eq!(note.checkpoint.head, end, "whoever asks can keep it, and need not trust us");
+        assert_eq!(whole["checkpoint"]["hash"], end.hash.to_string());
+
+        let (sequence, why) = if is_cut {
+            cut(&path, end.sequence - 3);
+            (end.sequence - 2, "cut off")
+        } else {
+            rewrite(&path, end.sequence - 3);
+            (end.sequence, "rewritten")
+        };
+        let told = stage.get("/v1/audit/verify").await.json();
+        assert_eq!((&told["ok"], &told["sequence"]), (&json!(false), &json!(sequence)), "{told}");
+        assert!(told["problem"].as_str().unwrap().contains(why), "{told}");
+    }
 }

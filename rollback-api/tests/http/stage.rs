@@ -5,7 +5,7 @@ use rollback_core::ports::{
     Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Fence, Store,
 };
 use rollback_core::{RollbackId, RollbackView};
-use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
+use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeNotifier};
 use rollback_testkit::fixtures::{self, Person, parsed};
@@ -75,6 +75,7 @@ pub(crate) struct Setup {
     pub(crate) serve: ServeLimits,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) runs: bool,
+    pub(crate) checkpoints: Option<Checkpoints>,
 }
 
 impl Default for Setup {
@@ -84,7 +85,7 @@ impl Default for Setup {
         api.per_second = 10_000;
         api.strangers_burst = 10_000;
         let store = Arc::new(MemoryStore::default());
-        Self { api, serve: ServeLimits::default(), store, runs: true }
+        Self { api, serve: ServeLimits::default(), store, runs: true, checkpoints: None }
     }
 }
 
@@ -106,7 +107,12 @@ impl Stage {
                 .counting("slack_interactions", "What Slack sent", || vec![("clicks", 3)]);
         let backend: Arc<dyn CdBackend> = Arc::<FakeBackend>::clone(&cd);
         let ids = AtomicU64::new(0);
-        let engine = EngineBuilder::new(Arc::clone(&setup.store), Arc::new(people), catalog)
+        let builder = EngineBuilder::new(Arc::clone(&setup.store), Arc::new(people), catalog);
+        let builder = match setup.checkpoints {
+            Some(checkpoints) => builder.checkpoints(checkpoints),
+            None => builder,
+        };
+        let engine = builder
             .backend(parsed("prod"), metrics.watching(&parsed("prod"), backend))
             .notifier(Arc::new(Chat::new()))
             .notifier(Arc::new(FakeNotifier::new()))
