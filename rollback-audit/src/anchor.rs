@@ -17,6 +17,10 @@ pub const ANCHORS_MAX: usize = 1_000_000;
 /// Most findings about anchors that are told; a key that was forgotten spoils every one of them.
 const FINDINGS_MAX: usize = 20;
 
+/// What is said of a text that is no anchor.
+const NEITHER: &str = "what begins here is neither a checkpoint nor a line with the number of a \
+                       record and at least 16 digits of its hash";
+
 /// Fewest digits of a hash that identify it: 64 bits, as the last line of a thread has them.
 pub const FINGERPRINT_DIGITS_MIN: usize = 16;
 
@@ -126,13 +130,15 @@ impl Anchors {
     /// is left out: whoever wrote it died before anybody relied on it.
     pub fn read(&mut self, name: &str, text: &str) {
         let mut block = String::new();
-        let mut began = 0;
+        let (mut began, mut first) = (0, "");
         let mut is_signed = false;
+        // The first line of the note before, which a torn one begins with, too.
+        let mut origin = "";
         for (line, number) in text.split_inclusive('\n').zip(1_usize..) {
             let is_signature = line.starts_with(DASH);
             if is_signed && !is_signature {
                 self.note(&at(name, began), &core::mem::take(&mut block));
-                is_signed = false;
+                (is_signed, origin) = (false, first);
             }
             if block.is_empty() {
                 let bare = line.trim();
@@ -140,16 +146,18 @@ impl Anchors {
                     continue;
                 }
                 began = number;
+                first = line.trim_end();
             }
             if block.len().saturating_add(line.len()) > NOTE_BYTES_MAX {
-                let problem = "what begins here is neither a checkpoint nor a line of an anchor";
-                return self.found(unreadable(at(name, began), problem));
+                return self.found(unreadable(at(name, began), NEITHER));
             }
             block.push_str(line);
             is_signed |= is_signature;
         }
         if is_signed && block.ends_with('\n') {
             self.note(&at(name, began), &block);
+        } else if !block.is_empty() && !origin.starts_with(first) {
+            self.found(unreadable(at(name, began), NEITHER));
         }
     }
 

@@ -367,7 +367,8 @@ fn a_file_of_anchors_that_is_none_is_unreadable_and_is_not_read_for_ever() {
     let keys = || Anchors::new(Keys::new([key(1).public().clone()]));
     let garbage = "x\n".repeat(100_000);
     let control = note.replacen("chain ", "chain \u{7}", 1);
-    for text in [garbage.as_str(), control.as_str()] {
+    let too_few = format!("1 {}\n", &log.records[0].hash.to_string()[..15]);
+    for text in [garbage.as_str(), control.as_str(), too_few.as_str(), &note[..9]] {
         let mut anchors = keys();
         anchors.read("anchors", text);
         let finding = first(&log.lines(), anchors);
