@@ -136,26 +136,36 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// Makes a checkpoint if one is due, and hands it to the sinks. Says when to look again.
     async fn turn(&mut self, inner: &Inner) -> Result<Timestamp, NotMade> {
-        let config = &self.making.config;
         let signed = match self.signed.clone() {
             Some(signed) => signed,
             None => self.found(inner).await?,
         };
         // Taken before the chain is read: an end that comes in between is the next turn's.
         let has_ended = inner.ended.swap(false, Ordering::AcqRel);
-        let head = inner.store.head().await?;
-        let now = inner.clock.now();
-        if is_due(config, self.made_at, &signed, &head, has_ended, now) {
-            if let Err(error) = self.make(inner, &signed, &head, now).await {
-                inner.ended.fetch_or(has_ended, Ordering::AcqRel);
-                return Err(error);
-            }
-        } else {
-            self.signed = Some(signed);
+        let made = self.make_if_due(inner, &signed, has_ended).await;
+        if made.is_err() {
+            inner.ended.fetch_or(has_ended, Ordering::AcqRel);
         }
+        made?;
         let is_kept = self.hand_out(inner).await;
-        let beat = self.made_at.unwrap_or(now).after(config.heartbeat);
-        Ok(if is_kept { beat } else { beat.min(inner.clock.now().after(RETRY)) })
+        let now = inner.clock.now();
+        let beat = self.made_at.unwrap_or(now).after(self.making.config.heartbeat);
+        Ok(if is_kept { beat } else { beat.min(now.after(RETRY)) })
+    }
+
+    async fn make_if_due(
+        &mut self,
+        inner: &Inner,
+        signed: &Head,
+        has_ended: bool,
+    ) -> Result<(), NotMade> {
+        let (head, now) = (inner.store.head().await?, inner.clock.now());
+        if is_due(&self.making.config, self.made_at, signed, &head, has_ended, now) {
+            self.make(inner, signed, &head, now).await
+        } else {
+            self.signed = Some(signed.clone());
+            Ok(())
+        }
     }
 
     async fn make(
