@@ -90,7 +90,8 @@ async fn the_audit_file_conforms() {
         let whole = tempfile::tempdir().unwrap();
         let (kept_in, moved_to) = (whole.path().join("log"), whole.path().join("moved"));
         std::fs::create_dir(&kept_in).unwrap();
-        let sink = AuditFile::new(kept_in.join("audit.jsonl"), AuditFileOptions::default());
+        let sink = AuditFile::new(kept_in.join("audit.jsonl"), AuditFileOptions::default())
+            .anchored_in(kept_in.join("audit.checkpoints"));
         Folder { kept_in, moved_to, sink, _whole: whole }
     };
     run_all(make).await.skips_only(&[]);

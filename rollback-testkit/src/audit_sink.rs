@@ -5,7 +5,7 @@ use crate::fixtures;
 use crate::suite::{Simulated, Summary};
 use async_trait::async_trait;
 use rollback_core::Event;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Checkpoint, Head, Record, SignedCheckpoint};
 use rollback_core::journal::{Entry, replay_whole};
 use rollback_core::ports::AuditSink;
 
@@ -40,6 +40,8 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
     summary.ran("a_record_twice_is_kept_once", a_record_twice_is_kept_once(&harness).await);
     let harness = make().await;
     summary.ran("what_is_not_kept_is_an_error", what_is_not_kept_is_an_error(&harness).await);
+    let harness = make().await;
+    summary.ran("the_last_checkpoint_is_the_newest", the_last_checkpoint(&harness).await);
     summary
 }
 
@@ -92,6 +94,27 @@ async fn a_record_twice_is_kept_once<H: Harness>(harness: &H) -> Simulated {
         harness.sink().record(record).await.expect("a record that comes again is no error");
     }
     assert_eq!(harness.kept().await, records, "a record twice is kept once");
+    Simulated::Done
+}
+
+/// A sink that keeps checkpoints tells the newest of them; one that keeps none tells none.
+async fn the_last_checkpoint<H: Harness>(harness: &H) -> Simulated {
+    let sink = harness.sink();
+    assert_eq!(sink.last_checkpoint().await.expect("a fresh sink has an answer"), None);
+    let at = fixtures::at(0);
+    let mut keeps = None;
+    for number in 1..=3_u8 {
+        let mut head = Head::genesis("conformance");
+        head.sequence = number.into();
+        let line = format!("\u{2014} log.example.com c2lnbmF0dXJl{number}");
+        let note = format!("log.example.com\n{number}\n\n{line}\n");
+        let checkpoint = SignedCheckpoint::new(Checkpoint::new(head, at, at), note);
+        sink.checkpoint(&checkpoint).await.expect("a good checkpoint was not kept");
+        let last = sink.last_checkpoint().await.expect("its last checkpoint is not found");
+        let is_kept = last.is_some();
+        assert_eq!(*keeps.get_or_insert(is_kept), is_kept, "it keeps all or none");
+        assert!(last.is_none_or(|last| last == checkpoint.note), "the newest is the last");
+    }
     Simulated::Done
 }
 
