@@ -1,141 +1,226 @@
-//! `audit verify`: whether the audit log is what was written.
+//! `audit`: whether the log is what was written, what it says of one rollback, and the key that
+//! its checkpoints are signed with.
 
-use rollback_core::audit::Verifier;
-use rollback_core::ports::{Query, Store};
-use rollback_store::{
-    AuditFileProblem, CHAIN_DEFAULT, Location, OpenError, Options, SqliteStore, verify_audit_files,
-};
+mod key;
+mod log;
+
+pub(crate) use self::key::signer;
+pub use self::key::{NoKey, NoSigner, make_key};
+pub use self::log::{Log, explain};
+
+use crate::config::Config;
+use crate::secrets::Environment;
+use rollback_audit::{Anchors, Auditor, Finding, Keys, PublicKey, Report, Scope, Verdict};
+use rollback_core::Timestamp;
 use serde::Serialize;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// How many records are read at a time.
-const PAGE: usize = 1_000;
+/// Largest file of anchors: a checkpoint every ten minutes for ten years.
+const ANCHOR_BYTES_MAX: u64 = 256 << 20;
 
-/// What was found, as `GET /v1/audit/verify` says it.
+/// What was found, as `GET /v1/audit/verify` says it, with what only somebody outside can know.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(untagged)]
 #[non_exhaustive]
-pub enum AuditVerdict {
-    /// Every record is what was written.
-    Whole {
-        /// `true`.
-        ok: bool,
-        /// How many there are.
-        records: u64,
-        /// The hash of the last; none without records.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        head: Option<String>,
-    },
-    /// One is not.
-    Broken {
-        /// `false`.
-        ok: bool,
-        /// The first that is not.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sequence: Option<u64>,
-        /// What is wrong.
-        problem: String,
-    },
+pub struct AuditVerdict {
+    /// Whether every record is what was written, as far as it can be known.
+    pub ok: bool,
+    /// 0 whole; 1 the chain is broken; 2 a signature or key is not good; 3 the log is not the one
+    /// that was anchored; 4 whole, with orders whose outcome was never recorded; 5 unreadable.
+    pub code: u8,
+    /// How many records were verified.
+    pub records: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// The hash of the last that was verified; none without records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The first record that is not what was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What is wrong besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
+    /// What the log was compared with.
+    pub anchors: AnchorCounts,
+    /// Orders whose outcome was never recorded: no fault of the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenRollback>,
+}
+
+/// What a log was compared with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AnchorCounts {
+    /// How many anchors there were.
+    pub given: usize,
+    /// How many of them are checkpoints signed by a key that is trusted.
+    pub signed: usize,
+    /// How many of them agree with the log.
+    pub agreeing: usize,
+}
+
+/// A rollback that was ordered, and nobody recorded what became of it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OpenRollback {
+    /// Which.
+    pub rollback: String,
+    /// The record of the intent.
+    pub sequence: u64,
+    /// When that was.
+    pub since: String,
+    /// The service and environment.
+    pub service: String,
 }
 
 impl AuditVerdict {
+    /// Nothing could be read.
+    pub(crate) fn unreadable(problem: impl Into<String>) -> Self {
+        Self {
+            ok: false,
+            code: Verdict::Unreadable.code(),
+            records: 0,
+            first: None,
+            head: None,
+            sequence: None,
+            problem: Some(problem.into()),
+            further: Vec::new(),
+            anchors: AnchorCounts::default(),
+            open: Vec::new(),
+        }
+    }
+
     /// Whether every record is what was written.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        matches!(self, Self::Whole { .. })
-    }
-
-    fn broken(sequence: Option<u64>, problem: impl Into<String>) -> Self {
-        Self::Broken { ok: false, sequence, problem: problem.into() }
+        self.ok
     }
 }
 
-/// What is to be verified.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the two places where records are")]
-pub enum Log<'a> {
-    /// The audit file, with those that were put aside beside it.
-    File(&'a Path),
-    /// The store. Its service must not be running: a store has one owner.
-    Store(&'a Path),
-}
-
-/// Verifies a whole log. Changes nothing.
-pub async fn verify(log: Log<'_>) -> AuditVerdict {
-    match log {
-        Log::File(path) => file(path),
-        Log::Store(path) => store(path).await,
-    }
-}
-
-fn file(path: &Path) -> AuditVerdict {
-    if !path.exists() {
-        let problem = format!("there is no file `{}`", path.display());
-        return AuditVerdict::broken(None, problem);
-    }
-    match verify_audit_files(path) {
-        Ok(verified) => AuditVerdict::Whole {
-            ok: true,
-            records: verified.records,
-            head: verified.head.map(|head| head.hash.to_string()),
-        },
-        Err(AuditFileProblem::Broken { sequence, path, line, problem }) => {
-            let problem = format!("`{}`, line {line}: {problem}", path.display());
-            AuditVerdict::broken(Some(sequence), problem)
+impl From<Report> for AuditVerdict {
+    fn from(report: Report) -> Self {
+        let first = report.findings.first();
+        let open = report.open.iter().map(|order| OpenRollback {
+            rollback: order.rollback.to_string(),
+            sequence: order.sequence,
+            since: order.at.to_string(),
+            service: format!("{} in {}", order.service, order.environment),
+        });
+        Self {
+            ok: first.is_none(),
+            code: report.verdict().code(),
+            records: report.records,
+            first: report.first,
+            head: report.head.as_ref().map(|head| head.hash.to_string()),
+            sequence: first.and_then(Finding::sequence),
+            problem: first.map(ToString::to_string),
+            further: report.findings.iter().skip(1).map(ToString::to_string).collect(),
+            anchors: AnchorCounts {
+                given: report.anchors,
+                signed: report.signed,
+                agreeing: report.agreeing,
+            },
+            open: open.collect(),
         }
-        Err(error) => AuditVerdict::broken(None, error.to_string()),
     }
 }
 
-async fn store(path: &Path) -> AuditVerdict {
-    if !path.exists() {
-        let problem = format!("there is no store `{}`", path.display());
-        return AuditVerdict::broken(None, problem);
-    }
-    let opened = SqliteStore::open(Location::from(path), Options::default()).await;
-    let store = match opened {
-        Ok(store) => store,
-        Err(OpenError::InUse { path }) => {
-            let problem = format!(
-                "`{}` is in use by the running service; ask it at `GET /v1/audit/verify`, or stop it first",
-                path.display()
-            );
-            return AuditVerdict::broken(None, problem);
+/// How a log is to be verified.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct How {
+    /// The keys that are trusted; without any, checkpoints are compared and not believed.
+    pub public_keys: Vec<PublicKey>,
+    /// Files of anchors.
+    pub anchors: Vec<PathBuf>,
+    /// The first record; what is before it is taken for good.
+    pub from: u64,
+    /// An order without an outcome is told when it is older than this.
+    pub open_after: Duration,
+    /// How far apart two checkpoints of one process may be.
+    pub silence_max: Option<Duration>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl How {
+    /// The whole log by itself, as of now.
+    #[must_use]
+    pub const fn at(now: Timestamp) -> Self {
+        Self {
+            public_keys: Vec::new(),
+            anchors: Vec::new(),
+            from: 1,
+            open_after: rollback_audit::OPEN_AFTER,
+            silence_max: None,
+            now,
         }
-        Err(error) => return AuditVerdict::broken(None, error.to_string()),
+    }
+
+    /// The same, with what the configuration knows of checkpoints: where they are, and whose key
+    /// signs them, if the key is there.
+    #[must_use]
+    pub fn with(mut self, config: &Config, environment: &Environment) -> Self {
+        let Some(checkpoints) = &config.file.audit.checkpoints else { return self };
+        if checkpoints.file.exists() {
+            self.anchors.push(checkpoints.file.clone());
+        }
+        if self.public_keys.is_empty()
+            && let Ok(signer) = signer(checkpoints, environment)
+        {
+            self.public_keys.extend(signer.publics().cloned());
+        }
+        self
+    }
+
+    fn read_anchors(&self) -> Result<Anchors, String> {
+        let mut anchors = Anchors::new(Keys::new(self.public_keys.iter().cloned()));
+        if let Some(most) = self.silence_max {
+            anchors = anchors.silent_at_most(most);
+        }
+        for path in &self.anchors {
+            let text = bounded(path).map_err(|problem| {
+                format!("the anchors in `{}` cannot be read: {problem}", path.display())
+            })?;
+            anchors.read(&path.display().to_string(), &text);
+        }
+        Ok(anchors)
+    }
+}
+
+fn bounded(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let mut file = file.take(ANCHOR_BYTES_MAX.saturating_add(1));
+    let read = file.read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if u64::try_from(read).is_ok_and(|read| read <= ANCHOR_BYTES_MAX) {
+        Ok(text)
+    } else {
+        Err("the file is too large; give it in parts".into())
+    }
+}
+
+/// Verifies a log against everything that is known of it elsewhere. Changes nothing.
+pub async fn verify(log: Log<'_>, how: &How) -> AuditVerdict {
+    let anchors = match how.read_anchors() {
+        Ok(anchors) => anchors,
+        Err(problem) => return AuditVerdict::unreadable(problem),
     };
-    let mut verifier = Verifier::new(CHAIN_DEFAULT);
-    loop {
-        let mut query = Query::all(PAGE);
-        query.after = verifier.head().sequence;
-        let records = match store.audit(&query).await {
-            Ok(records) => records,
-            Err(error) => {
-                let next = verifier.head().sequence.saturating_add(1);
-                return AuditVerdict::broken(Some(next), error.to_string());
-            }
-        };
-        if records.is_empty() {
-            break;
-        }
-        for record in &records {
-            if let Err(error) = verifier.check(record) {
-                return AuditVerdict::broken(error.sequence(), error.to_string());
-            }
-        }
-    }
-    let head = verifier.head();
-    let is_empty = head.sequence == 0;
-    let hash = (!is_empty).then(|| head.hash.to_string());
-    // What was cut off at the end is not in the records, but the store remembers how many it had.
-    match store.head().await {
-        Ok(remembered) if remembered.sequence == head.sequence && remembered.hash == head.hash => {
-            AuditVerdict::Whole { ok: true, records: head.sequence, head: hash }
-        }
-        Ok(remembered) => AuditVerdict::broken(
-            Some(head.sequence.saturating_add(1)),
-            format!("the log ends with record {} and had {}", head.sequence, remembered.sequence),
-        ),
-        Err(error) => AuditVerdict::broken(None, error.to_string()),
+    let mut scope = Scope::default();
+    scope.from = how.from.max(1);
+    scope.open_after = how.open_after;
+    let audited = match log {
+        Log::File(path) => log::file(path, Auditor::new(scope, anchors)),
+        Log::Store(path) => log::store(path, scope, anchors).await,
+    };
+    match audited {
+        Ok(auditor) => auditor.finish(how.now).into(),
+        Err(problem) => AuditVerdict::unreadable(problem),
     }
 }

@@ -8,7 +8,10 @@ mod schema;
 mod text;
 mod yaml;
 
-pub(crate) use model::{Environment as EnvironmentConfig, File, HealthCheck, People, SinkName};
+pub(crate) use model::{
+    Checkpoints as CheckpointsConfig, Environment as EnvironmentConfig, File, HealthCheck, People,
+    SinkName,
+};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub(crate) use text::{FilePath, KubernetesName, Time, Url, Variable, read_duration};

@@ -10,7 +10,9 @@ mod secrets;
 mod telemetry;
 mod verify;
 
-pub use audit::{AuditVerdict, Log, verify};
+pub use audit::{
+    AnchorCounts, AuditVerdict, How, Log, NoKey, NoSigner, OpenRollback, explain, make_key, verify,
+};
 pub use config::{Config, Place, Problem, Problems, schema};
 pub use platform::{Credentials, Platform, RunError, StartError};
 pub use secrets::{Environment, NoSecret, secret_in};

@@ -2,12 +2,19 @@
 
 use clap::{Args, Parser, Subcommand};
 use platform_service::check::check;
-use platform_service::{Config, Credentials, Environment, Log, LogFormat, Platform, Telemetry};
+use platform_service::{
+    Config, Credentials, Environment, How, Log, LogFormat, Platform, Telemetry,
+};
+use rollback_audit::PublicKey;
+use rollback_core::RollbackId;
+use rollback_core::ports::Clock;
+use rollback_engine::SystemClock;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A Rollback button in Slack for every deploy: safe, audited, one click.
 #[derive(Debug, Parser)]
@@ -47,13 +54,58 @@ struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Verifies that every record is what was written.
-    Verify {
-        /// The audit file, with those put aside beside it; without it the store of the
-        /// configuration, whose service must not be running.
-        #[arg(long)]
+    /// Verifies that every record is what was written, against everything that was kept elsewhere.
+    ///
+    /// Ends with 0 when the log is whole; 1 when the chain is broken; 2 when a signature or a key
+    /// is not good; 3 when the log is not the one that was anchored: cut off, rewritten, or one of
+    /// two; 4 when it is whole and an order's outcome was never recorded; 5 when something cannot
+    /// be read or is not canonical.
+    Verify(Verify),
+    /// Prints what the log has of one rollback: who, when, why, and the evidence.
+    Explain {
+        /// The rollback.
+        rollback: RollbackId,
+        /// The audit file or an export; without it the store of the configuration.
+        #[arg(long, visible_alias = "export")]
         file: Option<PathBuf>,
     },
+    /// Makes a key for signing checkpoints, and prints its public half.
+    Key {
+        /// Its name: what the log is known by, as `rollback.example.com/audit`.
+        #[arg(long)]
+        name: String,
+        /// The new file for the private key, which nobody else may read.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Verify {
+    /// The audit file, with those put aside beside it, or an export; without it the store of the
+    /// configuration, whose service must not be running.
+    #[arg(long, visible_alias = "export")]
+    file: Option<PathBuf>,
+    /// A public key that is trusted, as `audit key` printed it; several are.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    public_key: Vec<PublicKey>,
+    /// A file with checkpoints, or with lines of a record's number and the first digits of its
+    /// hash; several are read.
+    #[arg(long, value_name = "FILE")]
+    anchor: Vec<PathBuf>,
+    /// The first record; what is before it is taken for good.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 1)]
+    from: u64,
+    /// An order without an outcome is told when it is older than this many minutes.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    open_after: u64,
+    /// Two checkpoints of one process are at most this many minutes apart.
+    #[arg(long, value_name = "MINUTES")]
+    silence_max: Option<u64>,
+}
+
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    PublicKey::parse(text).map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {
@@ -85,22 +137,21 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
             }
             Err(problems) => failed(&problems),
         },
-        Some(Command::Audit(Audit { command: AuditCommand::Verify { file } })) => {
-            let verdict = match file {
-                Some(file) => platform_service::verify(Log::File(file)).await,
-                None => match Config::load(&cli.config, environment) {
-                    Ok(config) => platform_service::verify(Log::Store(config.store())).await,
-                    Err(problems) => return failed(&problems),
-                },
-            };
-            match serde_json::to_string(&verdict) {
-                Ok(text) => say(&text),
-                Err(error) => return failed(&error),
+        Some(Command::Audit(Audit { command })) => match command {
+            AuditCommand::Verify(arguments) => verify(cli, environment, arguments).await,
+            AuditCommand::Explain { rollback, file } => {
+                explain(cli, environment, rollback, file.as_deref()).await
             }
-            if verdict.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+            AuditCommand::Key { name, out } => match platform_service::make_key(name, out) {
+                Ok(public) => {
+                    say(&public);
+                    ExitCode::SUCCESS
+                }
+                Err(error) => failed(&error),
+            },
+        },
         Some(Command::Verify) => match Config::load(&cli.config, environment) {
-            Ok(config) => verify(config.store()).await,
+            Ok(config) => verify_store(config.store()).await,
             Err(problems) => failed(&problems),
         },
         Some(Command::Schema) => match serde_json::to_string_pretty(&platform_service::schema()) {
@@ -113,13 +164,67 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
     }
 }
 
-async fn verify(store: &std::path::Path) -> ExitCode {
+async fn verify_store(store: &Path) -> ExitCode {
     match platform_service::verify_store(store).await {
         Ok(verified) => {
             say(&verified);
             if verified.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => failed(&with_causes(&error)),
+    }
+}
+
+/// What `audit verify` ends with when it cannot read what it should verify.
+const UNREADABLE: u8 = 5;
+
+async fn verify(cli: &Cli, environment: &Environment, arguments: &Verify) -> ExitCode {
+    let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60));
+    let mut how = How::at(SystemClock::new().now());
+    how.public_keys.clone_from(&arguments.public_key);
+    how.anchors.clone_from(&arguments.anchor);
+    how.from = arguments.from;
+    how.open_after = minutes(arguments.open_after);
+    how.silence_max = arguments.silence_max.map(minutes);
+    let verdict = match &arguments.file {
+        Some(file) => platform_service::verify(Log::File(file), &how).await,
+        None => match Config::load(&cli.config, environment) {
+            Ok(config) => {
+                let how = how.with(&config, environment);
+                platform_service::verify(Log::Store(config.store()), &how).await
+            }
+            Err(problems) => {
+                failed(&problems);
+                return UNREADABLE.into();
+            }
+        },
+    };
+    match serde_json::to_string(&verdict) {
+        Ok(text) => say(&text),
+        Err(error) => return failed(&error),
+    }
+    verdict.code.into()
+}
+
+async fn explain(
+    cli: &Cli,
+    environment: &Environment,
+    rollback: &RollbackId,
+    file: Option<&Path>,
+) -> ExitCode {
+    let explained = match file {
+        Some(file) => platform_service::explain(Log::File(file), rollback).await,
+        None => match Config::load(&cli.config, environment) {
+            Ok(config) => platform_service::explain(Log::Store(config.store()), rollback).await,
+            Err(problems) => return failed(&problems),
+        },
+    };
+    match explained {
+        Ok(Some(explanation)) => {
+            say(&explanation);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => failed(&format!("the log has no record of rollback `{rollback}`")),
+        Err(problem) => failed(&problem),
     }
 }
 

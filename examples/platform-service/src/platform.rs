@@ -1,5 +1,6 @@
 //! The service as a whole: built of a configuration, run until it is told to stop.
 
+use crate::audit::{NoSigner, signer};
 use crate::catalog::{backends, catalog};
 use crate::config::{Config, SinkName};
 use crate::kinds::NotSetUp;
@@ -10,7 +11,7 @@ use axum::response::Response;
 use rollback_api::{Api, HealthSetupError, Metrics, ServeLimits, TokenError, Tokens, serve};
 use rollback_core::WorkspaceId;
 use rollback_core::ports::{AuditSink, Clock, StoreError};
-use rollback_engine::{Engine, EngineBuilder, SystemClock};
+use rollback_engine::{Checkpoints, Engine, EngineBuilder, SystemClock};
 use rollback_slack::{
     Accepted, CallError, EmptySecret, Intake, Interactivity, SetupError, SigningSecrets,
     SlackDirectory, SlackNotifier, SocketEnd, SocketMode, SocketOptions, Surface, WebApi,
@@ -105,6 +106,9 @@ pub enum StartError {
     /// A health check.
     #[error("{0}")]
     Health(#[from] HealthSetupError),
+    /// The key that signs checkpoints.
+    #[error("the key of `audit.checkpoints`: {0}")]
+    Checkpoints(#[from] NoSigner),
     /// Stopped before it had started.
     #[error("stopped before Slack had answered")]
     Stopped,
@@ -208,7 +212,8 @@ impl Platform {
             let watched = metrics.watching(&name, backend);
             builder.backend(name, watched)
         });
-        let engine = with_audit_file(watched, config).build();
+        let engine =
+            with_checkpoints(with_audit_file(watched, config), config, environment)?.build();
         let surface = Surface::new(Arc::new(engine.clone()), api, clock);
         let accepted = Accepted::any().team(workspace.as_str());
         let intake = Arc::new(Intake::new(accepted, surface.clone()));
@@ -313,12 +318,28 @@ fn with_audit_file(builder: EngineBuilder, config: &Config) -> EngineBuilder {
     let Some(file) = &audit.file else { return builder };
     let mut options = AuditFileOptions::default();
     options.rotate_bytes = file.rotate;
-    let sink: Arc<dyn AuditSink> = Arc::new(AuditFile::new(&file.path, options));
+    let sink = AuditFile::new(&file.path, options);
+    let sink: Arc<dyn AuditSink> = Arc::new(match &audit.checkpoints {
+        Some(checkpoints) => sink.anchored_in(&checkpoints.file),
+        None => sink,
+    });
     if audit.require.contains(&SinkName::File) {
         builder.required_sink(sink)
     } else {
         builder.sink(sink)
     }
+}
+
+fn with_checkpoints(
+    builder: EngineBuilder,
+    config: &Config,
+    environment: &Environment,
+) -> Result<EngineBuilder, NoSigner> {
+    let Some(configured) = &config.file.audit.checkpoints else { return Ok(builder) };
+    let mut checkpoints = Checkpoints::new(Arc::new(signer(configured, environment)?));
+    checkpoints.every_records = configured.records;
+    checkpoints.heartbeat = configured.heartbeat;
+    Ok(builder.checkpoints(checkpoints))
 }
 
 fn notifier(config: &Config, api: &WebApi, clock: &Arc<dyn Clock>) -> SlackNotifier {

@@ -305,3 +305,49 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn checkpoints_need_a_key_that_is_one_and_an_audit_file_that_keeps_them() {
+    let key = |seed: u8, name: &str| {
+        let key = rollback_audit::SigningKey::new(name, &[seed; 32].into()).unwrap();
+        key.reveal().as_str().to_owned()
+    };
+    let (name, file) = ("rollback.example.com/audit", "file: {path: audit.jsonl}");
+    let environment = Environment::of([
+        ("CD_TOKEN", "x".to_owned()),
+        ("KEY", key(1, name)),
+        ("OLD", key(2, name)),
+        ("NONE", "canary".to_owned()),
+    ]);
+    let said = |audit: &str| {
+        let text =
+            SAMPLE.replacen("  require: [store]", &format!("  {audit}\n  require: [store]"), 1);
+        assert_ne!(text, SAMPLE);
+        match Config::parse("rollback.yaml", &text, &environment) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.to_string(),
+        }
+    };
+    for good in [
+        "checkpoints: {key_env: KEY, file: a}",
+        "checkpoints: {key_env: KEY, retiring_key_env: OLD, file: a, records: 10, heartbeat: 1m}",
+    ] {
+        assert_eq!(said(&format!("{file}\n  {good}")), "", "{good}");
+    }
+    for (bad, why) in [
+        ("checkpoints: {file: a}", "no key is named"),
+        ("checkpoints: {key_env: KEY}", "file"),
+        ("checkpoints: {key_env: GONE, file: a}", "`GONE` is not set"),
+        ("checkpoints: {key_env: NONE, file: a}", "a private key is"),
+        ("checkpoints: {key_env: KEY, retiring_key_env: NONE, file: a}", "a private key is"),
+        ("checkpoints: {key_env: KEY, key_file: b, file: a}", "named twice"),
+        ("checkpoints: {key_env: KEY, file: a, records: 0}", "from 1 to 1000000"),
+        ("checkpoints: {key_env: KEY, file: a, heartbeat: 10}", "`500ms`, `30s`, `10m`"),
+        ("checkpoints: {key_env: KEY, file: a, keyenv: KEY}", "did you mean `key_env`?"),
+    ] {
+        let told = said(&format!("{file}\n  {bad}"));
+        assert!(told.contains(why) && !told.contains("canary"), "{bad}: {told}");
+    }
+    let told = said("checkpoints: {key_env: KEY, file: a}");
+    assert!(told.contains("the audit file keeps them, and there is none"), "{told}");
+}

@@ -166,6 +166,78 @@ async fn edit_the_store(path: &std::path::Path) {
 }
 
 #[tokio::test]
+async fn the_end_of_a_rollback_is_signed_kept_and_told_in_the_thread() {
+    let (slack, cd) = (LocalSlack::start(people()).await.unwrap(), cd());
+    let (address, server) = serve_cd(&cd).await;
+    let with = "file: {path: audit.jsonl}, checkpoints: {key_env: AUDIT_KEY, file: anchors}";
+    let yaml = yaml(address, 0).replace("file: {path: audit.jsonl}", with);
+    let name = "rollback.example.com/audit";
+    let key = rollback_audit::SigningKey::new(name, &[7; 32].into()).unwrap();
+    let private = key.reveal().as_str().to_owned();
+    let environment = [("AUDIT_KEY", private.as_str())];
+    let mut service = Service::start_with(&slack, &yaml, server, &environment).await;
+    slack.set_interactivity_url(service.callbacks());
+    service.post("/v1/deploys", &report_of(&deploy("ci-1", "42", "2.14.0"))).await;
+    let modal = open_modal(&slack).await;
+    slack.submit(OWNER, &modal.id, &[("reason", "errors up 4x")]).await.unwrap();
+    let rollback = ended(&service).await;
+    let told = slack
+        .wait_until(PATIENCE, |slack| {
+            let deploy = slack.messages(stage::CHANNEL).into_iter().next()?;
+            let thread = slack.thread(stage::CHANNEL, &deploy.ts);
+            let last = serde_json::to_string(&thread.last()?.blocks).ok()?;
+            last.contains("Audit record").then_some(last)
+        })
+        .await
+        .expect("the last line of the thread names its audit record");
+    let export = service.get("/v1/audit").await.as_str().unwrap_or_default().to_owned();
+    let last: Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
+    let digits: String = last["hash"].as_str().unwrap().chars().take(16).collect();
+    assert!(told.contains(&digits) && told.contains(&last["sequence"].to_string()), "{told}");
+
+    // The end is signed, and what is signed is kept in the file.
+    let kept = async {
+        loop {
+            let verified = service.get("/v1/audit/verify").await;
+            let anchors = std::fs::read_to_string(service.folder.path().join("anchors"));
+            let anchors = anchors.unwrap_or_default();
+            if verified["checkpoint"]["sequence"] == last["sequence"]
+                && anchors.contains(verified["checkpoint"]["note"].as_str().unwrap_or("none"))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.expect("a checkpoint of the end");
+    assert_eq!(service.terminate().await, Some(0));
+    let logs = service.logs.lock().unwrap().clone();
+    let secret = private.rsplit('+').next().unwrap();
+    assert!(!logs.contains(secret), "the key is in the log");
+    let folder = service.into_folder();
+    let environment = [("CD_TOKEN", CD_TOKEN), ("AUDIT_KEY", private.as_str())];
+    std::fs::write(folder.path().join("slack.txt"), format!("{} {digits}\n", last["sequence"]))
+        .unwrap();
+    let public = key.public().to_string();
+    let by_export = ["audit", "verify", "--export", "audit.jsonl", "--public-key", public.as_str()];
+    let by_export = [&by_export[..], &["--anchor", "anchors", "--anchor", "slack.txt"]].concat();
+    for arguments in [&["audit", "verify"][..], &by_export] {
+        let verdict = run(folder.path(), arguments, &environment);
+        assert_eq!(verdict.status.code(), Some(0), "{verdict:?}");
+        let verdict: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+        assert_eq!(verdict["head"], last["hash"], "{verdict}");
+        assert!(
+            verdict["anchors"]["signed"].as_u64() >= Some(2),
+            "the start and the end: {verdict}"
+        );
+    }
+    let id = rollback["id"].as_str().unwrap();
+    let page = run(folder.path(), &["audit", "explain", id], &environment);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.contains("errors up 4x") && page.contains(OWNER), "{page}");
+}
+
+#[tokio::test]
 async fn a_confirmation_that_is_on_its_way_survives_the_shutdown() {
     let (slack, cd, mut service) = started().await;
     service.report(deploy("ci-4711", "42", "2.14.0")).await;

@@ -1,7 +1,9 @@
 //! Whether the store and the audit file could be written.
 
 use super::Row;
+use crate::audit::signer;
 use crate::config::Config;
+use crate::secrets::Environment;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -9,12 +11,31 @@ use std::path::Path;
 /// What every SQLite file begins with.
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
+pub(super) fn rows(config: &Config, environment: &Environment) -> Vec<Row> {
     let mut rows = vec![store(&config.store)];
     if let Some(file) = &config.file.audit.file {
         rows.push(match writable(&file.path) {
             Ok(()) => Row::ok("audit file", format!("`{}` can be written", file.path.display())),
             Err(error) => cannot("audit file", &file.path, &error),
+        });
+    }
+    if let Some(checkpoints) = &config.file.audit.checkpoints {
+        let subject = "audit checkpoints";
+        rows.push(match (signer(checkpoints, environment), writable(&checkpoints.file)) {
+            (Ok(signer), Ok(())) => Row::ok(
+                subject,
+                format!(
+                    "`{}` can be written; whoever verifies needs the public key {}",
+                    checkpoints.file.display(),
+                    signer.public()
+                ),
+            ),
+            (Err(error), _) => Row::fail(
+                subject,
+                error.to_string(),
+                "make a key with `platform-service audit key`",
+            ),
+            (_, Err(error)) => cannot(subject, &checkpoints.file, &error),
         });
     }
     rows

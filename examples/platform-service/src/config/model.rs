@@ -223,11 +223,14 @@ pub(crate) struct Audit {
     /// A file of JSON lines.
     #[schemars(with = "AuditFile")]
     pub(crate) file: Option<AuditFile>,
+    /// Signed checkpoints, with which it can be shown that the log was cut or rewritten.
+    #[schemars(with = "Checkpoints")]
+    pub(crate) checkpoints: Option<Checkpoints>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { require: vec![SinkName::Store], file: None }
+        Self { require: vec![SinkName::Store], file: None, checkpoints: None }
     }
 }
 
@@ -253,6 +256,49 @@ pub(crate) struct AuditFile {
     #[serde(default = "rotate_default", deserialize_with = "text::read_size")]
     #[schemars(with = "text::Size")]
     pub(crate) rotate: u64,
+}
+
+/// Signed checkpoints of the audit log. The key is made by `platform-service audit key`; whoever
+/// administers the database must not have it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checkpoints {
+    /// The environment variable that holds the private key.
+    #[serde(default)]
+    #[schemars(with = "text::Variable")]
+    pub(crate) key_env: Option<String>,
+    /// The file that holds the private key.
+    #[serde(default)]
+    #[schemars(with = "text::FilePath")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The environment variable that holds the key that is being replaced; both sign meanwhile.
+    #[serde(default)]
+    #[schemars(with = "text::Variable")]
+    pub(crate) retiring_key_env: Option<String>,
+    /// The file that holds the key that is being replaced.
+    #[serde(default)]
+    #[schemars(with = "text::FilePath")]
+    pub(crate) retiring_key_file: Option<PathBuf>,
+    /// Where they are kept, one after the other: best where whoever can change the store and the
+    /// audit file cannot write.
+    #[schemars(with = "text::FilePath")]
+    pub(crate) file: PathBuf,
+    /// One is made after this many records.
+    #[serde(default = "records_default")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) records: u64,
+    /// One is made when the last is this old, also when nothing happened.
+    #[serde(default = "heartbeat_default", deserialize_with = "text::read_duration")]
+    #[schemars(with = "text::Time")]
+    pub(crate) heartbeat: Duration,
+}
+
+const fn records_default() -> u64 {
+    100
+}
+
+const fn heartbeat_default() -> Duration {
+    Duration::from_secs(600)
 }
 
 const fn rotate_default() -> u64 {

@@ -9,6 +9,7 @@ use crate::kinds;
 use crate::secrets::{Environment, secret_in};
 use rollback_core::access::Pattern;
 use schemars::generate::SchemaSettings;
+use secrecy::ExposeSecret;
 
 /// Everything that the rules find.
 pub(super) fn rules(root: &Node, environment: &Environment) -> Vec<Problem> {
@@ -19,6 +20,7 @@ pub(super) fn rules(root: &Node, environment: &Environment) -> Vec<Problem> {
     rules.services();
     rules.access();
     rules.audit();
+    rules.checkpoints();
     rules.secrets(root, &Path::default());
     rules.problems
 }
@@ -222,6 +224,54 @@ impl Rules<'_> {
                         "add `users` or `groups`",
                     );
                 }
+            }
+        }
+    }
+
+    /// Whoever signs checkpoints has a key that is one, and something that keeps them.
+    fn checkpoints(&mut self) {
+        let Some(audit) = self.root.get("audit") else { return };
+        let Some(checkpoints) = audit.get("checkpoints") else { return };
+        let path = Path::default().key("audit").key("checkpoints");
+        if audit.get("file").is_none() {
+            let remedy = "add `file: {path: audit.jsonl}` beside `checkpoints`";
+            self.problem(
+                checkpoints.at,
+                &path,
+                "the audit file keeps them, and there is none",
+                remedy,
+            );
+        }
+        for (variable, file) in [("key_env", "key_file"), ("retiring_key_env", "retiring_key_file")]
+        {
+            let named = (checkpoints.get(variable), checkpoints.get(file));
+            let (node, key) = match named {
+                (Some(_), Some(file_node)) => {
+                    let what = format!("the key is named twice, by `{variable}` and by `{file}`");
+                    self.problem(file_node.at, &path.key(file), what, "keep one of the two");
+                    continue;
+                }
+                (Some(node), None) => (node, variable),
+                (None, Some(node)) => (node, file),
+                (None, None) if variable == "key_env" => {
+                    let remedy = "make one with `platform-service audit key`, and name it with \
+                                  `key_env` or `key_file`";
+                    self.problem(checkpoints.at, &path, "no key is named", remedy);
+                    continue;
+                }
+                (None, None) => continue,
+            };
+            let name = node.text().unwrap_or_default();
+            let secret = match key == variable {
+                true => self.environment.secret(name),
+                false => secret_in(std::path::Path::new(name)),
+            };
+            // That there is none is told by the rule about secrets.
+            if let Ok(secret) = secret
+                && let Err(error) = rollback_audit::SigningKey::parse(secret.expose_secret())
+            {
+                let remedy = "make one with `platform-service audit key`";
+                self.problem(node.at, &path.key(key), error.to_string(), remedy);
             }
         }
     }
