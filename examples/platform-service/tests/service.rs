@@ -183,8 +183,8 @@ async fn the_end_of_a_rollback_is_signed_kept_and_told_in_the_thread() {
     let rollback = ended(&service).await;
     let told = slack
         .wait_until(PATIENCE, |slack| {
-            let deploy = slack.messages(stage::CHANNEL).into_iter().next()?;
-            let thread = slack.thread(stage::CHANNEL, &deploy.ts);
+            let deploy = slack.messages(team::CHANNEL).into_iter().next()?;
+            let thread = slack.thread(team::CHANNEL, &deploy.ts);
             let last = serde_json::to_string(&thread.last()?.blocks).ok()?;
             last.contains("Audit record").then_some(last)
         })
