@@ -7,6 +7,7 @@ mod config;
 mod error;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod redact;
 #[cfg(feature = "server")]
 pub mod server;
 mod wire;
