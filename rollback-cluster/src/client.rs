@@ -64,16 +64,12 @@ impl Cluster {
     ///
     /// [`ClusterError::Connection`] when the kubeconfig or the service account cannot be read.
     pub async fn connect(connection: &Connection) -> Result<Self, ClusterError> {
-        fn bad<E>(what: &'static str) -> impl FnOnce(E) -> ClusterError
-        where
-            E: Into<Box<dyn std::error::Error + Send + Sync>>,
-        {
-            move |error| ClusterError::Connection { what, source: error.into() }
-        }
         let mut config = match connection {
-            Connection::Inferred => kube::Config::infer()
-                .await
-                .map_err(bad("there is neither a usable kubeconfig nor a service account"))?,
+            Connection::Inferred => match Kubeconfig::read() {
+                Ok(kubeconfig) => of(kubeconfig, None).await?,
+                Err(_absent) => kube::Config::incluster()
+                    .map_err(bad("there is neither a usable kubeconfig nor a service account"))?,
+            },
             Connection::InCluster => kube::Config::incluster()
                 .map_err(bad("this does not run in a pod with a service account"))?,
             Connection::Kubeconfig { path, context } => {
@@ -81,18 +77,13 @@ impl Cluster {
                     Some(path) => Kubeconfig::read_from(path),
                     None => Kubeconfig::read(),
                 };
-                let kubeconfig = read.map_err(bad("the kubeconfig cannot be read"))?;
-                let options =
-                    KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-                kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-                    .await
-                    .map_err(bad("the kubeconfig's context cannot be used"))?
+                of(read.map_err(bad("the kubeconfig cannot be read"))?, context.clone()).await?
             }
         };
         // It would send a write again after a 504: whether to do that is not the client's to say.
         config.default_retry = false;
-        let client =
-            kube::Client::try_from(config).map_err(bad("its certificates cannot be used"))?;
+        let client = kube::Client::try_from(config)
+            .map_err(bad("its certificates or its proxy cannot be used"))?;
         Ok(Self { client })
     }
 
@@ -149,6 +140,37 @@ impl Cluster {
     }
 }
 
+fn bad<E>(what: &'static str) -> impl FnOnce(E) -> ClusterError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |error| ClusterError::Connection { what, source: error.into() }
+}
+
+/// What a kubeconfig says of the context. A proxy only if it names one itself: `HTTPS_PROXY` of the
+/// environment is for other hosts, and the cluster's credentials would pass through it.
+async fn of(kubeconfig: Kubeconfig, context: Option<String>) -> Result<kube::Config, ClusterError> {
+    let names_a_proxy = names_a_proxy(&kubeconfig, context.as_deref());
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(bad("the kubeconfig's context cannot be used"))?;
+    if !names_a_proxy {
+        config.proxy_url = None;
+    }
+    Ok(config)
+}
+
+fn names_a_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+    let name = context.or(kubeconfig.current_context.as_deref());
+    let context = kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == name);
+    let cluster = context.and_then(|context| context.context.as_ref()).map(|it| &it.cluster);
+    let cluster = kubeconfig.clusters.iter().find(|known| Some(&known.name) == cluster);
+    cluster
+        .and_then(|it| it.cluster.as_ref()?.proxy_url.as_ref())
+        .is_some_and(|url| !url.is_empty())
+}
+
 fn sendable(ask: Ask) -> Result<(Request<Vec<u8>>, Tried), ClusterError> {
     let unsendable = |tried| ClusterError::refused(tried, "its name cannot be part of a URL");
     ask.into_request().map_err(unsendable)
@@ -164,5 +186,32 @@ pub fn found<T>(asked: Result<T, ClusterError>) -> Result<Option<T>, ClusterErro
         Ok(object) => Ok(Some(object)),
         Err(ClusterError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_the_kubeconfigs_own_or_none() {
+        let kubeconfig = |proxy: &str| {
+            Kubeconfig::from_yaml(&format!(
+                "clusters: [{{name: k, cluster: {{server: 'http://k'{proxy}}}}}, {{name: l, cluster: \
+                 {{server: 'http://l'}}}}]\n\
+                 contexts: [{{name: a, context: {{cluster: k}}}}, {{name: b, context: {{cluster: l}}}}]\n\
+                 current-context: a\n"
+            ))
+            .unwrap()
+        };
+        let with = kubeconfig(", proxy-url: 'http://p'");
+        for (context, named) in
+            [(None, true), (Some("a"), true), (Some("b"), false), (Some("c"), false)]
+        {
+            assert_eq!(names_a_proxy(&with, context), named, "{context:?}");
+        }
+        assert!(!names_a_proxy(&kubeconfig(""), None));
+        assert!(!names_a_proxy(&kubeconfig(", proxy-url: ''"), None), "an empty one is none");
+        assert!(!names_a_proxy(&Kubeconfig::default(), None));
     }
 }
