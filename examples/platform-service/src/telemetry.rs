@@ -2,12 +2,19 @@
 
 use crate::secrets::Environment;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithHttpConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use reqwest::{blocking, redirect};
 use std::io::IsTerminal;
+use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// How long one batch of traces may take, unless the standard's own variables say otherwise: the
+/// standard's default.
+const EXPORT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -43,6 +50,9 @@ pub enum TelemetryError {
     /// The exporter of traces.
     #[error("OpenTelemetry cannot be set up; correct the variables that begin with `OTEL_`")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// The exporter's HTTP client.
+    #[error("the HTTP client for OpenTelemetry cannot be set up on this machine")]
+    Client,
     /// Somebody did it before.
     #[error("logs are set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
@@ -96,6 +106,7 @@ fn traces(environment: &Environment) -> Result<Option<SdkTracerProvider>, Teleme
     }
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
+        .with_http_client(client(environment)?)
         .build()
         .map_err(TelemetryError::Exporter)?;
     let mut resource = Resource::builder();
@@ -107,4 +118,18 @@ fn traces(environment: &Environment) -> Result<Option<SdkTracerProvider>, Teleme
         .with_resource(resource.build())
         .build();
     Ok(Some(provider))
+}
+
+/// What is sent carries the collector's key in headers that only the collector knows, so it goes
+/// there straight and not on to wherever an answer points.
+fn client(environment: &Environment) -> Result<blocking::Client, TelemetryError> {
+    let said = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]
+        .iter()
+        .find_map(|name| environment.text(name)?.parse().ok().map(Duration::from_millis));
+    blocking::Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(said.unwrap_or(EXPORT_WITHIN))
+        .build()
+        .map_err(|_told| TelemetryError::Client)
 }
