@@ -43,8 +43,9 @@ impl Environment {
     ///
     /// [`NoSecret`] when there is none, with what was looked for.
     pub fn secret(&self, name: &str) -> Result<SecretString, NoSecret> {
-        if let Some(value) = self.text(name) {
-            return Ok(value.trim().into());
+        // Blanks are a secret that anybody knows: the same as none.
+        if let Some(value) = self.text(name).map(str::trim).filter(|value| !value.is_empty()) {
+            return Ok(value.into());
         }
         match self.text(&format!("{name}_FILE")) {
             Some(path) => secret_in(Path::new(path)),

@@ -227,6 +227,8 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
         ("https://cd.example.com", "https://u:canary@cd.example.com"),
         ("slack:\n", "slack:\n  bot_token: xoxb-canary\n"),
         ("slack:\n", "slack:\n  signing_secret: canary\n"),
+        ("slack:\n", "slack:\n  xoxb-1-canary: x\n"),
+        ("slack:\n", "slack:\n  \"Bearer canary\": x\n"),
         ("C0DEPLOYS ", "xoxb-canary "),
     ] {
         let told = said(from, to);

@@ -86,7 +86,12 @@ pub(super) struct Path(String);
 
 impl Path {
     pub(super) fn key(&self, key: &str) -> Self {
-        let key = if is_shown_plainly(key) { key.to_owned() } else { format!("{key:?}") };
+        let key = match key {
+            // Somebody may paste a token where its name belongs.
+            secret if looks_secret(secret) => "(a key)".to_owned(),
+            plain if is_shown_plainly(plain) => plain.to_owned(),
+            other => format!("{other:?}"),
+        };
         Self(if self.0.is_empty() { key } else { format!("{}.{key}", self.0) })
     }
 
