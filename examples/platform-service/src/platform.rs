@@ -215,7 +215,8 @@ impl Platform {
         let engine =
             with_checkpoints(with_audit_file(watched, config), config, environment)?.build();
         let surface = Surface::new(Arc::new(engine.clone()), api, clock);
-        let accepted = Accepted::any().team(workspace.as_str());
+        let accepted = config.file.slack.app.as_ref().map_or_else(Accepted::any, Accepted::app);
+        let accepted = accepted.team(workspace.as_str());
         let intake = Arc::new(Intake::new(accepted, surface.clone()));
         let counted = Arc::clone(&intake);
         let metrics = metrics.counting(

@@ -74,6 +74,11 @@ pub(crate) struct Slack {
     #[serde(default)]
     #[schemars(with = "text::Workspace")]
     pub(crate) workspace: Option<WorkspaceId>,
+    /// The app whose callbacks are taken. Without it whatever the signing secret or the app's token
+    /// proves is taken, which is that of one app.
+    #[serde(default)]
+    #[schemars(with = "text::App")]
+    pub(crate) app: Option<String>,
     /// Where whoever is on call is told of break-glass and of unknown outcomes.
     #[serde(default)]
     #[schemars(with = "text::Channel")]

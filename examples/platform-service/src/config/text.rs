@@ -20,13 +20,14 @@ struct Format {
     check: fn(&str) -> Result<(), Wrong>,
 }
 
-const FORMATS: [&Format; 14] = [
+const FORMATS: [&Format; 15] = [
     &NAME,
     &PATTERN,
     &CHANNEL,
     &USER,
     &GROUP,
     &WORKSPACE,
+    &APP,
     &DURATION,
     &SIZE,
     &URL,
@@ -122,6 +123,11 @@ format!(
     /// A Slack workspace.
     Workspace, WORKSPACE, "slack-workspace", "^T[A-Z0-9]{2,}$", "T0ACME",
     |text| slack_id(text, "T", "workspace id", "it is in the address of Slack in a browser")
+);
+format!(
+    /// A Slack app.
+    App, APP, "slack-app", "^A[A-Z0-9]{2,}$", "A0ROLLBACK",
+    |text| slack_id(text, "A", "app id", "it is on the app's page at api.slack.com/apps")
 );
 format!(
     /// A name of an object in Kubernetes.
