@@ -1,6 +1,7 @@
 //! Sets the scenes, gives the cues, and keeps what the panel shows.
 
 use crate::processes::{Call, Workers};
+use crate::releases;
 use crate::scenes::{Cue, DEPLOYS, Scene, What, When};
 use crate::theatre::Setup;
 use crate::worker::CONTROL_HEADER;
@@ -168,7 +169,7 @@ impl Director {
             scene_dir: dir.clone(),
             dir,
             workers: Workers::default(),
-            http: reqwest::Client::new(),
+            http: releases::to_this_machine(),
             scene,
             next_cue: 0,
             last_cue: Instant::now(),

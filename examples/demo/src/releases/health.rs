@@ -23,7 +23,7 @@ impl HttpHealth {
     /// Asks this address.
     #[must_use]
     pub fn new(url: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
-        Self { url: url.into(), http: reqwest::Client::new(), clock }
+        Self { url: url.into(), http: super::to_this_machine(), clock }
     }
 }
 

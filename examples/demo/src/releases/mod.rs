@@ -58,3 +58,8 @@ pub use wire::Mishap;
 
 /// The adapter's name in errors.
 const ADAPTER: &str = "the release folder";
+
+/// A client for this machine alone: a proxy that the environment names is for everything else.
+pub(crate) fn to_this_machine() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap_or_default()
+}

@@ -40,7 +40,7 @@ impl Supervisor {
             port: config.port,
             lifeline: config.lifeline,
             up_within: config.up_within,
-            http: reqwest::Client::new(),
+            http: super::to_this_machine(),
             child: Mutex::new(None),
         }
     }
