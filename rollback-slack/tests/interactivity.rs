@@ -206,21 +206,25 @@ fn two_clicks_of_one_person_are_two_interactions() {
 #[test]
 fn another_app_or_workspace_is_told_403() {
     let app = plain();
-    let change = |field: &str, value: Value| {
-        let mut payload = click("rollback_open", "1.2.a");
-        payload[field] = value;
-        form(&payload)
-    };
-    for body in [
-        change("api_app_id", json!("A2")),
-        change("api_app_id", Value::Null),
-        change("team", json!({"id": "T2"})),
-        change("team", Value::Null),
-    ] {
-        assert_eq!(send(&app, &body).status, 403);
+    let mut sent = 0;
+    for kind in ["block_actions", "view_submission", "view_closed", "shortcut", "of next year"] {
+        for (fields, value) in [
+            (&["api_app_id"][..], json!("A2")),
+            (&["api_app_id"], Value::Null),
+            (&["team"], json!({"id": "T2"})),
+            (&["team"], Value::Null),
+            (&["team", "enterprise"], json!({"id": "E2"})),
+        ] {
+            let mut payload = click("rollback_open", "1.2.a");
+            payload["type"] = json!(kind);
+            payload["view"] = json!({"id": "V1"});
+            fields.iter().for_each(|field| payload[field] = value.clone());
+            assert_eq!(send(&app, &form(&payload)).status, 403, "{kind} {fields:?} {value}");
+            sent += 1;
+        }
     }
     assert!(seen(&app).is_empty());
-    assert_eq!(counted(&app).foreign, 4);
+    assert_eq!(counted(&app).foreign, sent);
 }
 
 #[test]

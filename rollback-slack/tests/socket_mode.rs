@@ -4,10 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use http::HeaderMap;
 use rollback_slack::{
-    Accepted, Click, ClickAck, Closing, ClosingAck, FieldErrors, Intake, Interactions, SocketEnd,
-    SocketMode, SocketOptions, Submission, SubmissionAck, WebApi, WebApiOptions,
+    Accepted, Click, ClickAck, Closing, ClosingAck, FieldErrors, Intake, Interactions,
+    Interactivity, SIGNATURE_HEADER, SigningSecrets, SocketEnd, SocketMode, SocketOptions,
+    Submission, SubmissionAck, TIMESTAMP_HEADER, UnixSeconds, WebApi, WebApiOptions,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,9 +52,15 @@ impl Peer {
 
     /// Sends a submission and returns its acknowledgement.
     async fn submit(&mut self, envelope_id: &str) -> Value {
+        let payload = json!({"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1"},
+            "trigger_id": envelope_id});
+        self.deliver(envelope_id, &payload).await
+    }
+
+    /// Sends an interaction and returns its acknowledgement.
+    async fn deliver(&mut self, envelope_id: &str, payload: &Value) -> Value {
         self.send(&json!({"envelope_id": envelope_id, "type": "interactive",
-            "accepts_response_payload": true, "payload": {"type": "view_submission",
-                "user": {"id": "U1"}, "view": {"id": "V1"}, "trigger_id": envelope_id}}))
+            "accepts_response_payload": true, "payload": payload}))
             .await;
         loop {
             let message = timeout(SOON, self.0.next()).await.unwrap().unwrap().unwrap();
@@ -120,6 +128,10 @@ struct Running {
 }
 
 fn run(slack: &Slack, connections: usize) -> Running {
+    run_for(slack, connections, Accepted::any())
+}
+
+fn run_for(slack: &Slack, connections: usize, accepted: Accepted) -> Running {
     let mut options = SocketOptions::default();
     options.connections = connections;
     options.ping_every = Duration::from_millis(50);
@@ -127,7 +139,7 @@ fn run(slack: &Slack, connections: usize) -> Running {
     let mut api = WebApiOptions::default();
     api.base_url = slack.api_url.clone();
     let api = WebApi::new("xapp-canary".into(), api).unwrap();
-    let intake = Arc::new(Intake::new(Accepted::any(), Refuser));
+    let intake = Arc::new(Intake::new(accepted, Refuser));
     let socket_mode = SocketMode::new(api, Arc::clone(&intake), options);
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(socket_mode.run(async move { drop(stopped.await) }));
@@ -238,4 +250,103 @@ async fn an_address_that_is_not_encrypted_is_not_used() {
     let counts = running.intake.counters().snapshot();
     assert_eq!((counts.sockets_opened, counts.sockets_lost > 0), (0, true));
     assert!(*slack.asked.lock().unwrap() > 0);
+}
+
+/// An interaction of any kind, with these fields in place of its own.
+fn interaction(kind: &str, trigger_id: &str, fields: &Value) -> Value {
+    let mut payload = json!({"type": kind, "trigger_id": trigger_id, "api_app_id": "A1",
+        "user": {"id": "U1", "team_id": "T1"}, "team": {"id": "T1"}, "view": {"id": "V1"},
+        "container": {"type": "message", "channel_id": "C1", "message_ts": "17.01"},
+        "actions": [{"type": "button", "action_id": "rollback_open", "value": "41"}]});
+    for (name, value) in fields.as_object().unwrap() {
+        payload[name] = value.clone();
+    }
+    payload
+}
+
+/// Nothing is signed on a socket: this is all that tells another installation's interactions.
+#[tokio::test]
+async fn another_app_team_or_organization_is_not_heard_through_a_socket_whatever_it_sends() {
+    let mut slack = Slack::working().await;
+    let running = run_for(&slack, 1, Accepted::app("A1").team("T1").enterprise("E1"));
+    let mut peer = slack.peer().await;
+    peer.hello().await;
+    let mut sent = 0;
+    for kind in ["block_actions", "view_submission", "view_closed", "shortcut", "of next year"] {
+        for foreign in [
+            json!({"api_app_id": "A2"}),
+            json!({"api_app_id": null}),
+            json!({"team": {"id": "T2"}}),
+            json!({"team": null}),
+            json!({"team": null, "enterprise": {"id": "E2"}, "is_enterprise_install": true}),
+        ] {
+            sent += 1;
+            let id = format!("e{sent}");
+            let acknowledged = peer.deliver(&id, &interaction(kind, &id, &foreign)).await;
+            assert_eq!(acknowledged, json!({"envelope_id": id}), "{kind} {foreign}");
+        }
+    }
+    let counts = running.intake.counters().snapshot();
+    assert_eq!(counts.foreign, sent);
+    assert_eq!((counts.clicks, counts.submissions, counts.closings), (0, 0, 0));
+    assert_eq!(counts.unknown_kinds, 0);
+    let organization = json!({"team": null, "enterprise": {"id": "E1"}});
+    peer.deliver("mine", &interaction("block_actions", "1.2.mine", &json!({}))).await;
+    peer.deliver("ours", &interaction("block_actions", "1.2.ours", &organization)).await;
+    assert_eq!(running.intake.counters().snapshot().clicks, 2);
+}
+
+#[tokio::test]
+async fn what_one_way_brought_is_not_taken_again_from_the_other() {
+    let mut slack = Slack::working().await;
+    let running = run(&slack, 1);
+    let mut peer = slack.peer().await;
+    peer.hello().await;
+    let secrets = SigningSecrets::new(&"secret".into()).unwrap();
+    let over_http = Interactivity::new(secrets.clone(), Arc::clone(&running.intake));
+    let post = |payload: &Value| {
+        let text = payload.to_string();
+        let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let (body, now) = (format!("payload={escaped}").into_bytes(), UnixSeconds::now());
+        let (at, by) = secrets.sign(&body, now);
+        let headers = HeaderMap::from_iter([
+            (TIMESTAMP_HEADER.parse().unwrap(), at.parse().unwrap()),
+            (SIGNATURE_HEADER.parse().unwrap(), by.parse().unwrap()),
+        ]);
+        over_http.handle(&headers, &body, now).status
+    };
+    let (first, second) = (
+        interaction("block_actions", "1.2.first", &json!({})),
+        interaction("block_actions", "1.2.second", &json!({})),
+    );
+    assert_eq!(post(&first), 200);
+    assert_eq!(peer.deliver("e1", &first).await, json!({"envelope_id": "e1"}));
+    peer.deliver("e2", &second).await;
+    assert_eq!(post(&second), 200);
+    let counts = running.intake.counters().snapshot();
+    assert_eq!((counts.clicks, counts.repeats), (2, 2));
+}
+
+/// The address holds a ticket that is good for one connection; the token stays behind.
+#[tokio::test]
+async fn a_socket_is_opened_without_the_token_and_not_where_it_is_redirected_to() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("ws://{}/?ticket=one", door.local_addr().unwrap());
+    let slack = Slack::start(json!({"ok": true, "url": address})).await;
+    let _running = run(&slack, 1);
+    // The second visit comes when the first is over.
+    for _visit in 0..2 {
+        let (mut stream, _) = timeout(SOON, door.accept()).await.unwrap().unwrap();
+        let mut head = vec![0; 4_096];
+        let read = stream.read(&mut head).await.unwrap();
+        let head = String::from_utf8_lossy(head.get(..read).unwrap()).to_lowercase();
+        assert!(head.starts_with("get /?ticket=one "), "{head}");
+        assert!(!head.contains("authorization") && !head.contains("canary"), "{head}");
+        let to = elsewhere.local_addr().unwrap();
+        let moved =
+            format!("HTTP/1.1 307 Moved\r\nlocation: ws://{to}/\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(moved.as_bytes()).await.unwrap();
+    }
+    assert!(elsewhere.accept().now_or_never().is_none(), "the redirect was followed");
 }

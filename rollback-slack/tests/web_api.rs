@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use rollback_slack::{
     CallError, Certainty, Ephemeral, Found, Json, Lookup, MessageRef, Metadata, Post, Retry,
     Standing, Timer, Update, WebApi, WebApiOptions, Why,
@@ -18,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 enum Act {
     Answer(Value),
     Status(u16, &'static str),
+    /// Sends on to that address.
+    Moved(u16, String),
     /// Says so many bytes of JSON.
     Flood(usize),
     Hang,
@@ -74,12 +77,13 @@ impl Server {
         let act = self.acts.lock().unwrap().pop().unwrap();
         let (status, header, body) = match act {
             Act::Answer(answer) => {
-                (200, "x-oauth-scopes: chat:write,users:read", answer.to_string())
+                (200, "x-oauth-scopes: chat:write,users:read".to_owned(), answer.to_string())
             }
             Act::Status(status, header) => {
-                (status, header, r#"{"ok":false,"error":"ratelimited"}"#.into())
+                (status, header.to_owned(), r#"{"ok":false,"error":"ratelimited"}"#.into())
             }
-            Act::Flood(length) => (200, "x: y", format!("\"{}\"", "x".repeat(length))),
+            Act::Moved(status, to) => (status, format!("location: {to}"), String::new()),
+            Act::Flood(length) => (200, "x: y".to_owned(), format!("\"{}\"", "x".repeat(length))),
             Act::Hang => return std::future::pending().await,
             Act::Reset => {
                 stream.set_zero_linger().unwrap();
@@ -217,6 +221,20 @@ async fn what_breaks_a_post_leaves_it_in_doubt_and_is_not_sent_again() {
         assert_eq!(error.certainty, Certainty::InDoubt, "{error}");
         assert_eq!(error.retry(), Retry::LookFirst, "{error}");
         assert_eq!(server.seen().len(), 1, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn no_redirect_takes_the_token_or_a_message_elsewhere() {
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let moved = Act::Moved(status, format!("http://{}/", elsewhere.local_addr().unwrap()));
+        let (server, client, _) = start(&vec![moved; 8]).await;
+        let why = Why::UnexpectedStatus { status };
+        assert_eq!(client.post(&post()).await.unwrap_err().why, why);
+        assert_eq!(client.user("U1").await.unwrap_err().why, why);
+        assert!(server.seen().iter().all(|request| request.head.contains("xoxb-canary")));
+        assert!(elsewhere.accept().now_or_never().is_none(), "{status} was followed");
     }
 }
 
