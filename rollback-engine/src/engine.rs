@@ -274,23 +274,10 @@ impl Engine {
         inner.tasks.spawn(export::run(Arc::clone(inner)));
         inner.tasks.spawn(checkpoint::run(Arc::clone(inner)));
         inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));
-        tokio::pin!(shutdown);
-        let mut prune_at = inner.clock.now();
-        loop {
-            let next = inner.clock.now().after(SWEEP_EVERY);
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                () = inner.clock.sleep_until(next) => {}
-            }
-            if let Err(error) = resume(inner).await {
-                tracing::warn!(%error, "unfinished rollbacks could not be looked up");
-            }
-            inner.forget_unused();
-            if inner.clock.now() >= prune_at {
-                prune(inner).await;
-                prune_at = inner.clock.now().after(PRUNE_EVERY);
-            }
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = keep_house(inner) => {}
         }
         inner.stopping.cancel();
         inner.tasks.close();
@@ -299,6 +286,22 @@ impl Engine {
             tracing::warn!("not everything came to rest in time; the next start finds it out");
         }
         Ok(())
+    }
+}
+
+/// Picks up what another process left, and forgets what nobody asks for, without end.
+async fn keep_house(inner: &Arc<Inner>) {
+    let mut prune_at = inner.clock.now();
+    loop {
+        inner.clock.sleep_until(inner.clock.now().after(SWEEP_EVERY)).await;
+        if let Err(error) = resume(inner).await {
+            tracing::warn!(%error, "unfinished rollbacks could not be looked up");
+        }
+        inner.forget_unused();
+        if inner.clock.now() >= prune_at {
+            prune(inner).await;
+            prune_at = inner.clock.now().after(PRUNE_EVERY);
+        }
     }
 }
 

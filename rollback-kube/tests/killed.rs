@@ -1,9 +1,8 @@
 //! `kill -9` of a real rollback service that works on a real cluster, and the one that follows it.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    clippy::future_not_send,
     reason = "a test fails by panicking, and a child says where it listens"
 )]
 
