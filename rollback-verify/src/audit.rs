@@ -81,7 +81,14 @@ pub(crate) fn actors_on_record(case: &Case<'_>) -> Vec<String> {
     let named = |record: &Record| {
         matches!(record.draft.kind, Kind::Confirmed | Kind::Approved | Kind::Rejected)
     };
-    let mut found = Vec::new();
+    let nobody = |record: &&Record| named(record) && record.draft.actor.is_none();
+    let mut found: Vec<String> = case
+        .evidence
+        .records
+        .iter()
+        .filter(nobody)
+        .map(|record| format!("record {} names nobody", record.sequence))
+        .collect();
     for walk in case.walks.values() {
         let who: Vec<&UserId> = walk
             .applied()

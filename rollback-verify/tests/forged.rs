@@ -159,10 +159,8 @@ const FORGERIES: &[Forgery] = &[
     }),
     ("INV-12", |evidence| {
         let place = first(evidence, |seen| matches!(seen, Seen::Sent { .. }));
-        let mut other = evidence.log[..place].iter().rev().find_map(|seen| match seen {
-            stored @ Seen::Stored { .. } => Some(stored.clone()),
-            _ => None,
-        });
+        let stored = |seen: &&Seen| matches!(seen, Seen::Stored { .. });
+        let mut other = evidence.log[..place].iter().rev().find(stored).cloned();
         if let Some(Seen::Stored { rollback, .. }) = &mut other {
             *rollback = parsed("rb-2");
         }
@@ -260,9 +258,9 @@ fn two_rollbacks_that_hold_one_service_are_seen_in_the_chain_alone() {
     let one_after_the_other = judge(&both, Scope::Store);
     assert_eq!(one_after_the_other.found, []);
     // The records of the second come before the end of the first.
-    let drafts: Vec<Draft> = both.records.iter().map(|record| record.draft.clone()).collect();
+    let drafts = both.records.iter().map(|record| record.draft.clone());
     let (first, second): (Vec<Draft>, Vec<Draft>) =
-        drafts.into_iter().partition(|draft| draft.operation_id == id("rb-1"));
+        drafts.partition(|draft| draft.operation_id == id("rb-1"));
     let (end, begun) = first.split_last().unwrap();
     let mixed: Vec<Draft> = begun.iter().chain(&second).chain([end]).cloned().collect();
     seal(&mut both, mixed);
