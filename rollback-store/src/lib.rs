@@ -1,4 +1,5 @@
-//! The engine's store: everything that must survive a crash, in one SQLite file.
+//! The engine's store: everything that must survive a crash, in one SQLite file, or in a PostgreSQL
+//! database that several processes share.
 //!
 //! ```text
 //!   commit ──┐  ┌──────── the writer ────────┐
@@ -20,7 +21,7 @@
 //! - **Private.** On Unix nobody but the owner of the process can read the files.
 //!
 //! [`MemoryStore`] gives the same answers without a disk: for tests, for demos, and as the model
-//! that the durable store is compared with. Both run the conformance suite of `rollback-testkit`.
+//! that the durable ones are compared with. All run the conformance suite of `rollback-testkit`.
 //!
 //! ```
 //! use rollback_core::ports::Store;
@@ -46,23 +47,51 @@
 //!
 //! [`AuditFile`] keeps the audit log a second time, as files of JSON lines.
 //!
+//! # Several processes
+//!
+//! [`PostgresStore`] holds the same contract in a PostgreSQL database (15 or newer):
+//!
+//! - **One transaction for each step**, with the claim, the rollback and the end of the audit chain
+//!   locked in it, so that steps of all processes are in one order. What was in the way of another
+//!   transaction is tried again as a whole. A connection that is lost at a COMMIT is told as in
+//!   doubt, and nothing else is.
+//! - **Claims expire by the database's clock.** A holder counts from before it asked, so that it
+//!   stops before others may start.
+//! - **Notices have one process at a time**, by the lane: the channel of one notifier.
+//! - **Hints** (LISTEN and NOTIFY) tell the others what was written. They only save time; a proxy
+//!   that does not carry them costs seconds, nothing else. Such a proxy must keep a session for each
+//!   connection, or know prepared statements.
+//! - **A database that went back in time** is noticed by whoever has seen more of it, and not written
+//!   until somebody acknowledges it ([`PostgresStore::acknowledge_loss`]).
+//!
+//! It needs a database, or a schema, of its own; TLS with a verified certificate is asked for unless
+//! the host is this machine. A host with one process can leave it out: `default-features = false`.
+//!
 //! # Limits
 //!
 //! A question is answered with at most [`PAGE_MAX`] rows; a journal has at most
 //! [`ENTRIES_MAX`](rollback_core::journal::ENTRIES_MAX) entries. Messages that were delivered stay
-//! in the outbox, for they say which message to bring up to date. A file on a network file system
+//! in the outbox, for they say which message to bring up to date; lines of threads, which are never
+//! brought up to date, are forgotten after a month. A process that has just been started has seen
+//! nothing of a database yet, and cannot tell that it went back in time. A file on a network file system
 //! is not supported: SQLite's log needs memory that processes share.
 
 mod audit_file;
 mod hints;
 mod memory;
+mod notices;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rules;
 mod sqlite;
+mod value;
 
 pub use crate::audit_file::{
     AuditFile, AuditFileOptions, AuditFileProblem, AuditLine, AuditLines, Verified,
     verify_audit_files,
 };
 pub use crate::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{ConnectError, Judge, PostgresOptions, PostgresStore, Rehearsed};
 pub use crate::rules::{CHAIN_DEFAULT, PAGE_MAX};
 pub use crate::sqlite::{Location, OpenError, Options, SqliteStore};

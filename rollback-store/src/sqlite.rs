@@ -11,6 +11,7 @@ mod value;
 mod writer;
 
 use crate::hints::Herald;
+use crate::notices::written;
 use crate::rules::CHAIN_DEFAULT;
 use async_trait::async_trait;
 use owner::Owner;
@@ -355,7 +356,7 @@ impl Store for SqliteStore {
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
         let tells = !notices.is_empty();
-        let card = service::Card::prepare(card, outbox::written(notices)?)?;
+        let card = service::Card::prepare(card, written(notices)?)?;
         let saved = self.write(move |db| card.save(db)).await?;
         if tells && saved == SavedDeploy::New {
             self.herald.tell(Hint::Queued);
@@ -368,7 +369,7 @@ impl Store for SqliteStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
-        let card = service::Card::prepare(card, outbox::written(notices)?)?;
+        let card = service::Card::prepare(card, written(notices)?)?;
         self.write(move |db| card.update(db)).await?;
         self.herald.tell(Hint::Queued);
         Ok(())
@@ -415,7 +416,7 @@ impl Store for SqliteStore {
     }
 
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
-        let notices = outbox::written(notices)?;
+        let notices = written(notices)?;
         self.write(move |db| outbox::queue(db, &notices)).await?;
         self.herald.tell(Hint::Queued);
         Ok(())

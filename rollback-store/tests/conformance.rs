@@ -1,6 +1,8 @@
-//! Both stores hold to the contract of the port.
+//! Every store holds to the contract of the port.
 
-use rollback_store::{Location, MemoryStore, Options, SqliteStore};
+use rollback_store::{
+    Judge, Location, MemoryStore, Options, PostgresOptions, PostgresStore, SqliteStore,
+};
 use rollback_testkit::store::run_all;
 
 #[tokio::test]
@@ -23,5 +25,18 @@ async fn the_durable_store_conforms() {
 #[tokio::test]
 async fn the_durable_store_conforms_in_memory() {
     let make = async || SqliteStore::open(Location::Memory, Options::default()).await.unwrap();
+    run_all(make).await.skips_only(&[]);
+}
+
+/// One connection to each store's own schema; time is what the suite says it is.
+#[tokio::test]
+async fn the_store_of_several_processes_conforms() {
+    let Some(server) = postgres_lab::Server::shared("the PostgreSQL store's conformance") else {
+        return;
+    };
+    let make = async || {
+        let options = PostgresOptions::default().judge(Judge::Callers);
+        PostgresStore::connect(&server.space().url(), options).await.unwrap()
+    };
     run_all(make).await.skips_only(&[]);
 }

@@ -1,6 +1,11 @@
-//! The durable store answers as the model in memory does, whatever is asked in whatever order.
+//! The durable stores answer as the model in memory does, whatever is asked in whatever order.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use proptest::prelude::*;
 use rollback_core::known_good::Choice;
@@ -8,7 +13,9 @@ use rollback_core::notice::{Attempt, DeployCard, MessageRef, Notice};
 use rollback_core::observed::Freeze;
 use rollback_core::ports::{Claim, Commit, Instance, Query, Queued, Retention, Store};
 use rollback_core::{Deploy, Line, ServiceKey, Timestamp};
-use rollback_store::{Location, MemoryStore, Options, SqliteStore};
+use rollback_store::{
+    Judge, Location, MemoryStore, Options, PostgresOptions, PostgresStore, SqliteStore,
+};
 use rollback_testkit::fixtures::{ana, at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::fmt::Debug;
@@ -324,16 +331,20 @@ async fn everything(store: &dyn Store) -> Vec<String> {
 }
 
 async fn compare(ops: &[Op]) -> Result<(usize, usize), TestCaseError> {
-    let model = MemoryStore::default();
     let durable = SqliteStore::open(Location::Memory, Options::default()).await.unwrap();
+    compare_with(&durable, ops).await
+}
+
+async fn compare_with(durable: &dyn Store, ops: &[Op]) -> Result<(usize, usize), TestCaseError> {
+    let model = MemoryStore::default();
     let mut run = Run::new();
     for (number, op) in ops.iter().enumerate() {
         let expected = run.apply(op, &model).await;
-        let found = run.apply(op, &durable).await;
+        let found = run.apply(op, durable).await;
         prop_assert_eq!(&found, &expected, "operation {} was {:?}", number, op);
         run.learn(op, &expected, &model).await;
     }
-    for (found, expected) in everything(&durable).await.iter().zip(everything(&model).await) {
+    for (found, expected) in everything(durable).await.iter().zip(everything(&model).await) {
         prop_assert_eq!(found, &expected);
     }
     Ok((run.accepted, run.refused))
@@ -343,9 +354,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn both_stores_give_the_same_answers(ops in prop::collection::vec(op(), 1..120)) {
+    fn the_store_in_a_file_gives_the_same_answers(ops in prop::collection::vec(op(), 1..120)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(compare(&ops))?;
+    }
+}
+
+/// A server's answers take longer, so that fewer cases are asked of it.
+const CASES_ON_A_SERVER: usize = 24;
+
+#[test]
+fn the_store_on_a_server_gives_the_same_answers() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let Some(server) = postgres_lab::Server::shared("the comparison with PostgreSQL") else {
+        return;
+    };
+    let mut runner = TestRunner::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for _case in 0..CASES_ON_A_SERVER {
+        let ops = prop::collection::vec(op(), 1..120).new_tree(&mut runner).unwrap().current();
+        runtime.block_on(async {
+            let options = PostgresOptions::default().judge(Judge::Callers);
+            let url = server.space().url();
+            let store = PostgresStore::connect(&url, options).await.unwrap();
+            if let Err(difference) = compare_with(&store, &ops).await {
+                panic!("{difference}\n--- after\n{ops:#?}");
+            }
+        });
     }
 }
 

@@ -45,6 +45,10 @@ pub struct Setup {
     pub compares: CompareAndSet,
     pub fence: Fence,
     pub purpose: Purpose,
+    /// How long a process owns a rollback without renewing.
+    pub lease: Duration,
+    /// How long the target must be seen live.
+    pub settle: Duration,
 }
 
 impl Default for Setup {
@@ -54,6 +58,8 @@ impl Default for Setup {
             compares: CompareAndSet::Yes,
             fence: Fence::Yes,
             purpose: Purpose::Real,
+            lease: Duration::from_secs(15),
+            settle: Limits::default().settle,
         }
     }
 }
@@ -110,15 +116,21 @@ impl Site {
 
     /// Starts an engine with this fate.
     pub fn boot(&self, fate: Fate) -> Host {
+        self.boot_on(&self.store, fate)
+    }
+
+    /// The same with a connection of its own to the store.
+    pub fn boot_on(&self, store: &Arc<dyn Store>, fate: Fate) -> Host {
         let life = Life::new(fate, &self.log);
         let number = self.lives.fetch_add(1, Ordering::Relaxed) + 1;
         let mut service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
         service.approvals_min = self.setup.approvals;
         service.purpose = self.setup.purpose;
+        service.limits.settle = self.setup.settle;
         let health: Arc<dyn HealthSource> = Arc::<FakeHealth>::clone(&self.health);
         service.health = Some(health);
         let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
-        let store: Arc<dyn Store> = Arc::new(Mortal::new(&life, &self.store, &self.clock));
+        let store: Arc<dyn Store> = Arc::new(Mortal::new(&life, store, &self.clock));
         let cd: Arc<dyn CdBackend> = Arc::new(Mortal::new(&life, &self.cd, &self.clock));
         let directory = Arc::new(Mortal::new(&life, &self.directory, &self.clock));
         let ids = Arc::clone(&self.ids);
@@ -127,6 +139,7 @@ impl Site {
             .notifier(Arc::new(Mortal::new(&life, &self.chat, &self.clock)))
             .required_sink(Arc::new(Mortal::new(&life, &self.sink, &self.clock)))
             .clock(Arc::clone(&self.clock))
+            .lease(self.setup.lease)
             .instance(Instance::new(format!("life-{number}")))
             .ids(move || format!("rb-{}", ids.fetch_add(1, Ordering::Relaxed) + 1))
             .build();
@@ -559,6 +572,7 @@ impl Setup {
             compares: draw.one_of(&[CompareAndSet::Yes, CompareAndSet::Yes, CompareAndSet::No]),
             fence: draw.one_of(&[Fence::Yes, Fence::Yes, Fence::No]),
             purpose: draw.one_of(&[Purpose::Real, Purpose::Real, Purpose::Real, Purpose::Drill]),
+            ..Self::default()
         }
     }
 }

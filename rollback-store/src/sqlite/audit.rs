@@ -2,6 +2,7 @@
 
 use super::value::{Answer, all, corrupt, execute, first, int, limit, uint};
 use crate::rules::unwritable;
+use crate::value::record;
 use rollback_core::Label;
 use rollback_core::audit::{Draft, Hash, Head, Record};
 use rollback_core::ports::Query;
@@ -67,22 +68,11 @@ fn insert(db: &Connection, record: &Record) -> Answer<()> {
 fn known(db: &Connection, id: &Label) -> Answer<Option<Record>> {
     let row =
         first(db, "SELECT sequence, record FROM audit WHERE id = ?1", [id.as_str()], columns)?;
-    row.map(|row| read(&row)).transpose()
+    row.map(|row| record(&row)).transpose()
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
-}
-
-fn read((sequence, line): &(i64, String)) -> Answer<Record> {
-    let what = || format!("audit record {sequence}");
-    let place = uint(*sequence, what)?;
-    let record = Record::parse(line, place).map_err(|error| corrupt(what(), &error))?;
-    if record.sequence == place {
-        Ok(record)
-    } else {
-        Err(corrupt(what(), &format!("it says it is record {}", record.sequence)))
-    }
 }
 
 /// Records in their order.
@@ -104,7 +94,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Record>> {
         ],
         columns,
     )?;
-    rows.iter().map(read).collect()
+    rows.iter().map(record).collect()
 }
 
 /// What a sink has not acknowledged.
@@ -117,7 +107,7 @@ pub(super) fn unacknowledged(db: &Connection, sink: &str, wanted: usize) -> Answ
         params![sink, limit(wanted)],
         columns,
     )?;
-    rows.iter().map(read).collect()
+    rows.iter().map(record).collect()
 }
 
 /// A sink has everything up to `sequence`; nobody can have what was not written yet.

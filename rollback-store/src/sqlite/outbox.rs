@@ -1,41 +1,13 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
-use super::value::{
-    Answer, all, corrupt, execute, first, from_json, int, limit, millis, moment, parsed, to_json,
-    uint,
-};
-use crate::rules::{appears_once, forgotten_until};
+use super::value::{Answer, all, execute, first, int, limit, millis, moment, uint};
+use crate::notices::{New, Raw, message_of};
+use crate::rules::forgotten_until;
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::{Instance, Queued};
 use rollback_core::{Label, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::time::Duration;
-
-/// A notice, written out.
-#[derive(Debug)]
-pub(super) struct New {
-    notifier: Label,
-    key: Label,
-    once: bool,
-    notice: String,
-    channel: String,
-    thread_key: Option<Label>,
-}
-
-/// Writes notices out.
-pub(super) fn written(notices: Vec<Queued>) -> Answer<Vec<New>> {
-    let new = |queued: Queued| {
-        Ok(New {
-            once: appears_once(&queued.notice),
-            notice: to_json("the notice", &queued.notice)?,
-            notifier: queued.notifier,
-            key: queued.key,
-            channel: queued.channel.into(),
-            thread_key: queued.thread_key,
-        })
-    };
-    notices.into_iter().map(new).collect()
-}
 
 /// Queues notices. What appears once and was delivered or given up stays as it is.
 pub(super) fn queue(db: &Connection, notices: &[New]) -> Answer<()> {
@@ -111,63 +83,19 @@ macro_rules! waiting {
     };
 }
 
-/// A row as it comes.
-struct Raw {
-    notifier: String,
-    key: String,
-    version: i64,
-    notice: String,
-    channel: String,
-    thread_key: Option<String>,
-    previous: (Option<String>, Option<String>),
-    thread: (Option<String>, Option<String>),
-    in_doubt: bool,
-    attempts: i64,
-}
-
-impl Raw {
-    fn columns(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            notifier: row.get(0)?,
-            key: row.get(1)?,
-            version: row.get(2)?,
-            notice: row.get(3)?,
-            channel: row.get(4)?,
-            thread_key: row.get(5)?,
-            previous: (row.get(6)?, row.get(7)?),
-            thread: (row.get(8)?, row.get(9)?),
-            in_doubt: row.get(10)?,
-            attempts: row.get(11)?,
-        })
-    }
-
-    fn read(self) -> Answer<Queued> {
-        let what = format!("the notice `{}` for {}", self.key, self.notifier);
-        let what = || what.clone();
-        let notice = from_json(&self.notice, what)?;
-        let channel = parsed(self.channel, what)?;
-        let mut queued = Queued::new(self.notifier, self.key, notice, channel);
-        queued.version = uint(self.version, what)?;
-        queued.thread_key = self.thread_key.map(Label::new);
-        queued.previous = message_of(self.previous, what)?;
-        queued.thread = message_of(self.thread, what)?;
-        queued.attempt = if self.in_doubt { Attempt::InDoubt } else { Attempt::Clean };
-        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), &error))?;
-        Ok(queued)
-    }
-}
-
-fn message_of(
-    columns: (Option<String>, Option<String>),
-    what: impl Fn() -> String,
-) -> Answer<Option<MessageRef>> {
-    match columns {
-        (Some(channel), Some(id)) => Ok(Some(MessageRef::new(parsed(channel, &what)?, id))),
-        (None, None) => Ok(None),
-        (Some(_), None) | (None, Some(_)) => {
-            Err(corrupt(what(), "its message has only half a name"))
-        }
-    }
+fn columns(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    Ok(Raw {
+        notifier: row.get(0)?,
+        key: row.get(1)?,
+        version: row.get(2)?,
+        notice: row.get(3)?,
+        channel: row.get(4)?,
+        thread_key: row.get(5)?,
+        previous: (row.get(6)?, row.get(7)?),
+        thread: (row.get(8)?, row.get(9)?),
+        in_doubt: row.get(10)?,
+        attempts: row.get(11)?,
+    })
 }
 
 /// The notices that `owner` could take. Whoever took one and did not settle it may have delivered
@@ -193,7 +121,7 @@ pub(super) fn due(
             )
         ),
         params![owner.map(Instance::as_str), millis(now), limit(wanted)],
-        Raw::columns,
+        columns,
     )?;
     rows.into_iter().map(Raw::read).collect()
 }

@@ -5,6 +5,7 @@ use super::value::{
     Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
     uint,
 };
+use crate::notices::New;
 use crate::rules::forgotten_until;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
@@ -134,11 +135,11 @@ pub(super) struct Card {
     key: ServiceKey,
     deployed_at: i64,
     json: String,
-    notices: Vec<outbox::New>,
+    notices: Vec<New>,
 }
 
 impl Card {
-    pub(super) fn prepare(card: &DeployCard, notices: Vec<outbox::New>) -> Answer<Self> {
+    pub(super) fn prepare(card: &DeployCard, notices: Vec<New>) -> Answer<Self> {
         let mut card = card.clone();
         card.rollback = None;
         Ok(Self {

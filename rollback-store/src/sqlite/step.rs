@@ -5,6 +5,7 @@ use super::value::{
     uint,
 };
 use super::{audit, outbox};
+use crate::notices;
 use crate::rules::{check_room, check_service, check_shape};
 use rollback_core::journal::Opening;
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
@@ -19,7 +20,7 @@ pub(super) struct Step {
     opening: Option<String>,
     entry: Option<String>,
     view: String,
-    notices: Vec<outbox::New>,
+    notices: Vec<notices::New>,
 }
 
 /// The journal as far as a step needs it.
@@ -36,7 +37,7 @@ impl Step {
             opening: commit.opening.as_ref().map(|o| to_json("the opening", o)).transpose()?,
             entry: commit.entry.as_ref().map(|e| to_json("the entry", e)).transpose()?,
             view: to_json("the view", &commit.view)?,
-            notices: outbox::written(std::mem::take(&mut commit.notices))?,
+            notices: notices::written(std::mem::take(&mut commit.notices))?,
             commit,
         })
     }

@@ -1,0 +1,77 @@
+//! Notices as rows of an outbox, whatever the database.
+
+use crate::rules::appears_once;
+use crate::value::{Answer, corrupt, from_json, parsed, to_json, uint};
+use rollback_core::Label;
+use rollback_core::notice::{Attempt, MessageRef};
+use rollback_core::ports::Queued;
+
+/// A notice, written out.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) notifier: Label,
+    pub(crate) key: Label,
+    pub(crate) once: bool,
+    pub(crate) notice: String,
+    pub(crate) channel: String,
+    pub(crate) thread_key: Option<Label>,
+}
+
+/// Writes notices out.
+pub(crate) fn written(notices: Vec<Queued>) -> Answer<Vec<New>> {
+    let new = |queued: Queued| {
+        Ok(New {
+            once: appears_once(&queued.notice),
+            notice: to_json("the notice", &queued.notice)?,
+            notifier: queued.notifier,
+            key: queued.key,
+            channel: queued.channel.into(),
+            thread_key: queued.thread_key,
+        })
+    };
+    notices.into_iter().map(new).collect()
+}
+
+/// A row as it comes.
+pub(crate) struct Raw {
+    pub(crate) notifier: String,
+    pub(crate) key: String,
+    pub(crate) version: i64,
+    pub(crate) notice: String,
+    pub(crate) channel: String,
+    pub(crate) thread_key: Option<String>,
+    pub(crate) previous: (Option<String>, Option<String>),
+    pub(crate) thread: (Option<String>, Option<String>),
+    pub(crate) in_doubt: bool,
+    pub(crate) attempts: i64,
+}
+
+impl Raw {
+    pub(crate) fn read(self) -> Answer<Queued> {
+        let what = format!("the notice `{}` for {}", self.key, self.notifier);
+        let what = || what.clone();
+        let notice = from_json(&self.notice, what)?;
+        let channel = parsed(self.channel, what)?;
+        let mut queued = Queued::new(self.notifier, self.key, notice, channel);
+        queued.version = uint(self.version, what)?;
+        queued.thread_key = self.thread_key.map(Label::new);
+        queued.previous = message_of(self.previous, what)?;
+        queued.thread = message_of(self.thread, what)?;
+        queued.attempt = if self.in_doubt { Attempt::InDoubt } else { Attempt::Clean };
+        queued.attempts = u32::try_from(self.attempts).map_err(|error| corrupt(what(), &error))?;
+        Ok(queued)
+    }
+}
+
+pub(crate) fn message_of(
+    columns: (Option<String>, Option<String>),
+    what: impl Fn() -> String,
+) -> Answer<Option<MessageRef>> {
+    match columns {
+        (Some(channel), Some(id)) => Ok(Some(MessageRef::new(parsed(channel, &what)?, id))),
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(corrupt(what(), "its message has only half a name"))
+        }
+    }
+}

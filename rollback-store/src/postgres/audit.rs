@@ -1,0 +1,127 @@
+//! The audit chain: exact bytes in, exact bytes out.
+
+use super::link::{Done, Link};
+use crate::rules::unwritable;
+use crate::value::{corrupt, int, limit, record, uint};
+use rollback_core::audit::{Draft, Hash, Head, Record};
+use rollback_core::ports::Query;
+use rollback_core::{Label, RollbackId};
+use tokio_postgres::Row;
+
+fn read_head(row: Option<&Row>) -> Done<Head> {
+    let what = || "the end of the audit chain".to_string();
+    let row = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
+    let (chain, hash): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+    let mut head = Head::genesis(chain);
+    head.sequence = uint(row.try_get(1)?, what)?;
+    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?;
+    Ok(head)
+}
+
+/// The end of the chain.
+pub(super) async fn head(db: &mut Link) -> Done<Head> {
+    read_head(db.first("SELECT chain, sequence, hash FROM head", &[]).await?.as_ref())
+}
+
+/// Gives drafts their places at the end of the chain, which nobody else extends meanwhile. One that
+/// is there already keeps its place.
+pub(super) async fn append(db: &mut Link, drafts: &[Draft]) -> Done<Vec<Record>> {
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let row = db.first("SELECT chain, sequence, hash FROM head FOR UPDATE", &[]).await?;
+    let start = read_head(row.as_ref())?;
+    let mut head = start.clone();
+    let mut records = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if let Some(record) = known(db, &draft.id).await? {
+            records.push(record);
+            continue;
+        }
+        let record =
+            head.append(draft.clone()).map_err(|error| unwritable("the audit record", &error))?;
+        insert(db, &record).await?;
+        head = Head::after(&record);
+        records.push(record);
+    }
+    if head != start {
+        let (sequence, hash) = (int(head.sequence), head.hash.to_string());
+        db.execute("UPDATE head SET sequence = $1, hash = $2", &[&sequence, &hash]).await?;
+    }
+    Ok(records)
+}
+
+async fn insert(db: &mut Link, record: &Record) -> Done<()> {
+    let bytes = record.canonical().map_err(|error| unwritable("the audit record", &error))?;
+    db.execute(
+        "INSERT INTO audit (sequence, id, rollback, service, environment, record)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        &[
+            &int(record.sequence.get()),
+            &record.draft.id.as_str(),
+            &record.draft.operation_id.as_str(),
+            &record.draft.service.as_str(),
+            &record.draft.environment.as_str(),
+            &bytes,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn known(db: &mut Link, id: &Label) -> Done<Option<Record>> {
+    let row = db.first("SELECT sequence, record FROM audit WHERE id = $1", &[&id.as_str()]).await?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read(row: &Row) -> Done<Record> {
+    Ok(record(&(row.try_get(0)?, row.try_get(1)?))?)
+}
+
+/// Records in their order.
+pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Record>> {
+    let rows = db
+        .all(
+            "SELECT sequence, record FROM audit
+             WHERE sequence > $1
+                 AND ($2::text IS NULL OR service = $2)
+                 AND ($3::text IS NULL OR environment = $3)
+                 AND ($4::text IS NULL OR rollback = $4)
+             ORDER BY sequence LIMIT $5",
+            &[
+                &int(query.after),
+                &query.service.as_ref().map(Label::as_str),
+                &query.environment.as_ref().map(Label::as_str),
+                &query.rollback.as_ref().map(RollbackId::as_str),
+                &limit(query.limit),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// What a sink has not acknowledged.
+pub(super) async fn unacknowledged(db: &mut Link, sink: &str, wanted: usize) -> Done<Vec<Record>> {
+    let rows = db
+        .all(
+            "SELECT sequence, record FROM audit
+             WHERE sequence > coalesce((SELECT sequence FROM acknowledged WHERE sink = $1), 0)
+             ORDER BY sequence LIMIT $2",
+            &[&sink, &limit(wanted)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// A sink has everything up to `sequence`; nobody can have what was not written yet.
+pub(super) async fn acknowledge(db: &mut Link, sink: &str, sequence: u64) -> Done<()> {
+    db.execute(
+        "INSERT INTO acknowledged (sink, sequence)
+         VALUES ($1, least($2, (SELECT sequence FROM head)))
+         ON CONFLICT (sink)
+         DO UPDATE SET sequence = greatest(acknowledged.sequence, excluded.sequence)",
+        &[&sink, &int(sequence)],
+    )
+    .await?;
+    Ok(())
+}

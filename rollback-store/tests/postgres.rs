@@ -1,0 +1,512 @@
+//! What only a store on a server, and several processes that share it, can get wrong.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use postgres_lab::{Cut, Server, Space};
+use rollback_core::audit::Verifier;
+use rollback_core::known_good::Choice;
+use rollback_core::notice::{DeployCard, MessageRef, Notice};
+use rollback_core::observed::Freeze;
+use rollback_core::ports::{Commit, Hint, Instance, Query, Queued, Store, StoreError};
+use rollback_core::{Deploy, RollbackId, Timestamp};
+use rollback_store::{ConnectError, Judge, PostgresOptions, PostgresStore};
+use rollback_testkit::fixtures::{at, key, parsed};
+use rollback_testkit::script::{Ending, Script};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(15);
+
+async fn open(space: &Space<'_>) -> PostgresStore {
+    PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap()
+}
+
+/// A store that judges claims by the times that it is given.
+async fn judged_by_us(space: &Space<'_>) -> PostgresStore {
+    let options = PostgresOptions::default().judge(Judge::Callers);
+    PostgresStore::connect(&space.url(), options).await.unwrap()
+}
+
+async fn refused(space: &Space<'_>) -> ConnectError {
+    PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap_err()
+}
+
+async fn take(store: &impl Store, commits: Vec<Commit>) {
+    for commit in commits {
+        store.commit(commit).await.unwrap();
+    }
+}
+
+fn notice(key: &str) -> Queued {
+    let commits = Script::new("rb-n").commits(Ending::Succeeded);
+    let view = commits.into_iter().next().unwrap().view;
+    Queued::new("chat", key, Notice::Approval(view), parsed("C1"))
+}
+
+async fn is_whole(store: &impl Store) -> u64 {
+    let mut verifier = Verifier::new("default");
+    for record in store.audit(&Query::all(9_999)).await.unwrap() {
+        verifier.check(&record).unwrap();
+    }
+    assert_eq!(*verifier.head(), store.head().await.unwrap());
+    verifier.head().sequence
+}
+
+/// How many entries a rollback has; none when it is not there.
+async fn entries(store: &impl Store, id: &RollbackId) -> Option<u64> {
+    let journal = store.load(id).await.unwrap()?;
+    Some(u64::try_from(journal.entries.len()).unwrap())
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_for_the_next_process() {
+    let Some(server) = Server::shared("durability on PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    take(&store, Script::new("rb-1").commits(Ending::Unknown)).await;
+    let id: RollbackId = parsed("rb-1");
+    let before = store.claim(&id, &Instance::new("a"), at(0), LEASE).await.unwrap().unwrap();
+    store.release(&before).await.unwrap();
+    let (journal, head) = (store.load(&id).await.unwrap(), store.head().await.unwrap());
+    store.close().await;
+
+    let store = open(&space).await;
+    assert_eq!(store.load(&id).await.unwrap(), journal);
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(store.record(&key()).await.unwrap().in_flight, Some(id.clone()));
+    let after = store.claim(&id, &Instance::new("b"), at(0), LEASE).await.unwrap().unwrap();
+    assert!(after.fence > before.fence, "a fencing number was used again");
+}
+
+#[tokio::test]
+async fn a_claim_expires_by_the_clock_of_the_database_whatever_ours_says() {
+    let Some(server) = Server::shared("claims on PostgreSQL") else { return };
+    let space = server.space();
+    let (one, two) = (open(&space).await, open(&space).await);
+    let id: RollbackId = parsed("rb-1");
+    let (a, b) = (Instance::new("a"), Instance::new("b"));
+    // A holder counts from before it asked, by its own clock.
+    let claim = one.claim(&id, &a, at(7), LEASE).await.unwrap().unwrap();
+    assert_eq!(claim.expires_at, at(22));
+    let much_later = Timestamp::from_millis(u64::MAX / 4);
+    assert_eq!(two.claim(&id, &b, much_later, LEASE).await.unwrap(), None);
+    space.sql("UPDATE claim SET expires_at = (extract(epoch FROM now()) * 1000)::bigint - 1");
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(&one, commits[..1].to_vec()).await;
+    let mut step = commits[1].clone();
+    step.claim = Some(claim);
+    let lost = one.commit(step).await.unwrap_err();
+    assert!(matches!(lost, StoreError::ClaimLost(_)), "{lost}");
+    assert!(two.claim(&id, &b, at(0), LEASE).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn of_many_processes_that_confirm_at_once_one_holds_the_service() {
+    let Some(server) = Server::shared("the slot on PostgreSQL") else { return };
+    let space = server.space();
+    let mut tasks = Vec::new();
+    for number in 0..6 {
+        let store = Arc::new(open(&space).await);
+        let commits = Script::new(&format!("rb-{number}")).commits(Ending::Succeeded);
+        let confirmation = commits.iter().position(|commit| commit.holds_service).unwrap();
+        take(store.as_ref(), commits[..confirmation].to_vec()).await;
+        tasks.push((store, commits[confirmation].clone()));
+    }
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|(store, commit)| tokio::spawn(async move { store.commit(commit).await }))
+        .collect();
+    let (mut taken, mut held) = (0, 0);
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_records) => taken += 1,
+            Err(StoreError::ServiceHeld(_)) => held += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((taken, held), (1, 5));
+    is_whole(&open(&space).await).await;
+}
+
+#[tokio::test]
+async fn of_many_processes_that_claim_at_once_one_is_given_it() {
+    let Some(server) = Server::shared("claims at once on PostgreSQL") else { return };
+    let space = server.space();
+    let mut stores = Vec::new();
+    for _store in 0..4 {
+        stores.push(Arc::new(open(&space).await));
+    }
+    for round in 0..10 {
+        let id: RollbackId = parsed(&format!("rb-{round}"));
+        let tasks: Vec<_> = stores
+            .iter()
+            .enumerate()
+            .map(|(number, store)| {
+                let (store, id) = (Arc::clone(store), id.clone());
+                let owner = Instance::new(format!("p{number}"));
+                tokio::spawn(async move { store.claim(&id, &owner, at(0), LEASE).await.unwrap() })
+            })
+            .collect();
+        let mut given = 0;
+        for task in tasks {
+            given += usize::from(task.await.unwrap().is_some());
+        }
+        assert_eq!(given, 1);
+    }
+}
+
+#[tokio::test]
+async fn steps_of_several_processes_make_one_chain() {
+    let Some(server) = Server::shared("one chain on PostgreSQL") else { return };
+    let space = server.space();
+    let mut tasks = Vec::new();
+    for process in 0..4 {
+        let store = Arc::new(open(&space).await);
+        for lane in 0..4 {
+            let (store, id) = (Arc::clone(&store), format!("rb-{process}-{lane}"));
+            tasks.push(tokio::spawn(async move {
+                let script = Script::new(&id).of(&format!("s-{process}-{lane}"), "production");
+                take(store.as_ref(), script.commits(Ending::Succeeded)).await;
+            }));
+        }
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let drafts: usize =
+        Script::new("x").commits(Ending::Succeeded).iter().map(|one| one.drafts.len()).sum();
+    let store = open(&space).await;
+    assert_eq!(is_whole(&store).await, u64::try_from(16 * drafts).unwrap());
+}
+
+#[tokio::test]
+async fn every_notice_is_taken_by_one_of_many_processes() {
+    let Some(server) = Server::shared("the outbox on PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    let lane = |number: u8| parsed(&format!("C{}", number % 7));
+    for number in 0..60 {
+        let mut queued = notice(&format!("k{number}"));
+        queued.channel = lane(number);
+        store.queue(vec![queued]).await.unwrap();
+    }
+    let mut tasks = Vec::new();
+    for process in 0..4 {
+        let store = open(&space).await;
+        tasks.push(tokio::spawn(async move {
+            let owner = Instance::new(format!("p{process}"));
+            let mut delivered = Vec::new();
+            while store.waiting().await.unwrap() > 0 {
+                for queued in store.take(&owner, at(0), LEASE, 5).await.unwrap() {
+                    store.delivered(&queued, None).await.unwrap();
+                    delivered.push(queued.key.to_string());
+                }
+            }
+            delivered
+        }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await.unwrap());
+    }
+    let once: BTreeSet<&String> = all.iter().collect();
+    assert_eq!((all.len(), once.len()), (60, 60), "a notice was taken twice");
+}
+
+#[tokio::test]
+async fn a_step_of_one_process_is_hinted_at_in_another() {
+    let Some(server) = Server::own("hints on PostgreSQL") else { return };
+    let space = server.space();
+    let (one, two) = (open(&space).await, open(&space).await);
+    let mut hints = two.hints();
+    take(&one, Script::new("rb-1").commits(Ending::Succeeded)[..2].to_vec()).await;
+    one.queue(vec![notice("k")]).await.unwrap();
+    for entries in [0, 1] {
+        assert_eq!(hints.next().await, Hint::Step { rollback: parsed("rb-1"), entries });
+    }
+    assert_eq!(hints.next().await, Hint::Queued);
+    // Whoever was cut off hears that it may have missed something, and hears again.
+    server.end_sessions();
+    loop {
+        if hints.next().await == Hint::Missed {
+            break;
+        }
+    }
+    one.queue(vec![notice("l")]).await.unwrap();
+    assert_eq!(hints.next().await, Hint::Queued);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_is_unavailable_and_good_again_when_it_is_back() {
+    let Some(server) = Server::own("a stopped PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(&store, commits[..2].to_vec()).await;
+    server.stop();
+    for answer in [store.commit(commits[2].clone()).await.map(drop), store.ping().await] {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+    }
+    let error = store.load(&parsed("rb-1")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    server.start();
+    take(&store, commits[2..].to_vec()).await;
+    is_whole(&store).await;
+}
+
+#[tokio::test]
+async fn sessions_that_were_ended_are_made_again_unnoticed() {
+    let Some(server) = Server::own("ended sessions on PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    for commit in Script::new("rb-1").commits(Ending::Succeeded) {
+        store.commit(commit).await.unwrap();
+        server.end_sessions();
+    }
+    is_whole(&store).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_at_a_commit_leaves_the_step_in_doubt_and_whole() {
+    let Some(server) = Server::shared("a cut at a COMMIT on PostgreSQL") else { return };
+    let space = server.space();
+    let wire = server.wire();
+    let url = space.url_through(wire.port());
+    let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
+    let id: RollbackId = parsed("rb-1");
+    let (mut there, mut lost) = (0, 0);
+    for (place, commit) in Script::new("rb-1").commits(Ending::Succeeded).into_iter().enumerate() {
+        let cut = if place % 2 == 0 { Cut::Answer } else { Cut::Request };
+        wire.cut_next_commit(cut);
+        let error = store.commit(commit.clone()).await.unwrap_err();
+        assert!(matches!(error, StoreError::InDoubt(_)), "{error}");
+        // Read again, it is there or it is not; sent again, it is taken at most once.
+        let is_there = match commit.opening {
+            Some(_) => entries(&store, &id).await.is_some(),
+            None => entries(&store, &id).await.unwrap() > commit.expected,
+        };
+        assert_eq!(is_there, cut == Cut::Answer, "step {place}");
+        match store.commit(commit).await {
+            Ok(_records) => lost += 1,
+            Err(StoreError::MovedOn(_)) => there += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(there > 2 && lost > 2, "{there} were there, {lost} were lost");
+    is_whole(&store).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_is_dropped_leaves_a_whole_step_or_none() {
+    let Some(server) = Server::shared("dropped callers on PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    let id: RollbackId = parsed("rb-1");
+    for (place, commit) in Script::new("rb-1").commits(Ending::Succeeded).into_iter().enumerate() {
+        let patience = Duration::from_micros(u64::try_from(place).unwrap() * 400);
+        drop(tokio::time::timeout(patience, store.commit(commit.clone())).await);
+        // Whatever the dropped one had begun is waited for here, for it has locked its rows.
+        match store.commit(commit.clone()).await {
+            Ok(_) | Err(StoreError::MovedOn(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+        let expected = commit.expected + u64::from(commit.entry.is_some());
+        assert_eq!(entries(&store, &id).await, Some(expected));
+    }
+    is_whole(&store).await;
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_in_time_is_not_written_until_somebody_acknowledges_it() {
+    let Some(server) = Server::own("a restored PostgreSQL") else { return };
+    let space = server.space();
+    let (store, other) = (judged_by_us(&space).await, judged_by_us(&space).await);
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(&store, commits[..4].to_vec()).await;
+    let a = Instance::new("a");
+    let claim = store.claim(&parsed("rb-1"), &a, at(0), LEASE).await.unwrap().unwrap();
+    // A backup of before the last record comes back, as after a failover to a standby that lagged.
+    space.sql("CREATE TABLE kept AS SELECT * FROM audit ORDER BY sequence DESC LIMIT 1");
+    space.sql("DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)");
+    space.sql(
+        "UPDATE head SET sequence = sequence - 1,
+             hash = (SELECT record::json->>'previous_hash' FROM kept)",
+    );
+    server.end_sessions();
+    let error = store.commit(commits[4].clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::WentBack(_)), "{error}");
+    for answer in
+        [store.ping().await, store.claim(&parsed("rb-1"), &a, at(1), LEASE).await.map(drop)]
+    {
+        assert!(matches!(answer, Err(StoreError::WentBack(_))), "{answer:?}");
+    }
+    // It can be read: somebody has to find out what is missing.
+    assert!(store.load(&parsed("rb-1")).await.unwrap().is_some());
+    other.acknowledge_loss().await.unwrap();
+    store.ping().await.unwrap();
+    let again = store.claim(&parsed("rb-2"), &a, at(99), LEASE).await.unwrap().unwrap();
+    assert!(again.fence > claim.fence + 1_000_000, "a lost fencing number may be used again");
+    take(&store, commits[4..].to_vec()).await;
+    is_whole(&store).await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_the_one_that_was_seen_is_told_as_well() {
+    let Some(server) = Server::own("a forked PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    take(&store, Script::new("rb-1").commits(Ending::Succeeded)[..4].to_vec()).await;
+    space
+        .sql("UPDATE audit SET record = replace(record, (SELECT hash FROM head), repeat('0', 64))");
+    server.end_sessions();
+    let error = store.ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::WentBack(_)), "{error}");
+}
+
+#[tokio::test]
+async fn many_processes_may_start_at_once_in_an_empty_database() {
+    let Some(server) = Server::shared("first starts on PostgreSQL") else { return };
+    let space = server.space();
+    let tasks: Vec<_> = (0..5)
+        .map(|_process| {
+            let url = space.url();
+            tokio::spawn(async move {
+                PostgresStore::connect(&url, PostgresOptions::default()).await.map(drop)
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "1");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let Some(server) = Server::shared("a newer schema on PostgreSQL") else { return };
+    let space = server.space();
+    open(&space).await.close().await;
+    space.sql("UPDATE rollback_store SET schema = 9000");
+    let error = refused(&space).await;
+    assert!(matches!(error, ConnectError::Newer { found: 9000, .. }), "{error}");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "9000");
+}
+
+#[tokio::test]
+async fn a_database_of_something_else_is_refused_and_left_as_it_is() {
+    let Some(server) = Server::shared("a strange database on PostgreSQL") else { return };
+    let space = server.space();
+    space.sql("CREATE TABLE photos (x integer)");
+    let error = refused(&space).await;
+    assert!(matches!(error, ConnectError::NotAStore { .. }), "{error}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()";
+    assert_eq!(space.sql(tables), "1");
+}
+
+#[tokio::test]
+async fn a_chain_keeps_its_name() {
+    let Some(server) = Server::shared("the chain's name on PostgreSQL") else { return };
+    let space = server.space();
+    open(&space).await.close().await;
+    let options = PostgresOptions::default().chain("other");
+    let error = PostgresStore::connect(&space.url(), options).await.unwrap_err();
+    assert!(matches!(error, ConnectError::OtherChain { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_without_the_password() {
+    let url = "postgres://me:s3cret@127.0.0.1:1/rollback";
+    let error = PostgresStore::connect(url, PostgresOptions::default()).await.unwrap_err();
+    let words = error.to_string();
+    assert!(words.contains("127.0.0.1:1/rollback") && words.contains("refused"), "{words}");
+    assert!(!format!("{words} {error:?}").contains("s3cret"));
+}
+
+/// What is stored about everything, for tampering with.
+async fn furnish(store: &PostgresStore) {
+    take(store, Script::new("rb-1").commits(Ending::Succeeded)).await;
+    let deploy = Deploy::new(parsed("d1"), key(), "2.14.0", at(0));
+    let card = DeployCard::new(deploy, None, Choice::none("nobody looked"));
+    store.save_deploy(&card, vec![notice("k")]).await.unwrap();
+    store.mark_bad(&key(), &parsed("40"), &"leaks".into()).await.unwrap();
+    let freeze = Freeze::new("sale", at(0), None);
+    store.set_freeze(&key(), &"sale".into(), Some(freeze)).await.unwrap();
+    store.claim(&parsed("rb-1"), &Instance::new("a"), at(0), LEASE).await.unwrap();
+}
+
+/// Everything that reads, until one answer is an error.
+async fn read_all(store: &PostgresStore) -> Result<(), StoreError> {
+    store.load(&parsed("rb-1")).await?;
+    store.list(&Query::all(9)).await?;
+    store.deploy(&parsed("d1")).await?;
+    store.deploys(&key(), 9).await?;
+    store.record(&key()).await?;
+    store.freezes(&key()).await?;
+    store.due(at(99), 9).await?;
+    store.head().await?;
+    store.audit(&Query::all(99)).await?;
+    let renewed = store.claim(&parsed("rb-1"), &Instance::new("a"), at(0), Duration::ZERO).await;
+    renewed.map(|_claim| ())
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_an_error_that_names_it() {
+    let Some(server) = Server::shared("corrupt rows on PostgreSQL") else { return };
+    for (sql, named) in [
+        ("UPDATE entry SET entry = '{' WHERE number = 3", "entry 3 of rollback `rb-1`"),
+        ("DELETE FROM entry WHERE number = 2", "the journal of rollback `rb-1`"),
+        ("UPDATE rollback SET entries = 99", "the journal of rollback `rb-1`"),
+        ("UPDATE opening SET opening = 'null'", "the opening of rollback `rb-1`"),
+        ("DELETE FROM opening", "the opening of rollback `rb-1`"),
+        ("UPDATE rollback SET view = '[]'", "the view of rollback `rb-1`"),
+        ("UPDATE rollback SET view = replace(view, 'rb-1', 'rb-2')", "the view of rollback `rb-1`"),
+        ("UPDATE rollback SET from_revision = 'a b'", "the rollbacks of"),
+        ("UPDATE rollback SET ended_at = -1", "the last rollback of"),
+        ("UPDATE deploy SET card = '{}'", "deploy `d1`"),
+        ("UPDATE deploy SET card = replace(card, 'checkout', 'billing')", "deploy `d1`"),
+        ("UPDATE frozen SET content = 'no'", "a freeze of"),
+        ("UPDATE bad SET revision = ''", "the rollbacks of"),
+        ("UPDATE outbox SET notice = '1'", "the notice `k` for chat"),
+        ("UPDATE outbox SET message_id = '1.0'", "the notice `k` for chat"),
+        ("UPDATE outbox SET attempts = -1", "the notice `k` for chat"),
+        ("UPDATE audit SET record = record || ' ' WHERE sequence = 2", "audit record 2"),
+        ("UPDATE audit SET sequence = 99 WHERE sequence = 1", "audit record 99"),
+        ("UPDATE head SET hash = 'x'", "the end of the audit chain"),
+        ("DELETE FROM head", "the end of the audit chain"),
+        ("UPDATE claim SET fence = -1", "the claim on rollback `rb-1`"),
+    ] {
+        let space = server.space();
+        let store = judged_by_us(&space).await;
+        furnish(&store).await;
+        read_all(&store).await.unwrap();
+        space.sql(sql);
+        match read_all(&store).await {
+            Err(StoreError::Corrupt { what, .. }) => {
+                assert!(what.contains(named), "{sql}: it names {what}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_a_message_is_outlives_the_process_that_posted_it() {
+    let Some(server) = Server::shared("messages on PostgreSQL") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    store.queue(vec![notice("k")]).await.unwrap();
+    let taken = store.take(&Instance::new("a"), at(0), LEASE, 9).await.unwrap();
+    let message = MessageRef::new(parsed("C1"), "1.0");
+    store.delivered(&taken[0], Some(message.clone())).await.unwrap();
+    drop(store);
+    let posted = open(&space).await.message("chat", &"k".into()).await.unwrap();
+    assert_eq!(posted, Some(message));
+}

@@ -1,0 +1,237 @@
+//! A real PostgreSQL server for tests, on a free loopback port, with its data in a folder of its own.
+//!
+//! ```text
+//! Server ─┬─ stop, start, kill                       (real)
+//!         ├─ Space: a schema per test, and a hand in it
+//!         └─ Wire: between a client and the server; loses a COMMIT or its answer
+//! ```
+//!
+//! The server ends with the process, however that ends: it hangs on a pipe that the system closes.
+//! It refuses to run as root; then it runs as `nobody`. `tools/peers postgres` finds or installs it.
+//!
+//! ```no_run
+//! let Some(server) = postgres_lab::Server::shared("my test") else { return };
+//! let space = server.space();
+//! assert_eq!(space.sql("SELECT 1"), "1");
+//! ```
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::print_stderr,
+    reason = "a stage for tests: what goes wrong fails the test, and says so"
+)]
+
+mod wire;
+
+pub use wire::{Cut, Wire};
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use tempfile::TempDir;
+
+/// The user of the server's own, inside it.
+const USER: &str = "tester";
+
+/// A server that tests may do anything to.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+    running: Mutex<Option<Child>>,
+    next: AtomicU32,
+}
+
+impl Server {
+    /// The server of this process, started at the first call.
+    ///
+    /// None when there is no PostgreSQL, after saying on standard error that `test` was skipped;
+    /// with `CI=true` that is a failure.
+    pub fn shared(test: &str) -> Option<&'static Self> {
+        static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+        SERVER.get_or_init(|| Self::own(test)).as_ref()
+    }
+
+    /// A server of a test's own, to be stopped and started.
+    #[must_use]
+    pub fn own(test: &str) -> Option<Self> {
+        let Some(peer) = peer() else {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "postgres is missing; tools/peers postgres"
+            );
+            eprintln!(
+                "SKIPPED {test}: there is no PostgreSQL; find or install it with tools/peers postgres"
+            );
+            return None;
+        };
+        let server = Self {
+            folder: TempDir::with_prefix("postgres-lab-").unwrap(),
+            // Where they are, and not by a link that only this user may follow.
+            programs: peer.join("bin").canonicalize().unwrap(),
+            port: free_port(),
+            running: Mutex::new(None),
+            next: AtomicU32::new(0),
+        };
+        server.prepare();
+        server.start();
+        Some(server)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn prepare(&self) {
+        std::fs::create_dir(self.data()).unwrap();
+        if is_root() {
+            let owned =
+                Command::new("chown").args(["-R", "nobody"]).arg(self.folder.path()).status();
+            assert!(owned.unwrap().success(), "the server's folder cannot be given to nobody");
+        }
+        let made = unprivileged(&self.programs.join("initdb"))
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER])
+            .arg(self.data())
+            .stdout(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "no cluster could be made");
+    }
+
+    /// Starts it, and waits until it answers.
+    pub fn start(&self) {
+        // Ends with whoever holds the other end of its input, and ends its sessions then.
+        let script = "\"$@\" & pid=$!; read -r _; kill -INT $pid; wait $pid";
+        let mut shell = unprivileged(Path::new("sh"));
+        shell.args(["-c", script, "sh"]).arg(self.programs.join("postgres")).arg("-D");
+        shell.arg(self.data()).args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""]);
+        for setting in ["fsync=off", "max_connections=300", "log_min_messages=fatal"] {
+            shell.args(["-c", setting]);
+        }
+        let log = self.folder.path().join("log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let child = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn();
+        *self.running.lock().unwrap() = Some(child.expect("the server does not start"));
+        while self.try_sql("", "SELECT 1").is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let mut running = self.running.lock().unwrap();
+            let ended = running.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "the server did not come up: {}", self.log());
+        }
+    }
+
+    /// Stops it: every session is ended, and what it had begun is undone.
+    pub fn stop(&self) {
+        let Some(mut child) = self.running.lock().unwrap().take() else { return };
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends every session but the asking one, as an administrator does.
+    pub fn end_sessions(&self) {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        self.try_sql("", sql).expect("the server is there");
+    }
+
+    /// A schema of one test's own.
+    pub fn space(&self) -> Space<'_> {
+        let schema = format!("s{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let space = Space { server: self, schema };
+        space.sql(&format!("CREATE SCHEMA {}", space.schema));
+        space
+    }
+
+    /// A wire to this server.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        Wire::to(self.port)
+    }
+
+    fn try_sql(&self, options: &str, sql: &str) -> Option<String> {
+        let output = Command::new(self.programs.join("psql"))
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", USER])
+            .args(["-p", &self.port.to_string(), "-d", "postgres", "-c", sql])
+            .env("PGOPTIONS", options)
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            return None;
+        }
+        Some(String::from_utf8(output.stdout).unwrap().trim().to_string())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A schema, with an administrator's hand in it.
+#[derive(Debug)]
+pub struct Space<'a> {
+    server: &'a Server,
+    schema: String,
+}
+
+impl Space<'_> {
+    /// How a store reaches it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_through(self.server.port)
+    }
+
+    /// How a store reaches it by another port.
+    #[must_use]
+    pub fn url_through(&self, port: u16) -> String {
+        let schema = &self.schema;
+        format!(
+            "postgres://{USER}:unused@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}"
+        )
+    }
+
+    /// Does something behind everybody's back, and answers what came of it.
+    pub fn sql(&self, sql: &str) -> String {
+        let done = self.server.try_sql(&format!("-csearch_path={}", self.schema), sql);
+        done.unwrap_or_else(|| panic_about(sql))
+    }
+}
+
+#[expect(clippy::panic, reason = "fails the test")]
+fn panic_about(sql: &str) -> String {
+    panic!("the server did not take: {sql}")
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}
+
+/// A command that the server does not refuse to be started by.
+fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]).arg(program);
+    command.current_dir("/");
+    command
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn peer() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
+    let output = Command::new(script).args(["--where", "postgres"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().into())
+}
