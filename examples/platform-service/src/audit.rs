@@ -217,7 +217,7 @@ pub async fn verify(log: Log<'_>, how: &How) -> AuditVerdict {
     scope.open_after = how.open_after;
     let audited = match log {
         Log::File(path) => log::file(path, Auditor::new(scope, anchors)),
-        Log::Store(path) => log::store(path, scope, anchors).await,
+        Log::Store(place) => log::store(place, scope, anchors).await,
     };
     match audited {
         Ok(auditor) => auditor.finish(how.now).into(),

@@ -127,7 +127,7 @@ pub async fn check(config: &Config, environment: &Environment) -> Report {
         });
         rows.extend(absent);
     }
-    rows.extend(disk::rows(config, environment));
+    rows.extend(disk::rows(config, environment).await);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut workspace = config.file.slack.workspace.clone();
     if let Ok(token) = environment.secret("SLACK_BOT_TOKEN") {

@@ -16,15 +16,26 @@ pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub(crate) use text::{FilePath, KubernetesName, Time, Url, Variable, read_duration};
 
-use crate::secrets::Environment;
+use crate::secrets::{Environment, NoSecret};
 use problem::Path;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the two stores that there are")]
+pub enum StorePlace {
+    /// A SQLite file, for one process.
+    File(PathBuf),
+    /// A PostgreSQL database, for several; in its address there may be a password.
+    Server(SecretString),
+}
 
 /// A configuration that was read and found good.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) file: File,
-    pub(crate) store: PathBuf,
+    pub(crate) store: StorePlace,
 }
 
 impl Config {
@@ -48,7 +59,7 @@ impl Config {
 
     /// Where the store is.
     #[must_use]
-    pub fn store(&self) -> &std::path::Path {
+    pub const fn store(&self) -> &StorePlace {
         &self.store
     }
 
@@ -84,18 +95,26 @@ impl Config {
 }
 
 /// Where the store is: by the environment, or else by the file.
-fn store(root: &yaml::Node, environment: &Environment) -> (PathBuf, Option<Problem>) {
+fn store(root: &yaml::Node, environment: &Environment) -> (StorePlace, Option<Problem>) {
+    const DEFAULT: &str = "sqlite://rollback.db";
     let written = root.get("store").and_then(yaml::Node::text);
-    if let Some(address) = environment.text("DATABASE_URL") {
-        return match text::store(address) {
-            Ok(path) => (path, None),
-            Err((what, remedy)) => {
-                let what = format!("the environment variable `DATABASE_URL`: {what}");
-                (PathBuf::new(), Some(Problem::new(Place::START, &Path::default(), what, remedy)))
-            }
-        };
+    let wrong = |what: &str, remedy: String| {
+        let what = format!("the environment variable `DATABASE_URL`: {what}");
+        let problem = Problem::new(Place::START, &Path::default(), what, remedy);
+        (StorePlace::File(PathBuf::new()), Some(problem))
+    };
+    match environment.secret("DATABASE_URL") {
+        Ok(address) => match text::store(address.expose_secret()) {
+            Ok(place) => (place, None),
+            Err((what, remedy)) => wrong(&what, remedy),
+        },
+        Err(unreadable @ NoSecret::File { .. }) => {
+            wrong(&unreadable.to_string(), "write the address into that file".into())
+        }
+        // What is wrong with the file's own was told by its schema.
+        Err(NoSecret::Variable(_)) => {
+            let place = text::store(written.unwrap_or(DEFAULT));
+            (place.unwrap_or_else(|_told| StorePlace::File(PathBuf::new())), None)
+        }
     }
-    // What is wrong with the file's own was told by its schema.
-    let path = text::store(written.unwrap_or("sqlite://rollback.db")).unwrap_or_default();
-    (path, None)
 }

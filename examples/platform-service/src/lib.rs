@@ -7,14 +7,16 @@ mod config;
 mod kinds;
 mod platform;
 mod secrets;
+mod store;
 mod telemetry;
 mod verify;
 
 pub use audit::{
     AnchorCounts, AuditVerdict, How, Log, NoKey, NoSigner, OpenRollback, explain, make_key, verify,
 };
-pub use config::{Config, Place, Problem, Problems, schema};
+pub use config::{Config, Place, Problem, Problems, StorePlace, schema};
 pub use platform::{Credentials, Platform, RunError, StartError};
 pub use secrets::{Environment, NoSecret, secret_in};
+pub use store::{StoreNotOpened, acknowledge_loss};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError};
 pub use verify::{Verified, VerifyError, verify_store};

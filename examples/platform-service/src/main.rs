@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use platform_service::check::check;
 use platform_service::{
-    Config, Credentials, Environment, How, Log, LogFormat, Platform, Telemetry,
+    Config, Credentials, Environment, How, Log, LogFormat, Platform, StorePlace, Telemetry,
 };
 use rollback_audit::PublicKey;
 use rollback_core::RollbackId;
@@ -42,6 +42,9 @@ enum Command {
     /// Takes every rollback of the store of the configuration again, step by step, and insists on
     /// every invariant that a store can show. Its service must not be running.
     Verify,
+    /// Lets the service go on with a database that has lost what it had seen there: after a backup
+    /// was restored, or a standby that lagged behind took over. Find out first what is missing.
+    AcknowledgeLoss,
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -154,6 +157,19 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
             Ok(config) => verify_store(config.store()).await,
             Err(problems) => failed(&problems),
         },
+        Some(Command::AcknowledgeLoss) => {
+            let config = match Config::load(&cli.config, environment) {
+                Ok(config) => config,
+                Err(problems) => return failed(&problems),
+            };
+            match platform_service::acknowledge_loss(config.store()).await {
+                Ok(()) => {
+                    say(&"acknowledged; the service goes on within seconds");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => failed(&error),
+            }
+        }
         Some(Command::Schema) => match serde_json::to_string_pretty(&platform_service::schema()) {
             Ok(text) => {
                 say(&text);
@@ -164,7 +180,7 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
     }
 }
 
-async fn verify_store(store: &Path) -> ExitCode {
+async fn verify_store(store: &StorePlace) -> ExitCode {
     match platform_service::verify_store(store).await {
         Ok(verified) => {
             say(&verified);

@@ -5,6 +5,7 @@ use crate::catalog::{backends, catalog};
 use crate::config::{Config, SinkName};
 use crate::kinds::NotSetUp;
 use crate::secrets::{Environment, NoSecret};
+use crate::store::{OpenStore, StoreNotOpened};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -17,7 +18,7 @@ use rollback_slack::{
     SlackDirectory, SlackNotifier, SocketEnd, SocketMode, SocketOptions, Surface, WebApi,
     WebApiOptions,
 };
-use rollback_store::{AuditFile, AuditFileOptions, OpenError, Options, SqliteStore};
+use rollback_store::{AuditFile, AuditFileOptions};
 use secrecy::SecretString;
 use std::fmt;
 use std::future::Future;
@@ -99,7 +100,7 @@ pub enum StartError {
     ApiToken(#[from] TokenError),
     /// The store.
     #[error("{0}")]
-    Store(#[from] OpenError),
+    Store(#[from] StoreNotOpened),
     /// A backend.
     #[error("{0}")]
     Backend(String),
@@ -157,7 +158,7 @@ pub(crate) fn slack(
 pub struct Platform {
     engine: Engine,
     surface: Surface,
-    store: Arc<SqliteStore>,
+    store: OpenStore,
     router: axum::Router,
     socket: Option<SocketMode<Surface>>,
 }
@@ -198,12 +199,11 @@ impl Platform {
                 () = stop => return Err(StartError::Stopped),
             },
         };
-        let store = Arc::new(SqliteStore::open(config.store.clone(), Options::default()).await?);
+        let store = OpenStore::open(&config.store).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let store_of_the_engine = Arc::<SqliteStore>::clone(&store);
         let catalog = catalog(config, workspace.clone(), &clock)?;
         let people = SlackDirectory::new(api.clone(), workspace.clone(), Arc::clone(&clock));
-        let builder = EngineBuilder::new(store_of_the_engine, Arc::new(people), catalog)
+        let builder = EngineBuilder::new(store.port(), Arc::new(people), catalog)
             .notifier(Arc::new(notifier(config, &api, &clock)))
             .clock(Arc::clone(&clock))
             .lease(config.file.limits.lease)
@@ -299,10 +299,7 @@ impl Platform {
             Err(error) => tracing::error!(%error, "the engine did not stop in good order"),
         }
         drop((engine, surface));
-        // Everything in it is on the disk already; closed, the next process need not wait for it.
-        if let Some(store) = Arc::into_inner(store) {
-            store.close().await;
-        }
+        store.close().await;
         ended
     }
 }

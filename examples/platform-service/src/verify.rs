@@ -1,11 +1,11 @@
 //! `verify`: whether everything that the store has keeps every invariant that it can show.
 
+use crate::config::StorePlace;
+use crate::store::{NoStore, OpenStore};
 use rollback_core::audit::Record;
 use rollback_core::ports::{Query, Store, StoreError};
-use rollback_store::{Location, OpenError, Options, SqliteStore};
 use rollback_verify::{Evidence, Held, INVARIANTS, Scope, Verdict, judge, names};
 use std::fmt;
-use std::path::Path;
 
 /// How many records are read at a time.
 const PAGE: usize = 1_000;
@@ -39,8 +39,8 @@ pub enum VerifyError {
     #[error("`{0}` is in use by the running service; stop it first, or verify a copy")]
     InUse(String),
     /// It cannot be opened.
-    #[error("the store cannot be opened; nothing was verified")]
-    Open(#[source] OpenError),
+    #[error("the store cannot be opened; nothing was verified: {0}")]
+    Open(String),
     /// It cannot be read.
     #[error("the store cannot be read to its end; nothing was verified")]
     Read(#[source] StoreError),
@@ -52,19 +52,13 @@ pub enum VerifyError {
 ///
 /// [`VerifyError`] when the store cannot be read to its end. What does not hold is no error: it is
 /// in the verdict.
-pub async fn verify_store(path: &Path) -> Result<Verified, VerifyError> {
-    if !path.exists() {
-        return Err(VerifyError::Missing(path.display().to_string()));
-    }
-    let opened = SqliteStore::open(Location::from(path), Options::default()).await;
-    let store = match opened {
-        Ok(store) => store,
-        Err(OpenError::InUse { path }) => {
-            return Err(VerifyError::InUse(path.display().to_string()));
-        }
-        Err(error) => return Err(VerifyError::Open(error)),
-    };
-    let evidence = read(&store).await.map_err(VerifyError::Read)?;
+pub async fn verify_store(place: &StorePlace) -> Result<Verified, VerifyError> {
+    let store = OpenStore::existing(place).await.map_err(|error| match error {
+        NoStore::Missing(place) => VerifyError::Missing(place),
+        NoStore::InUse(place) => VerifyError::InUse(place),
+        error => VerifyError::Open(error.to_string()),
+    })?;
+    let evidence = read(store.port().as_ref()).await.map_err(VerifyError::Read)?;
     Ok(Verified {
         rollbacks: evidence.views.len(),
         under_way: evidence.views.iter().filter(|view| !view.state.is_end()).count(),

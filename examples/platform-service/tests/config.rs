@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-use platform_service::{Config, Environment, schema};
+use platform_service::{Config, Environment, StorePlace, schema};
 use std::path::Path;
 
 const SAMPLE: &str = include_str!("../rollback.yaml");
@@ -208,15 +208,16 @@ fn the_environment_wins_over_the_store_of_the_file() {
     let other =
         Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "sqlite:///var/lib/other.db")]);
     let config = Config::parse("f", SAMPLE, &other).unwrap();
-    assert_eq!(config.store(), Path::new("/var/lib/other.db"));
+    let StorePlace::File(path) = config.store() else { panic!("{config:?}") };
+    assert_eq!(path, Path::new("/var/lib/other.db"));
     let postgres =
         Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "postgres://u:canary@db/r")]);
-    let told = Config::parse("f", SAMPLE, &postgres).unwrap_err().to_string();
-    assert!(
-        told.contains("`DATABASE_URL`: PostgreSQL is not in this build yet")
-            && !told.contains("canary"),
-        "{told}"
-    );
+    let config = Config::parse("f", SAMPLE, &postgres).unwrap();
+    assert!(matches!(config.store(), StorePlace::Server(_)));
+    assert!(!format!("{config:?}").contains("canary"));
+    let wrong = Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "canary://u:canary@db/r")]);
+    let told = Config::parse("f", SAMPLE, &wrong).unwrap_err().to_string();
+    assert!(told.contains("`DATABASE_URL`: "), "{told}");
 }
 
 #[test]

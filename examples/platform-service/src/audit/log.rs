@@ -1,10 +1,12 @@
 //! Where records are: an export, or the store.
 
+use crate::config::StorePlace;
+use crate::store::{NoStore, OpenStore};
 use rollback_audit::{Anchors, Auditor, Explanation, Scope};
 use rollback_core::RollbackId;
 use rollback_core::audit::Record;
-use rollback_core::ports::{Query, Store};
-use rollback_store::{AuditLines, Location, OpenError, Options, SqliteStore};
+use rollback_core::ports::Query;
+use rollback_store::AuditLines;
 use std::path::Path;
 
 /// How many records are read at a time.
@@ -16,8 +18,8 @@ const PAGE: usize = 1_000;
 pub enum Log<'a> {
     /// The audit file with those that were put aside beside it, or an export of `GET /v1/audit`.
     File(&'a Path),
-    /// The store. Its service must not be running: a store has one owner.
-    Store(&'a Path),
+    /// The store. Of a file the service must not be running: it has one owner.
+    Store(&'a StorePlace),
 }
 
 fn lines(path: &Path) -> Result<AuditLines, String> {
@@ -37,27 +39,22 @@ pub(super) fn file(path: &Path, mut auditor: Auditor) -> Result<Auditor, String>
     Ok(auditor)
 }
 
-async fn opened(path: &Path) -> Result<SqliteStore, String> {
-    if !path.exists() {
-        return Err(format!("there is no store `{}`", path.display()));
-    }
-    match SqliteStore::open(Location::from(path), Options::default()).await {
-        Ok(store) => Ok(store),
-        Err(OpenError::InUse { path }) => Err(format!(
-            "`{}` is in use by the running service; ask it at `GET /v1/audit/verify`, or stop it \
-             first",
-            path.display()
-        )),
-        Err(error) => Err(error.to_string()),
-    }
+async fn opened(place: &StorePlace) -> Result<OpenStore, String> {
+    OpenStore::existing(place).await.map_err(|error| match error {
+        NoStore::InUse(path) => format!(
+            "`{path}` is in use by the running service; ask it at `GET /v1/audit/verify`, or stop \
+             it first"
+        ),
+        error => error.to_string(),
+    })
 }
 
 pub(super) async fn store(
-    path: &Path,
+    place: &StorePlace,
     mut scope: Scope,
     mut anchors: Anchors,
 ) -> Result<Auditor, String> {
-    let store = opened(path).await?;
+    let store = opened(place).await?.port();
     let end = store.head().await.map_err(|error| error.to_string())?;
     // What was cut off at the end is not in the records, but the store remembers how many it had.
     anchors.remember("the store's own note of its end", &end);
@@ -90,10 +87,11 @@ pub(super) async fn store(
 pub async fn explain(log: Log<'_>, id: &RollbackId) -> Result<Option<Explanation>, String> {
     let records = match log {
         Log::File(path) => of_file(path, id)?,
-        Log::Store(path) => {
+        Log::Store(place) => {
             let mut query = Query::all(PAGE);
             query.rollback = Some(id.clone());
-            opened(path).await?.audit(&query).await.map_err(|error| error.to_string())?
+            let store = opened(place).await?.port();
+            store.audit(&query).await.map_err(|error| error.to_string())?
         }
     };
     Ok(Explanation::of(records))

@@ -2,8 +2,10 @@
 
 use super::Row;
 use crate::audit::signer;
-use crate::config::Config;
+use crate::config::{Config, StorePlace};
 use crate::secrets::Environment;
+use rollback_store::{PostgresOptions, PostgresStore, Rehearsed};
+use secrecy::ExposeSecret;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,8 +13,11 @@ use std::path::Path;
 /// What every SQLite file begins with.
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 
-pub(super) fn rows(config: &Config, environment: &Environment) -> Vec<Row> {
-    let mut rows = vec![store(&config.store)];
+pub(super) async fn rows(config: &Config, environment: &Environment) -> Vec<Row> {
+    let mut rows = vec![match &config.store {
+        StorePlace::File(path) => file(path),
+        StorePlace::Server(url) => server(url.expose_secret()).await,
+    }];
     if let Some(file) = &config.file.audit.file {
         rows.push(match writable(&file.path) {
             Ok(()) => Row::ok("audit file", format!("`{}` can be written", file.path.display())),
@@ -41,7 +46,7 @@ pub(super) fn rows(config: &Config, environment: &Environment) -> Vec<Row> {
     rows
 }
 
-fn store(path: &Path) -> Row {
+fn file(path: &Path) -> Row {
     match writable(path).and_then(|()| is_a_store(path)) {
         Ok(true) => Row::ok("store", format!("`{}` can be written", path.display())),
         Ok(false) => Row::fail(
@@ -50,6 +55,24 @@ fn store(path: &Path) -> Row {
             "name another file",
         ),
         Err(error) => cannot("store", path, &error),
+    }
+}
+
+/// Does what the start does, and takes it back.
+async fn server(url: &str) -> Row {
+    match PostgresStore::rehearse(url, PostgresOptions::default()).await {
+        Ok(Rehearsed::Current) => Row::ok("store", "the database can be used".to_owned()),
+        Ok(Rehearsed::Empty) => {
+            Row::ok("store", "the database is empty; the first start makes its tables".to_owned())
+        }
+        Ok(Rehearsed::Older) => {
+            Row::ok("store", "the next start brings the database's tables up to date".to_owned())
+        }
+        Err(error) => Row::fail(
+            "store",
+            error.to_string(),
+            "see that the server runs, that `DATABASE_URL` names it, and that its user may make tables there",
+        ),
     }
 }
 

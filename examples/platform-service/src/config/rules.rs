@@ -1,6 +1,7 @@
 //! What no schema can say: names that must exist, people who must be somebody, features that are
 //! not in this build. Judged on the tree, so that it is told even when something else is wrong.
 
+use super::StorePlace;
 use super::judge::judge;
 use super::problem::{Path, Place, Problem, looks_secret, meant, shown};
 use super::text;
@@ -57,8 +58,10 @@ impl Rules<'_> {
     /// The address of a folder is no file.
     fn store(&mut self) {
         let Some(node) = self.root.get("store") else { return };
-        let file = node.text().and_then(|address| text::store(address).ok());
-        if file.is_some_and(|file| file.file_name().is_none()) {
+        let place = node.text().and_then(|address| text::store(address).ok());
+        if let Some(StorePlace::File(file)) = place
+            && file.file_name().is_none()
+        {
             let path = Path::default().key("store");
             self.problem(node.at, &path, "this names no file", "write `sqlite://rollback.db`");
         }

@@ -1,5 +1,6 @@
 //! The kinds of text that a configuration has: how each is checked, and how editors are told.
 
+use super::StorePlace;
 use super::problem::shown;
 use rollback_core::access::Pattern;
 use rollback_core::{BackendName, ServiceName};
@@ -169,7 +170,7 @@ format!(
 format!(
     /// Where the store is.
     StoreAddress, STORE, "rollback-store", "^(sqlite|postgres|postgresql)://.+$", "sqlite://rollback.db",
-    |text| store(text).map(drop)
+    |text| store_without_password(text)
 );
 format!(
     /// The name of an environment variable.
@@ -232,23 +233,38 @@ fn web_address(text: &str) -> Result<(), Wrong> {
     }
 }
 
-/// Where the store is: a SQLite file.
-pub(super) fn store(text: &str) -> Result<std::path::PathBuf, Wrong> {
+/// Where the store is: a SQLite file, or a PostgreSQL database.
+pub(super) fn store(text: &str) -> Result<StorePlace, Wrong> {
     let wrong = |what: String, remedy: &str| Err((what, remedy.to_owned()));
     match text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() && !path.contains(['?', '\0']) => {
-            Ok(path.into())
+            Ok(StorePlace::File(path.into()))
+        }
+        Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
+            Ok(StorePlace::Server(text.into()))
         }
         // The address may hold a password: it is not shown.
-        Some(("postgres" | "postgresql", _)) => wrong(
-            "PostgreSQL is not in this build yet".into(),
-            "use `sqlite://` and a file; one replica is enough for it",
-        ),
+        Some(("postgres" | "postgresql", _)) => {
+            wrong("this names no database".into(), "write `postgres://user@host:5432/database`")
+        }
         _ => wrong(
             std::format!("{} is not a store", shown(text)),
-            "write `sqlite://rollback.db`, or `sqlite:///` and an absolute path",
+            "write `sqlite://rollback.db`, `sqlite:///` and an absolute path, or `postgres://` and a database",
         ),
     }
+}
+
+/// The same in the configuration file, where no secret belongs.
+fn store_without_password(text: &str) -> Result<(), Wrong> {
+    let StorePlace::Server(_) = store(text)? else { return Ok(()) };
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    if user.contains(':') || text.contains("password=") {
+        let remedy = "put the whole address into `DATABASE_URL`, or into the file that `DATABASE_URL_FILE` names";
+        return Err(("a password does not belong into this file".into(), remedy.into()));
+    }
+    Ok(())
 }
 
 /// `1h30m` as a duration: numbers, each with its unit.
@@ -373,11 +389,30 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_a_file_and_postgresql_is_not_there_yet() {
-        assert_eq!(store("sqlite://rollback.db"), Ok("rollback.db".into()));
-        assert_eq!(store("sqlite:///var/lib/rollback.db"), Ok("/var/lib/rollback.db".into()));
-        let (what, _) = store("postgres://u:canary@db/rollback").unwrap_err();
-        assert!(what.contains("not in this build") && !what.contains("canary"));
+    fn a_store_is_a_file_or_a_database() {
+        let file = |text| match store(text) {
+            Ok(StorePlace::File(path)) => Some(path),
+            Ok(StorePlace::Server(_)) | Err(_) => None,
+        };
+        assert_eq!(file("sqlite://rollback.db"), Some("rollback.db".into()));
+        assert_eq!(file("sqlite:///var/lib/rollback.db"), Some("/var/lib/rollback.db".into()));
+        let place = store("postgres://u:canary@db/rollback").unwrap();
+        assert!(matches!(place, StorePlace::Server(_)) && !format!("{place:?}").contains("canary"));
+        assert!(store("postgres://").is_err() && store("mysql://x").is_err());
+    }
+
+    #[test]
+    fn a_database_in_the_file_has_no_password() {
+        for (text, is_good) in [
+            ("postgres://u@db.example.com:5432/rollback", true),
+            ("postgres://db.example.com/rollback", true),
+            ("postgres://u:canary@db/rollback", false),
+            ("postgres://u@db/rollback?password=canary", false),
+        ] {
+            let checked = check("rollback-store", text);
+            assert_eq!(checked.is_ok(), is_good, "{text}");
+            assert!(!format!("{checked:?}").contains("canary"));
+        }
     }
 
     proptest! {
