@@ -59,6 +59,12 @@ fn deploys() -> Vec<(&'static str, Value)> {
             "choice": {"target": null, "why": "this is the first revision of the history; there is nothing to go back to"}}),
         ),
         shown(
+            "of_an_unknown_revision",
+            &json!({"previous": null, "undecided": true,
+            "deploy": {"revision": null, "reported": "43"},
+            "choice": {"target": null, "why": "the way back is not known yet: `43` is not in the deploy history; there are `42`, `41`; it is looked up again by itself"}}),
+        ),
+        shown(
             "behind_irreversible_migration",
             &json!({"choice": {"target": null,
             "why": "no earlier revision is known to be good: `41` is not, because migration `20261121_drop_col` of `42` cannot be reversed",
