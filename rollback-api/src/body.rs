@@ -36,7 +36,12 @@ pub(crate) async fn json(
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
-    serde_json::from_slice(&bytes).map(|Once(value)| value).map_err(|error| {
+    parsed(&bytes)
+}
+
+/// JSON of these bytes.
+pub(crate) fn parsed(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes).map(|Once(value)| value).map_err(|error| {
         // The category and the place, never the content.
         let what = match error.classify() {
             Category::Data => "a field is in one object twice, and two readers could take either",

@@ -6,6 +6,9 @@ mod body;
 mod deploys;
 mod events;
 mod fields;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http_health;
 mod limits;
 mod metrics;

@@ -7,6 +7,9 @@ mod command;
 mod compare;
 mod config;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod journal;
 mod manifest;

@@ -5,6 +5,9 @@ mod classify;
 mod client;
 mod config;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod redact;
