@@ -218,7 +218,7 @@ fn another_app_or_workspace_is_told_403() {
             let mut payload = click("rollback_open", "1.2.a");
             payload["type"] = json!(kind);
             payload["view"] = json!({"id": "V1"});
-            fields.iter().for_each(|field| payload[field] = value.clone());
+            fields.iter().for_each(|field| payload[*field] = value.clone());
             assert_eq!(send(&app, &form(&payload)).status, 403, "{kind} {fields:?} {value}");
             sent += 1;
         }

@@ -258,9 +258,7 @@ fn interaction(kind: &str, trigger_id: &str, fields: &Value) -> Value {
         "user": {"id": "U1", "team_id": "T1"}, "team": {"id": "T1"}, "view": {"id": "V1"},
         "container": {"type": "message", "channel_id": "C1", "message_ts": "17.01"},
         "actions": [{"type": "button", "action_id": "rollback_open", "value": "41"}]});
-    for (name, value) in fields.as_object().unwrap() {
-        payload[name] = value.clone();
-    }
+    payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     payload
 }
 
