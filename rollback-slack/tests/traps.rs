@@ -1,4 +1,5 @@
-//! TRAPS.md names a test for each trap: every one of them exists, and is a test.
+//! TRAPS.md names a test for each trap, and SECURITY-TESTS.md for each promise: every one of them
+//! exists, and is a test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -27,26 +28,37 @@ fn is_a_test(source: &str, name: &str) -> bool {
     is_marked || is_a_case
 }
 
+/// Whether `test` names what there is: a test by its file and name, or a fuzz target by its file.
+fn exists(test: &str) -> bool {
+    let name = test.trim_matches('`');
+    let read = |file: &str| fs::read_to_string(root().join(file)).unwrap_or_default();
+    match name.split_once("::") {
+        Some((file, name)) => is_a_test(&read(file), name),
+        None => name.starts_with("fuzz/") && read(name).contains("fuzz_target!("),
+    }
+}
+
+/// What the last column of a page's tables names and is not there.
+fn missing(page: &str, rows_min: usize) -> Vec<&str> {
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > rows_min, "the page lost its rows");
+    let columns = rows.iter().map(|row| row.trim_matches(['|', ' ']).rsplit_once(" | ").unwrap().1);
+    let tests = columns.filter(|column| *column != "held by").flat_map(|tests| tests.split(" · "));
+    tests.filter(|test| !exists(test)).collect()
+}
+
 #[test]
 fn every_trap_is_held_by_tests_that_exist() {
     let page = traps();
-    let rows: Vec<&str> =
-        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| trap")).collect();
-    assert!(rows.len() > 50, "the page lost its rows");
-    let mut missing = Vec::new();
-    for row in rows {
-        let (_, tests) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
-        for test in tests.split(" · ") {
-            let named = test.trim_matches('`').split_once("::");
-            let exists = named.is_some_and(|(file, name)| {
-                fs::read_to_string(root().join(file)).is_ok_and(|text| is_a_test(&text, name))
-            });
-            if !exists {
-                missing.push(test);
-            }
-        }
-    }
+    let missing = missing(&page, 50);
     assert!(missing.is_empty(), "TRAPS.md names what is no test: {missing:#?}");
+}
+
+#[test]
+fn every_promise_of_security_is_held_by_tests_that_exist() {
+    let page = fs::read_to_string(root().join("SECURITY-TESTS.md")).unwrap();
+    let missing = missing(&page, 50);
+    assert!(missing.is_empty(), "SECURITY-TESTS.md names what is no test: {missing:#?}");
 }
 
 #[test]
