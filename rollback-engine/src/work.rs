@@ -30,6 +30,9 @@ pub(crate) enum Look {
     Again,
 }
 
+/// What must be left of a claim when the longest request is over.
+const SEND_MARGIN: Duration = Duration::from_secs(3);
+
 /// Performs an effect. None when it has nothing to say: look again.
 pub(crate) async fn perform(
     inner: &Inner,
@@ -130,12 +133,6 @@ async fn record_intent(inner: &Inner) -> Event {
 
 /// Sends the order, once, if there is certainly time to hear the answer.
 pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> Event {
-    let now = inner.clock.now();
-    if now > order.valid_until() {
-        return Event::TriggerRefused(
-            "it was not sent: what the guards saw is too old by now".into(),
-        );
-    }
     let key = order.plan().key();
     let Some(service) = inner.catalog.services.get(key) else {
         return Event::TriggerRefused("it was not sent: the service is not configured here".into());
@@ -146,6 +143,11 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     let bound = service.limits.cd_timeout;
     if let Err(why) = renewed(inner, claim, bound).await {
         return Event::TriggerRefused(why);
+    }
+    if inner.clock.now() > order.valid_until() {
+        return Event::TriggerRefused(
+            "it was not sent: what the guards saw is too old by now".into(),
+        );
     }
     // Sent from a task of its own: dropping whoever waits for the answer must not cut the request.
     let clock = Arc::clone(&inner.clock);
@@ -176,15 +178,16 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
 /// A claim that outlasts the request: nobody takes the rollback over while it is on its way. What is
 /// left of it is counted by this process's own clock, from before the store was asked.
 async fn renewed(inner: &Inner, claim: &Claim, bound: Duration) -> Result<(), String> {
-    let lease = inner.lease.max(bound.saturating_mul(2));
-    let renewed =
-        inner.store.claim(&claim.rollback, &inner.instance, inner.clock.now(), lease).await;
+    let needed = bound.saturating_add(SEND_MARGIN);
+    let lease = inner.lease.max(bound.saturating_add(needed));
+    let asked_at = inner.clock.now();
+    let renewed = inner.store.claim(&claim.rollback, &inner.instance, asked_at, lease).await;
     match renewed {
         Ok(Some(held)) if held.fence == claim.fence => {
-            if inner.clock.now().after(bound) < held.expires_at {
+            if inner.clock.now().after(needed) <= held.expires_at {
                 return Ok(());
             }
-            Err("it was not sent: our own store took too long to answer".into())
+            Err("it was not sent: our own store answered too late to be sure of its claim".into())
         }
         Ok(_) => Err("it was not sent: another process has taken the rollback over".into()),
         Err(error) => Err(format!("it was not sent: {}", facts::store_words(&error))),
