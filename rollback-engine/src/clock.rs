@@ -1,8 +1,10 @@
 //! The clock of the machine, and time-outs on any clock.
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use rollback_core::Timestamp;
 use rollback_core::ports::Clock;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The machine's wall clock, which never runs backwards within one process: deadlines and leases
@@ -40,8 +42,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// Awaits `future` for at most `within`.
+/// Awaits what an adapter answers for at most `bound`. An adapter that panics has not answered:
+/// what waits for it goes on, and so does whatever else its task does.
 pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    bound: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let caught = AssertUnwindSafe(within_or_panic(clock, bound, future)).catch_unwind().await;
+    caught.unwrap_or_else(|_panic| {
+        tracing::error!("an adapter panicked");
+        None
+    })
+}
+
+/// Awaits `future` for at most `within`.
+pub(crate) async fn within_or_panic<T>(
     clock: &dyn Clock,
     within: Duration,
     future: impl Future<Output = T>,

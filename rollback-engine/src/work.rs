@@ -1,6 +1,6 @@
 //! The effects, performed. Each asks one question of the world and answers with one event.
 
-use crate::clock::within;
+use crate::clock::{within, within_or_panic};
 use crate::engine::Inner;
 use crate::facts::{self, silent};
 use rollback_core::access::Standing;
@@ -159,7 +159,7 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
         {
             return Some(answer);
         }
-        within(clock.as_ref(), bound, backend.start(&order)).await
+        within_or_panic(clock.as_ref(), bound, backend.start(&order)).await
     });
     match sent.await {
         Ok(Some(Ok(receipt))) => Event::TriggerAccepted(receipt),
