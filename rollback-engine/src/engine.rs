@@ -261,13 +261,15 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be read at the start. Nothing was changed.
+    /// [`StoreError`] when the store cannot be read at the start. Nothing was changed, and it may be
+    /// called again.
     ///
     /// Dropping the future stops the engine as a crash would: nothing is lost.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let _stop_on_drop = inner.stopping.clone().drop_guard();
+        // Before that nothing runs that would have to stop, and a later call starts it all.
         resume(inner).await?;
+        let _stop_on_drop = inner.stopping.clone().drop_guard();
         let _running = Running::begin(&inner.running);
         inner.tasks.spawn(hints::run(Arc::clone(inner)));
         inner.tasks.spawn(outbox::run(Arc::clone(inner)));
