@@ -258,8 +258,7 @@ mod tests {
         let web = Place::namespaced("apps/v1", "deployments", "shop");
         let secrets = Place::namespaced("v1", "secrets", "shop");
         let nodes = Place::of_cluster("v1", "nodes");
-        let mut meta = Meta::default();
-        meta.name = "s".into();
+        let meta = Meta { name: "s".into(), ..Meta::default() };
         let table = [
             (
                 Ask::get(&web, "web"),

@@ -230,7 +230,7 @@ impl PostgresStore {
     }
 
     /// Closes every connection that is not in use. What is asked later is refused.
-    pub async fn close(self) {
+    pub fn close(self) {
         self.links.close();
     }
 

@@ -74,7 +74,7 @@ async fn what_was_answered_is_there_for_the_next_process() {
     let before = store.claim(&id, &Instance::new("a"), at(0), LEASE).await.unwrap().unwrap();
     store.release(&before).await.unwrap();
     let (journal, head) = (store.load(&id).await.unwrap(), store.head().await.unwrap());
-    store.close().await;
+    store.close();
 
     let store = open(&space).await;
     assert_eq!(store.load(&id).await.unwrap(), journal);
@@ -393,7 +393,7 @@ async fn many_processes_may_start_at_once_in_an_empty_database() {
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let Some(server) = Server::shared("a newer schema on PostgreSQL") else { return };
     let space = server.space();
-    open(&space).await.close().await;
+    open(&space).await.close();
     space.sql("UPDATE rollback_store SET schema = 9000");
     let error = refused(&space).await;
     assert!(matches!(error, ConnectError::Newer { found: 9000, .. }), "{error}");
@@ -415,7 +415,7 @@ async fn a_database_of_something_else_is_refused_and_left_as_it_is() {
 async fn a_chain_keeps_its_name() {
     let Some(server) = Server::shared("the chain's name on PostgreSQL") else { return };
     let space = server.space();
-    open(&space).await.close().await;
+    open(&space).await.close();
     let options = PostgresOptions::default().chain("other");
     let error = PostgresStore::connect(&space.url(), options).await.unwrap_err();
     assert!(matches!(error, ConnectError::OtherChain { .. }), "{error}");

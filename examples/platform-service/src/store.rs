@@ -98,7 +98,7 @@ impl OpenStore {
             }
             Self::Server(store) => {
                 if let Some(store) = Arc::into_inner(store) {
-                    store.close().await;
+                    store.close();
                 }
             }
         }

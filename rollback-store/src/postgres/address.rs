@@ -40,7 +40,7 @@ impl Address {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(unreadable(&"it names no host"));
         }
-        let dbname = config.get_dbname().or(config.get_user()).unwrap_or_default();
+        let dbname = config.get_dbname().or_else(|| config.get_user()).unwrap_or_default();
         let name = format!("{}/{dbname}", hosts(&config));
         let secured = asked.mode.unwrap_or_else(|| !is_here(&config));
         let tls = secured.then(|| Tls::trusting(asked.roots.as_deref())).transpose();

@@ -40,7 +40,7 @@ impl Watermark {
         let Some(last) = records.last() else { return };
         let mut seen = self.seen();
         if last.sequence.get() > seen.sequence {
-            (seen.sequence, seen.hash) = (last.sequence.get(), Some(last.hash.clone()));
+            (seen.sequence, seen.hash) = (last.sequence.get(), Some(last.hash));
         }
     }
 

@@ -199,6 +199,7 @@ impl Space<'_> {
     }
 
     /// Does something behind everybody's back, and answers what came of it.
+    #[expect(clippy::must_use_candidate, reason = "most statements answer nothing")]
     pub fn sql(&self, sql: &str) -> String {
         let done = self.server.try_sql(&format!("-csearch_path={}", self.schema), sql);
         done.unwrap_or_else(|| panic_about(sql))
