@@ -10,6 +10,7 @@
 //! | [`fakes`] | every port in memory, with its ground truth and faults on demand |
 //! | [`fixtures`] | named people whose roles overlap, a service with a history, facts that pass |
 //! | [`strategies`] | proptest strategies for policies, people, facts, histories and events |
+//! | [`sim`] | the weather, the people's troubles and the processes of a simulated world, from a seed |
 //! | [`order_for`] | a genuine order for a test, from a real rollback: there is no back door |
 //!
 //! ```
@@ -36,6 +37,7 @@ pub mod invariants;
 mod life;
 pub mod notifier;
 pub mod script;
+pub mod sim;
 pub mod store;
 pub mod strategies;
 mod suite;

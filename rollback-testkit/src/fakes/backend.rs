@@ -101,6 +101,7 @@ struct World {
     sends: usize,
     effects: usize,
     script: Vec<Phase>,
+    pretends: bool,
 }
 
 /// An execution that the CD system accepted.
@@ -185,6 +186,28 @@ impl FakeBackend {
             drop(world.receive(&sent, self.capabilities));
         }
         drop(world);
+        self.woken.notify_waiters();
+    }
+
+    /// The order of this rollback that was held up arrives now; what is answered nobody hears.
+    pub fn arrive(&self, rollback: &RollbackId) -> Option<Result<Receipt, StartError>> {
+        let mut world = self.world();
+        let place = world.held.iter().position(|sent| sent.rollback == *rollback)?;
+        let sent = world.held.remove(place);
+        let answer = world.receive(&sent, self.capabilities);
+        drop(world);
+        self.woken.notify_waiters();
+        Some(answer)
+    }
+
+    /// Orders are accepted and reported on from now on, and change nothing.
+    pub fn pretend(&self) {
+        self.world().pretends = true;
+    }
+
+    /// Somebody makes a known revision live by hand.
+    pub fn put_live(&self, revision: &RevisionId) {
+        self.world().live = Some(revision.clone());
         self.woken.notify_waiters();
     }
 
@@ -347,9 +370,11 @@ impl World {
         if target.is_none_or(|target| target.restorable != Restorable::Yes) {
             return Err(StartError::Refused { why: format!("`{}` cannot be restored", sent.to) });
         }
-        self.live = Some(sent.to.clone());
-        self.effects += 1;
-        let receipt = Receipt::new(Label::new(format!("execution-{}", self.effects)));
+        if !self.pretends {
+            self.live = Some(sent.to.clone());
+            self.effects += 1;
+        }
+        let receipt = Receipt::new(Label::new(format!("execution-{}", self.executions.len() + 1)));
         let execution = Execution {
             receipt: receipt.clone(),
             from: sent.from.clone(),

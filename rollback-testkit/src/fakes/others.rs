@@ -9,7 +9,7 @@ use rollback_core::ports::{
     AuditSink, Clock, Directory, ErrorKind, Freshness, HealthSource, Notifier, NotifyError,
     PortError,
 };
-use rollback_core::{ChannelId, Fact, GroupId, Health, Label, ServiceKey, UserId};
+use rollback_core::{ChannelId, Fact, GroupId, Health, Label, ServiceKey, Timestamp, UserId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,6 +55,25 @@ impl FakeDirectory {
         *locked(&self.broken) = None;
     }
 
+    /// What it says to somebody whose clock shows `now`.
+    #[must_use]
+    pub fn standing_at(
+        &self,
+        user: &UserId,
+        groups: &[GroupId],
+        freshness: Freshness,
+        now: Timestamp,
+    ) -> Standing {
+        locked(&self.asked).push((user.clone(), freshness));
+        if let Some(why) = locked(&self.broken).clone() {
+            return Standing::unknown(why);
+        }
+        locked(&self.people).get(user).map_or_else(
+            || Standing::unknown(format!("the directory does not know `{user}`")),
+            |person| person.standing_in(groups, now).about(user.clone()),
+        )
+    }
+
     /// Who was asked about so far, and how fresh the answer had to be.
     #[must_use]
     pub fn asked(&self) -> Vec<(UserId, Freshness)> {
@@ -65,14 +84,7 @@ impl FakeDirectory {
 #[async_trait]
 impl Directory for FakeDirectory {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
-        locked(&self.asked).push((user.clone(), freshness));
-        if let Some(why) = locked(&self.broken).clone() {
-            return Standing::unknown(why);
-        }
-        locked(&self.people).get(user).map_or_else(
-            || Standing::unknown(format!("the directory does not know `{user}`")),
-            |person| person.standing_in(groups, self.clock.now()).about(user.clone()),
-        )
+        self.standing_at(user, groups, freshness, self.clock.now())
     }
 }
 
