@@ -1,5 +1,5 @@
 //! The audit log as files: what is acknowledged is there, once, in order, and provably whole.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
 use rollback_core::audit::{Checkpoint, Head, Record, SignedCheckpoint};

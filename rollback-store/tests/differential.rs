@@ -1,11 +1,6 @@
 //! The durable stores answer as the model in memory does, whatever is asked in whatever order.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
 use rollback_core::known_good::Choice;

@@ -1,11 +1,6 @@
 //! What only a store on a server, and several processes that share it, can get wrong.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use postgres_lab::{Cut, Server, Space};
 use rollback_core::audit::Verifier;

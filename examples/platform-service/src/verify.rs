@@ -56,7 +56,7 @@ pub async fn verify_store(place: &StorePlace) -> Result<Verified, VerifyError> {
     let store = OpenStore::existing(place).await.map_err(|error| match error {
         NoStore::Missing(place) => VerifyError::Missing(place),
         NoStore::InUse(place) => VerifyError::InUse(place),
-        error => VerifyError::Open(error.to_string()),
+        error @ (NoStore::Older | NoStore::NotOpened(_)) => VerifyError::Open(error.to_string()),
     })?;
     let evidence = read(store.port().as_ref()).await.map_err(VerifyError::Read)?;
     Ok(Verified {

@@ -8,8 +8,8 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Instance, Journal, Listed, Query, Queued, SavedDeploy, Store,
-    StoreError,
+    Claim, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued, Retention,
+    SavedDeploy, Store, StoreError,
 };
 use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
 
@@ -123,13 +123,13 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         &self,
         id: &RollbackId,
         owner: &Instance,
-        _now: Timestamp,
+        now: Timestamp,
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let call = || async {
             let mut claim = self.inner.claim(id, owner, self.right.now(), lease).await;
             if let Ok(Some(claim)) = &mut claim {
-                claim.expires_at = self.clock.from_right(claim.expires_at);
+                claim.expires_at = self.clock.from_right(claim.expires_at).min(now.after(lease));
                 self.weather().saw(Seen::Claimed {
                     rollback: id.clone(),
                     owner: owner.clone(),
@@ -203,8 +203,26 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.due(self.right.now(), limit)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let due = self.look(self.inner.next_due()).await?;
+    async fn take(
+        &self,
+        owner: &Instance,
+        _now: Timestamp,
+        hold: Duration,
+        limit: usize,
+    ) -> Result<Vec<Queued>, StoreError> {
+        self.transact(|| self.inner.take(owner, self.right.now(), hold, limit), in_doubt).await
+    }
+
+    async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
+        self.transact(|| self.inner.give_back(queued), silent).await
+    }
+
+    async fn next_due(
+        &self,
+        owner: &Instance,
+        _now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let due = self.look(self.inner.next_due(owner, self.right.now())).await?;
         Ok(due.map(|at| self.clock.from_right(at)))
     }
 
@@ -252,6 +270,23 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
 
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
         self.transact(|| self.inner.acknowledge(sink, sequence), silent).await
+    }
+
+    async fn see(
+        &self,
+        digests: &[[u8; 32]],
+        _now: Timestamp,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        self.transact(|| self.inner.see(digests, self.right.now(), keep), in_doubt).await
+    }
+
+    async fn prune(&self, _now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+        self.look(self.inner.prune(self.right.now(), keep)).await
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.inner.hints()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

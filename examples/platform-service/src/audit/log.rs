@@ -45,7 +45,7 @@ async fn opened(place: &StorePlace) -> Result<OpenStore, String> {
             "`{path}` is in use by the running service; ask it at `GET /v1/audit/verify`, or stop \
              it first"
         ),
-        error => error.to_string(),
+        error @ (NoStore::Missing(_) | NoStore::Older | NoStore::NotOpened(_)) => error.to_string(),
     })
 }
 

@@ -397,7 +397,9 @@ mod tests {
         assert_eq!(file("sqlite://rollback.db"), Some("rollback.db".into()));
         assert_eq!(file("sqlite:///var/lib/rollback.db"), Some("/var/lib/rollback.db".into()));
         let place = store("postgres://u:canary@db/rollback").unwrap();
-        assert!(matches!(place, StorePlace::Server(_)) && !format!("{place:?}").contains("canary"));
+        assert!(
+            matches!(place, StorePlace::Server(_)) && !std::format!("{place:?}").contains("canary")
+        );
         assert!(store("postgres://").is_err() && store("mysql://x").is_err());
     }
 
@@ -411,7 +413,7 @@ mod tests {
         ] {
             let checked = check("rollback-store", text);
             assert_eq!(checked.is_ok(), is_good, "{text}");
-            assert!(!format!("{checked:?}").contains("canary"));
+            assert!(!std::format!("{checked:?}").contains("canary"));
         }
     }
 

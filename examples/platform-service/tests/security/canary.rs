@@ -2,7 +2,7 @@
 //! that goes well and others that fail in every way; and then a search through all that came out.
 
 use crate::stage::service::{Service, client, report_of};
-use crate::stage::{CHANNEL, Host, OWNER, PATIENCE, STRANGER, TEAM, cd, deploy, key, now, people};
+use crate::stage::{Host, cd, deploy};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use team::{CHANNEL, OWNER, PATIENCE, STRANGER, WORKSPACE, key, now, people};
 use tokio::task::JoinHandle;
 
 const BOT: &str = "xoxb-canary-0123456789-bot";
@@ -228,7 +229,7 @@ impl Aviary {
 
 fn yaml(cd: SocketAddr) -> String {
     format!(
-        "slack: {{channel: {CHANNEL}, workspace: {TEAM}}}\n\
+        "slack: {{channel: {CHANNEL}, workspace: {WORKSPACE}}}\n\
          store: sqlite://rollback.db\n\
          backends:\n  \
            inhouse: {{kind: http, url: \"http://{cd}\", token_file: cd-token, fence: true}}\n  \

@@ -3,15 +3,14 @@
 
 use crate::recorder::Recorder;
 use crate::stage::service::{API_TOKEN, CD_TOKEN, Service, serve_cd, yaml};
-use crate::stage::{
-    CHANNEL, Host, OWNER, PATIENCE, SECRET, STRANGER, Stage, TOKEN, cd, deploy, people,
-};
+use crate::stage::{Host, Stage, cd, deploy};
 use crate::{Target, form, seconds};
 use local_slack::{LocalSlack, sign};
 use rollback_core::StateName;
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Output};
+use team::{CHANNEL, OWNER, PATIENCE, SECRET, STRANGER, TOKEN, people};
 
 const MOVED: [u16; 5] = [301, 302, 303, 307, 308];
 const COLLECTOR_KEY: &str = "canary-of-the-collector";
@@ -67,7 +66,7 @@ async fn no_proxy_of_the_environment_is_used_by_anything() {
     more.push(("SLACK_APP_TOKEN", "xapp-local-slack"));
     let service = Service::start_with(&slack, &yaml, server, &more).await;
     service.report(deploy("ci-4711", "42", "2.14.0")).await;
-    let stage = Stage { slack, cd, host: Box::new(service) };
+    let stage = Stage { slack: slack.into(), cd, host: Box::new(service) };
     stage.deploy_message().await;
     let modal = stage.open(OWNER).await;
     stage.confirm(OWNER, &modal, "errors up 4x").await;

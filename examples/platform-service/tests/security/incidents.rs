@@ -1,15 +1,13 @@
 //! What went wrong in buttons of others that were published, and may not go wrong in ours.
 
 use crate::stage::service::{API_TOKEN, CD_TOKEN, Service, serve_cd, yaml};
-use crate::stage::{
-    APPROVER, CHANNEL, Host, Kind, OWNER, PATIENCE, SECRET, STRANGER, Stage, TEAM, TOKEN, cd,
-    people,
-};
+use crate::stage::{Host, Kind, Stage, cd};
 use crate::{Target, button, form, seconds};
 use local_slack::{LocalSlack, Message, User, UserGroup, View, sign};
 use rollback_core::StateName;
 use serde_json::{Value, json};
 use std::process::Command;
+use team::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET, STRANGER, TOKEN, WORKSPACE, people};
 
 /// Whoever owns something, and not what is rolled back.
 const OTHER_OWNER: &str = "U07OTTO";
@@ -69,7 +67,7 @@ async fn a_member_on_no_list_gets_nowhere_through_any_surface() {
     assert_eq!(forged(&stage, &modal, as_stranger).await, 200);
     stage.reaches(StateName::Approving).await;
     assert_eq!((stage.host.states().await.len(), stage.cd.sends()), (1, 0));
-    stage.click(APPROVER, "rollback_approve").await;
+    stage.press(APPROVER, "rollback_approve").await;
     stage.reaches(StateName::Succeeded).await;
     assert_eq!(stage.cd.effects(), 1);
 }
@@ -82,7 +80,7 @@ async fn whatever_a_callback_says_of_its_sender_makes_nobody_authorized() {
     forged.payload["authorized"] = json!(true);
     forged.payload["is_authorized"] = json!(true);
     forged.payload["user"] = json!({
-        "id": STRANGER, "team_id": TEAM, "name": "Ana", "username": OWNER, "authorized": true,
+        "id": STRANGER, "team_id": WORKSPACE, "name": "Ana", "username": OWNER, "authorized": true,
         "is_admin": true, "is_owner": true, "is_primary_owner": true, "email": "ana@example.com",
         "groups": ["S0PAYMENTS"], "roles": ["owner"],
     });
@@ -132,7 +130,7 @@ async fn a_signed_click_of_another_app_or_workspace_is_refused() {
     let yaml = yaml(address, 0).replace("slack: {", "slack: {app: A0OURS, ");
     let service = Service::start_with(&slack, &yaml, server, &[]).await;
     slack.set_interactivity_url(service.callbacks());
-    let stage = Stage { slack, cd, host: Box::new(service) };
+    let stage = Stage { slack: slack.into(), cd, host: Box::new(service) };
     stage.report().await;
     stage.open(OWNER).await;
     let genuine = stage.slack.deliveries().pop().unwrap();
@@ -169,9 +167,9 @@ async fn the_owner_of_another_service_neither_approves_nor_stops_this_one() {
     let yaml = yaml(address, 1).replace("services:\n", &billing);
     let service = Service::start_with(&slack, &yaml, server, &[]).await;
     slack.set_interactivity_url(service.callbacks());
-    let stage = Stage { slack, cd, host: Box::new(service) };
+    let stage = Stage { slack: slack.into(), cd, host: Box::new(service) };
     stage.report().await;
-    stage.click(OTHER_OWNER, "rollback_open").await;
+    stage.press(OTHER_OWNER, "rollback_open").await;
     let first = told(&stage.slack, OTHER_OWNER, 0).await;
     assert!(first.contains("nothing was changed"), "{first}");
     let modal = stage.open(OWNER).await;
@@ -205,7 +203,7 @@ async fn whoever_loses_the_right_while_others_approve_orders_nothing() {
         stage.confirm(APPROVER, &modal, "errors up 4x").await;
         stage.reaches(StateName::Approving).await;
         assert!(leaves(&stage.slack));
-        stage.click(OWNER, "rollback_approve").await;
+        stage.press(OWNER, "rollback_approve").await;
         let ended = async {
             loop {
                 let newest = stage.host.states().await.first().copied();

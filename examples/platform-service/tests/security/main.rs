@@ -20,9 +20,10 @@ use local_slack::{Delivery, LocalSlack, Message, sign};
 use rollback_testkit::fakes::FakeBackend;
 use serde_json::Value;
 use stage::service::Service;
-use stage::{CHANNEL, Host, OWNER, PATIENCE, SECRET, cd, deploy, people};
+use stage::{Host, cd, deploy};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use team::{CHANNEL, OWNER, PATIENCE, SECRET, people};
 
 /// A service with one deploy that has a button, and what Slack sent when its owner pressed it
 /// before: genuine, taken, and good to be changed.
