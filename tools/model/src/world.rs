@@ -4,7 +4,7 @@
 //! What a replica does is what `rollback-engine` does, reduced to its decisions; what becomes of a
 //! rollback is decided by the real machine, and an order in doubt is settled by the real protocol
 //! ([`rollback_core::reconcile`]). The CD system is the ground truth, and so are the marks that
-//! [`Op`] keeps for the promises.
+//! `Op` keeps for the promises.
 
 use crate::event::{Ev, Rev, Who};
 use crate::table::Id;
