@@ -98,7 +98,10 @@ pub(crate) fn actors_on_record(case: &Case<'_>) -> Vec<String> {
                     let counted = matches!(step.after, StateName::Approving | StateName::Checking);
                     counted.then_some(&given.actor.id)
                 }
-                Event::ApprovalGiven(said) | Event::RejectionGiven(said) => Some(&said.actor.id),
+                // Nor did a vote count that came too late.
+                Event::ApprovalGiven(said) | Event::RejectionGiven(said) => {
+                    (step.after != StateName::Expired).then_some(&said.actor.id)
+                }
                 _ => None,
             })
             .collect();

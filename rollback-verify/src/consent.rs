@@ -46,7 +46,11 @@ fn is_member(standing: &Standing) -> bool {
 pub(crate) fn known_members(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (walk, _, _) in case.ordered() {
-        for step in walk.applied() {
+        // What was denied, or came too late, is in the journal and did not count.
+        let counted = walk
+            .applied()
+            .filter(|step| matches!(step.after, StateName::Approving | StateName::Checking));
+        for step in counted {
             let (actor, standing) = match &step.event {
                 Event::ConfirmationGiven(given) => (&given.actor, &given.standing),
                 Event::ApprovalGiven(said) => (&said.actor, &said.standing),

@@ -184,12 +184,14 @@ impl CdBackend for Faulty<FakeBackend> {
     }
 
     async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        // When it was let go: of a pause from here on only the CD system can know.
+        let at = self.clock.now();
         self.process.alive().await;
         let weather = self.weather();
         weather.saw(Seen::Sent {
             rollback: order.rollback().clone(),
             plan: Box::new(order.plan().clone()),
-            at: self.clock.now(),
+            at,
         });
         self.script();
         if weather.strikes(Class::CdRefuses) {
