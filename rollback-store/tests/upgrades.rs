@@ -1,0 +1,86 @@
+//! A file that an earlier release has written is brought up to date, and nothing in it is lost.
+//!
+//! `stores/schema-N.db` was written by the release that had schema N as its newest: three rollbacks
+//! (one done, one refused, one of unknown outcome, claimed by a process that died), a message that
+//! was delivered and one that waits. Never edit one; add.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rollback_core::audit::Verifier;
+use rollback_core::journal::replay;
+use rollback_core::notice::MessageRef;
+use rollback_core::ports::{Instance, Query, Store};
+use rollback_core::{RollbackId, StateName, Timestamp};
+use rollback_store::{Options, SqliteStore};
+use rollback_testkit::fixtures::parsed;
+use rollback_testkit::script::{Ending, Script};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One for each schema before the newest.
+const EARLIER: [&str; 1] = ["schema-1.db"];
+
+const END: &str = "b078959445e4ceb85ff762785ec34700d6d01e72eee7c3d981232526eff66db7";
+
+/// A copy of a file that an earlier release has left.
+fn left_by_an_earlier_release(name: &str, folder: &tempfile::TempDir) -> PathBuf {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores").join(name);
+    let copy = folder.path().join("rollback.db");
+    std::fs::copy(kept, &copy).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn every_earlier_file_is_taken_over_whole() {
+    for name in EARLIER {
+        let folder = tempfile::tempdir().unwrap();
+        let path = left_by_an_earlier_release(name, &folder);
+        let store = SqliteStore::open(path, Options::default()).await.unwrap();
+        for (id, state) in [
+            ("rb-1", StateName::Succeeded),
+            ("rb-2", StateName::Refused),
+            ("rb-3", StateName::OutcomeUnknown),
+        ] {
+            let journal = store.load(&parsed(id)).await.unwrap().unwrap();
+            let view = replay(journal.opening, journal.entries).view();
+            assert_eq!(view.state, state, "{name}: {id}");
+            let mut query = Query::all(1);
+            query.rollback = Some(parsed(id));
+            let listed = store.list(&query).await.unwrap().pop().unwrap();
+            assert_eq!(listed.view, view, "{name}: {id}");
+        }
+        let mut verifier = Verifier::new("default");
+        for record in store.audit(&Query::all(99)).await.unwrap() {
+            verifier.check(&record).unwrap();
+        }
+        assert_eq!(*verifier.head(), store.head().await.unwrap(), "{name}");
+        assert_eq!(verifier.head().hash.to_string(), END, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_owed_is_done_by_this_one() {
+    let now = Timestamp::from_millis(1_763_804_100_000);
+    let lease = Duration::from_secs(15);
+    for name in EARLIER {
+        let folder = tempfile::tempdir().unwrap();
+        let path = left_by_an_earlier_release(name, &folder);
+        let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
+        let unknown: RollbackId = parsed("rb-3");
+        assert_eq!(store.unfinished().await.unwrap(), std::slice::from_ref(&unknown), "{name}");
+        let owner = Instance::new("new");
+        let claim = store.claim(&unknown, &owner, now, lease).await.unwrap().unwrap();
+        assert!(claim.fence > 1, "{name}: a fencing number was used again");
+        let due = store.take(&owner, now, lease, 9).await.unwrap();
+        let keys: Vec<&str> = due.iter().map(|queued| queued.key.as_str()).collect();
+        assert_eq!(keys, ["waits"], "{name}: what was told is not told again");
+        let told = MessageRef::new(parsed("C0DEPLOYS"), "1763804000.000100");
+        assert_eq!(store.message("chat", &"told".into()).await.unwrap(), Some(told), "{name}");
+        for commit in Script::new("rb-4").of("mail", "production").commits(Ending::Succeeded) {
+            store.commit(commit).await.unwrap();
+        }
+        let head = store.head().await.unwrap();
+        store.close().await;
+        let again = SqliteStore::open(path, Options::default()).await.unwrap();
+        assert_eq!(again.head().await.unwrap(), head, "{name}: and a second start changes nothing");
+    }
+}
