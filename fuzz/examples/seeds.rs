@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rollback_core::audit::Head;
+use rollback_audit::{Signer, SigningKey};
+use rollback_core::Timestamp;
+use rollback_core::audit::{Checkpoint, Head};
 use rollback_core::journal::{Entry, Opening, replay_whole};
+use rollback_core::ports::CheckpointSigner;
 use rollback_slack::{SigningSecrets, UnixSeconds};
 use serde_json::{Value, json};
 
@@ -135,7 +138,22 @@ fn journal(path: &Path, name: &str) {
         chain.push_str(&record.canonical().expect("a record"));
         chain.push('\n');
     }
-    write("audit", name, chain);
+    write("audit", name, &chain);
+    let key = |seed: u8| SigningKey::new("rollback.example.com/audit", &[seed; 32].into());
+    let old = Signer::new(key(1).expect("a key"));
+    let both = Signer::new(key(2).expect("a key")).replacing(key(1).expect("a key"));
+    let both = both.expect("keys of one name");
+    let start = Timestamp::from_millis(1_795_000_000_000);
+    let checkpoint = || Checkpoint::new(head.clone(), start, start);
+    let hash = head.hash.to_string();
+    let anchors = format!(
+        "{}\n{}\n{} {}\n",
+        old.sign(checkpoint()).expect("a checkpoint").note,
+        both.sign(checkpoint()).expect("a checkpoint").note,
+        head.sequence,
+        &hash[..16]
+    );
+    write("auditor", name, format!("{chain}\n{anchors}"));
 }
 
 fn forms() {
