@@ -50,6 +50,8 @@ pub struct Stage {
     pub backend: KubeBackend,
     /// The first revision.
     pub first: RevisionId,
+    /// The one between it and what is live.
+    pub second: RevisionId,
     pub kubeconfig: PathBuf,
 }
 
@@ -84,8 +86,9 @@ impl Stage {
         let user = space.user(&rules()).await;
         let (wire, kubeconfig) = space.wire(&user).await;
         let backend = connect(&kubeconfig, Self::config_of(&space, kind)).await;
-        let first = "none-yet".parse().unwrap();
-        let mut stage = Self { space, wire, kind, backend, first, kubeconfig };
+        let first: RevisionId = "none-yet".parse().unwrap();
+        let second = first.clone();
+        let mut stage = Self { space, wire, kind, backend, first, second, kubeconfig };
         let mut manifest = match kind {
             Kind::Deployment => kube_lab::deployment("web", &image(1), 2),
             Kind::StatefulSet => kube_lab::stateful_set("web", &image(1), 2),
@@ -95,11 +98,12 @@ impl Stage {
         stage.space.create(APPS, stage.resource(), manifest).await;
         stage.observed().await;
         stage.first = stage.truth().await.unwrap();
-        for number in 2..=3 {
-            stage.set_image(&image(number)).await;
-            // Each is taken up before the next one comes.
-            stage.observed().await;
-        }
+        stage.set_image(&image(2)).await;
+        // It is taken up before the next one comes.
+        stage.observed().await;
+        stage.second = stage.truth().await.unwrap();
+        stage.set_image(&image(3)).await;
+        stage.observed().await;
         stage.rolled_out().await;
         stage
     }
