@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and looks for one thing among many"
 )]
@@ -21,14 +20,12 @@ use rollback_core::ports::{
     HealthSource, Instance, Query, Store,
 };
 use rollback_core::{
-    Deploy, Deployer, Health, Limits, Migrations, Phase, Proposer, Purpose, Reason, RollbackId,
-    RollbackView, StateName, Timestamp,
+    Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
+    StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
-use rollback_testkit::fakes::{
-    FakeBackend, FakeDirectory, FakeHealth, FakeSink, Fault, Method, NotifierFault, SinkFault,
-};
+use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeHealth, FakeSink};
 use rollback_testkit::fixtures::{self, Person, parsed};
 use rollback_testkit::invariants::{Evidence, Rest, Seen};
 use rollback_testkit::{Chat, Fate, Life, Log, ManualClock, Mortal};
@@ -370,8 +367,6 @@ pub struct Scene {
     pub deploy_in: Option<StateName>,
     /// What was held up arrives after the end, and Ana settles what is unknown.
     pub late: bool,
-    /// What else is the matter with the world, drawn from this seed.
-    pub seed: Option<u64>,
 }
 
 impl Scene {
@@ -384,7 +379,6 @@ impl Scene {
             withdraw_in: None,
             deploy_in: None,
             late: false,
-            seed: None,
         }
     }
 }
@@ -406,13 +400,8 @@ pub struct Run {
 /// Plays a scene with this fate, starts the engine again whenever it dies, and goes on until
 /// everything is at rest.
 pub async fn play(scene: &Scene, fate: Fate) -> Run {
-    let mut draw = scene.seed.map(Draw::new);
-    let setup = draw.as_mut().map_or_else(scene.setup, Setup::drawn);
-    let site = Site::new(setup);
+    let site = Site::new((scene.setup)());
     (scene.prepare)(&site);
-    if let Some(draw) = &mut draw {
-        site.disturb(draw);
-    }
     let mut host = site.boot(fate);
     let first = host.life.clone();
     let mut people = People::default();
@@ -536,84 +525,6 @@ impl People {
             }
             _ => None,
         }
-    }
-}
-
-/// Numbers from a seed: always the same ones.
-pub struct Draw(u64);
-
-impl Draw {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    pub fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-
-    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(u64::try_from(choices.len()).unwrap())).unwrap()]
-    }
-}
-
-impl Setup {
-    fn drawn(draw: &mut Draw) -> Self {
-        Self {
-            approvals: draw.one_of(&[0, 0, 0, 1, 2]),
-            compares: draw.one_of(&[CompareAndSet::Yes, CompareAndSet::Yes, CompareAndSet::No]),
-            fence: draw.one_of(&[Fence::Yes, Fence::Yes, Fence::No]),
-            purpose: draw.one_of(&[Purpose::Real, Purpose::Real, Purpose::Real, Purpose::Drill]),
-            ..Self::default()
-        }
-    }
-}
-
-impl Site {
-    /// A few things go wrong, each seed with its own share of calm.
-    fn disturb(&self, draw: &mut Draw) {
-        let faults = [Fault::Refuse, Fault::Conflict, Fault::LoseAnswer, Fault::LoseRequest];
-        if draw.one_in(3) {
-            let worse = [Fault::HoldUp, Fault::Hang];
-            let fault = if draw.one_in(3) { draw.one_of(&worse) } else { draw.one_of(&faults) };
-            self.cd.fail(Method::Start, fault);
-        }
-        for method in [Method::Find, Method::Fence, Method::Observe, Method::Cancel] {
-            for _again in 0..draw.one_of(&[0, 0, 1, 3]) {
-                self.cd.fail(method, draw.one_of(&[Fault::Refuse, Fault::Hang]));
-            }
-        }
-        for _again in 0..draw.one_of(&[0, 0, 2, 6]) {
-            let wait = Duration::from_secs(draw.below(90));
-            self.chat.fail(draw.one_of(&[
-                NotifierFault::Retry(None),
-                NotifierFault::Retry(Some(wait)),
-                NotifierFault::PostedInDoubt,
-                NotifierFault::LostInDoubt,
-                NotifierFault::Hang,
-            ]));
-        }
-        for _again in 0..draw.one_of(&[0, 0, 0, 2, 5]) {
-            self.sink.fail(draw.one_of(&[SinkFault::Fail, SinkFault::LoseAnswer, SinkFault::Hang]));
-        }
-        for _look in 0..draw.one_of(&[0, 0, 2, 8]) {
-            self.health.once(Health::Unhealthy("it is still starting".into()));
-        }
-        let phases: &[&[Phase]] = &[
-            &[Phase::Started, Phase::HealthChecking, Phase::Complete],
-            &[Phase::Complete],
-            &[Phase::Started, Phase::Started, Phase::Started, Phase::Failed],
-            &[Phase::Started, Phase::Started, Phase::Started, Phase::Started, Phase::Complete],
-        ];
-        self.cd.set_phases(draw.one_of(phases).iter().copied());
     }
 }
 
