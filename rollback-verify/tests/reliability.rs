@@ -5,17 +5,12 @@
 use rollback_verify::INVARIANTS;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// How many rows are open. Lower it with every row that is held; never raise it.
 const OPEN: usize = 6;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 fn page() -> String {
-    fs::read_to_string(root().join("RELIABILITY.md")).unwrap()
+    fs::read_to_string(pages::root().join("RELIABILITY.md")).unwrap()
 }
 
 /// The rows of invariants and faults: the first cell, which is a number, and the last.
@@ -30,25 +25,6 @@ fn rows(page: &str) -> Vec<(&str, &str)> {
     page.lines().filter_map(cells).collect()
 }
 
-/// Whether the source has a test of this name: a function under `#[test]`, a case of a conformance
-/// suite, which gets what is under test, or a story that is played in each host.
-fn is_a_test(source: &str, name: &str) -> bool {
-    let signature = format!("fn {name}");
-    source.match_indices(&signature).any(|(place, _)| {
-        let (before, after) = source.split_at(place);
-        let Some(after) = after.strip_prefix(&signature) else { return false };
-        let above = before.rsplit_once('\n').map_or("", |(above, _)| above);
-        let mut attributes =
-            above.lines().rev().map(str::trim_start).take_while(|line| line.starts_with('#'));
-        let is_marked =
-            attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
-        let is_a_case = after.trim_start_matches('(').trim_start().starts_with("store: &dyn Store")
-            || after.starts_with("<H: Harness>(")
-            || (after.starts_with("(kind: Kind)") && before.contains("in_both!("));
-        (is_marked && after.starts_with('(')) || is_a_case
-    })
-}
-
 #[test]
 fn every_row_is_held_by_tests_that_exist_or_is_open_by_name() {
     let page = page();
@@ -60,11 +36,7 @@ fn every_row_is_held_by_tests_that_exist_or_is_open_by_name() {
             continue;
         }
         for test in held.split(" · ") {
-            let named = test.trim_matches('`').split_once("::");
-            let exists = named.is_some_and(|(file, name)| {
-                fs::read_to_string(root().join(file)).is_ok_and(|text| is_a_test(&text, name))
-            });
-            if !exists {
+            if !pages::exists(test) {
                 missing.push(format!("{first}: {test}"));
             }
         }
@@ -90,15 +62,7 @@ fn planted_bugs_are_only_in_the_build_that_asks_for_them() {
     let asked = std::env::var_os("ROLLBACK_PLANTED_BUG").is_some();
     assert!(asked || !cfg!(planted_bugs), "this build has planted bugs");
     for file in ["Cargo.toml", ".cargo/config.toml", "check"] {
-        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+        let text = fs::read_to_string(pages::root().join(file)).unwrap_or_default();
         assert!(!text.contains("--cfg planted_bugs"), "{file} turns planted bugs on");
     }
-}
-
-#[test]
-fn a_name_that_is_no_test_is_noticed() {
-    let source =
-        "#[test]\nfn one() {}\n\nfn two() {}\n\n    #[tokio::test(a)]\n    async fn three() {}\n";
-    let found = ["one", "two", "three", "four", "on"].map(|name| is_a_test(source, name));
-    assert_eq!(found, [true, false, true, false, false]);
 }
