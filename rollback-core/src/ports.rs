@@ -604,7 +604,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::task::{Context, Waker};
+    use core::task::{Context, Poll, Waker};
 
     /// An engine holds adapters as trait objects.
     #[test]
@@ -666,5 +666,26 @@ mod tests {
         let mut hint = Mute.changes(&key);
         let mut context = Context::from_waker(Waker::noop());
         assert!(hint.as_mut().poll(&mut context).is_pending());
+    }
+    /// A sink that keeps records, and was written before there were checkpoints.
+    #[derive(Debug)]
+    struct Plain;
+
+    #[async_trait]
+    impl AuditSink for Plain {
+        fn name(&self) -> &'static str {
+            "plain"
+        }
+        async fn record(&self, _: &audit::Record) -> Result<(), PortError> {
+            Ok(())
+        }
+    }
+
+    /// Otherwise a note that nobody signed would be taken for the newest one.
+    #[test]
+    fn a_sink_without_checkpoints_says_that_it_has_none() {
+        let mut answer = Plain.last_checkpoint();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(answer.as_mut().poll(&mut context), Poll::Ready(Ok(None))));
     }
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use rollback_core::audit::{
-    ChainError, Draft, Hash, Head, INTEGER_MAX, RECORD_BYTES_MAX, Record, Verifier,
+    ChainError, Draft, Hash, Head, INTEGER_MAX, RECORD_BYTES_MAX, Record, Sequence, Verifier,
 };
 use rollback_core::journal::{Entry, replay_whole};
 use rollback_core::{Actor, Event, Label, Reason, Said};
@@ -195,8 +195,31 @@ fn what_readers_of_json_disagree_about_is_refused_by_name() {
         assert!(refused.contains("record 7 is not canonical"), "{refused}");
         assert!(refused.contains(why), "`{why}` is not in: {refused}");
     }
+    let longest = Record::parse(&" ".repeat(RECORD_BYTES_MAX), 7).unwrap_err().to_string();
+    assert!(!longest.contains("longer"), "the longest one is read: {longest}");
+    let later = Record::parse(&line.replace("rollback-audit/v1", "rollback-audit/v2"), 7);
+    assert!(later.unwrap_err().to_string().contains("its schema is not `rollback-audit/v1`"));
     let most = number("9007199254740991");
     assert_eq!(Record::parse(&most, 7).unwrap().sequence.get(), INTEGER_MAX);
+}
+
+#[test]
+fn a_place_in_a_chain_is_read_and_compared_as_its_number() {
+    let five = Sequence::new(5).unwrap();
+    assert_eq!((five.get(), u64::from(five), five.to_string()), (5, 5, "5".into()));
+    assert!(five == 5 && five != 4 && five != 6);
+    assert!(five > 4 && five < 6);
+    assert!(Sequence::try_from(0).is_err());
+}
+
+#[test]
+fn a_fault_says_where_in_the_chain_it_is_if_it_is_in_the_chain() {
+    let records = chain("plain");
+    let gap = verify(&records[..1]).and_then(|_| verify(&records[2..])).unwrap_err();
+    assert_eq!(gap.sequence(), Some(1), "what was expected there: {gap}");
+    let unreadable = Record::parse("{}", 9).unwrap_err();
+    assert_eq!(unreadable.sequence(), Some(9), "{unreadable}");
+    assert_eq!(ChainError::Full.sequence(), None);
 }
 
 #[test]

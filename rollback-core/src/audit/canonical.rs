@@ -193,3 +193,28 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Strict::Map(map))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::{BytesDeserializer, Error as ValueError};
+
+    #[test]
+    fn what_is_no_json_is_refused_in_words() {
+        let bytes = BytesDeserializer::<ValueError>::new(b"raw");
+        let refused = Strict::deserialize(bytes).unwrap_err().to_string();
+        assert!(refused.contains("expected JSON without floats"), "{refused}");
+    }
+
+    /// RFC 8785 sorts by UTF-16 code units: a surrogate pair comes before U+FF5E, by characters it
+    /// would come after.
+    #[test]
+    fn keys_are_in_the_order_of_their_utf_16() {
+        let keys = ["a", "b", "\u{10000}", "\u{ff5e}"].map(|key| Key(key.into()));
+        for pair in keys.windows(2) {
+            let [one, next] = pair else { continue };
+            assert_eq!(one.partial_cmp(next), Some(Ordering::Less));
+            assert_eq!(next.cmp(one), Ordering::Greater);
+        }
+    }
+}
