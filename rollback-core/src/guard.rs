@@ -405,7 +405,12 @@ fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missi
     };
     if !is(running, plan.from()) {
         return Ok(Verdict::Block(Explanation::new(
-            alloc::format!("{} now runs {running}, not {} as shown", plan.key(), plan.from()),
+            alloc::format!(
+                "{} now runs {}, not {} as shown",
+                plan.key(),
+                running.beside(plan.from()),
+                plan.from().beside(running)
+            ),
             "nothing was changed; use the button of the newest deploy",
         )));
     }
@@ -432,7 +437,8 @@ fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missi
     Ok(block_if(!ours, || {
         Explanation::new(
             alloc::format!(
-                "`{revision}` was reported as deployed at {}, after {}",
+                "`{}` was reported as deployed at {}, after {}",
+                revision.beside(&plan.from().revision),
                 latest.deployed_at,
                 plan.from()
             ),
@@ -513,7 +519,10 @@ fn confirmation_current(question: &Question<'_>) -> Verdict {
 /// The words for a confirmation of something else than the plan.
 pub(crate) fn confirmation_stale(plan: &Plan, shown: Option<&Pair>) -> Explanation {
     let shown = shown
-        .map(|pair| alloc::format!("`{}` to `{}`", pair.from, pair.to))
+        .map(|pair| {
+            let from = pair.from.beside(&plan.from().revision);
+            alloc::format!("`{from}` to `{}`", pair.to.beside(&plan.to().revision))
+        })
         .unwrap_or_else(|| "nothing".to_string());
     Explanation::new(
         alloc::format!("what was confirmed ({shown}) is not what would be done"),

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// own definition but under 200 for every resource a rollback names.
 pub const ID_LENGTH_MAX: usize = 255;
 
+/// How much of a UID tells two revisions of one name apart.
+const UID_DIGITS: usize = 8;
+
 /// Longest accepted label, in characters. More would not be read, and Slack shows less.
 pub const LABEL_LENGTH_MAX: usize = 300;
 
@@ -194,6 +197,44 @@ id!(
     "use letters, digits, `.`, `_` and `-`, a letter or digit first"
 );
 
+impl RevisionId {
+    /// What people call it: without what only tells it apart from another one that had the same name
+    /// before or after. Where names are given again, as Helm's numbers are, an identity is a name, an
+    /// `@` and the first eight digits of a UID.
+    ///
+    /// ```
+    /// use rollback_core::RevisionId;
+    /// assert_eq!("42@1a2b3c4d".parse::<RevisionId>()?.short(), "42");
+    /// assert_eq!("v1.2+build@3".parse::<RevisionId>()?.short(), "v1.2+build@3");
+    /// # Ok::<(), rollback_core::IdError>(())
+    /// ```
+    #[must_use]
+    pub fn short(&self) -> &str {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        match self.0.rsplit_once('@') {
+            Some((name, uid))
+                if !name.is_empty() && uid.len() == UID_DIGITS && uid.bytes().all(is_digit) =>
+            {
+                name
+            }
+            Some(_) | None => &self.0,
+        }
+    }
+
+    /// What people call it where another one is named as well: in full if both have the same name.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> &str {
+        self.among([other])
+    }
+
+    /// The same among several.
+    pub fn among<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> &str {
+        let mut others = others.into_iter();
+        let is_shared = others.any(|other| self != other && self.short() == other.short());
+        if is_shared { &self.0 } else { self.short() }
+    }
+}
+
 impl From<RevisionId> for RevisionName {
     /// An identity is a name that cannot move.
     fn from(id: RevisionId) -> Self {
@@ -359,6 +400,26 @@ mod tests {
         }
         assert!(RevisionId::parse("x".repeat(ID_LENGTH_MAX)).is_ok());
         assert!(RevisionId::parse("x".repeat(ID_LENGTH_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn people_read_the_name_of_a_revision_and_all_of_it_where_two_have_the_same_name() {
+        let id = |text: &str| RevisionId::parse(text).unwrap();
+        for (full, short) in [
+            ("42@1a2b3c4d", "42"),
+            ("web-6d4f9c8b7@00000000", "web-6d4f9c8b7"),
+            ("shop@2@1a2b3c4d", "shop@2"),
+            ("42", "42"),
+            ("42@1a2b3c4", "42@1a2b3c4"),
+            ("42@1a2b3c4d5", "42@1a2b3c4d5"),
+            ("42@1A2B3C4D", "42@1A2B3C4D"),
+            ("@1a2b3c4d", "@1a2b3c4d"),
+        ] {
+            assert_eq!(id(full).short(), short);
+        }
+        let (one, again, other) = (id("42@1a2b3c4d"), id("42@99999999"), id("41@1a2b3c4d"));
+        assert_eq!((one.beside(&again), again.beside(&one)), ("42@1a2b3c4d", "42@99999999"));
+        assert_eq!((one.beside(&other), one.beside(&one)), ("42", "42"));
     }
 
     #[test]

@@ -79,10 +79,10 @@ impl fmt::Display for Skip {
                 f.write_str("the CD system cannot say whether it can be restored")
             }
             Self::MigrationIrreversible { revision, migration } => {
-                write!(f, "migration `{migration}` of `{revision}` cannot be reversed")
+                write!(f, "migration `{migration}` of `{}` cannot be reversed", revision.short())
             }
             Self::MigrationUnknown { revision } => {
-                write!(f, "it is not known which migrations `{revision}` brought")
+                write!(f, "it is not known which migrations `{}` brought", revision.short())
             }
         }
     }
@@ -174,7 +174,7 @@ impl<'a> Candidates<'a> {
                 .to_string(),
             Some(first) => alloc::format!(
                 "no earlier revision is known to be good: `{}` is not, because {}",
-                first.revision.id,
+                first.revision.id.short(),
                 first.skip
             ),
         };

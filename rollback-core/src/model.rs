@@ -239,12 +239,25 @@ impl RevisionRef {
     }
 }
 
-impl fmt::Display for RevisionRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RevisionRef {
+    /// What people read where another revision is named as well.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> String {
+        self.called(self.revision.beside(&other.revision))
+    }
+
+    fn called(&self, name: &str) -> String {
         match &self.version {
-            Some(version) => write!(f, "`{}` ({version})", self.revision),
-            None => write!(f, "`{}`", self.revision),
+            Some(version) => alloc::format!("`{name}` ({version})"),
+            None => alloc::format!("`{name}`"),
         }
+    }
+}
+
+impl fmt::Display for RevisionRef {
+    /// As people call it; see [`RevisionId::short`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.called(self.revision.short()))
     }
 }
 

@@ -96,10 +96,13 @@ pub(crate) fn refused_because(plan: &Plan, why: &str, next: &str) -> String {
 }
 
 pub(crate) fn conflict(plan: &Plan, live: Option<&RevisionRef>, why: &str) -> String {
-    let now = live.map_or_else(String::new, |live| format!("{} now runs {live}; ", plan.key()));
+    let from = plan.from();
+    let now = live.map_or_else(String::new, |live| {
+        format!("{} now runs {}; ", plan.key(), live.beside(from))
+    });
+    let from = live.map_or_else(|| from.to_string(), |live| from.beside(live));
     format!(
-        "{now}the CD system refused because {} is no longer live ({why}); nothing was changed; use the button of the newest deploy",
-        plan.from()
+        "{now}the CD system refused because {from} is no longer live ({why}); nothing was changed; use the button of the newest deploy"
     )
 }
 
@@ -167,9 +170,10 @@ pub(crate) fn late_effect(plan: &Plan) -> String {
 
 pub(crate) fn overtaken(plan: &Plan, live: &RevisionRef) -> String {
     format!(
-        "{} was rolled back to {}, and now runs {live}: somebody deployed meanwhile; nothing more is done here",
+        "{} was rolled back to {}, and now runs {}: somebody deployed meanwhile; nothing more is done here",
         plan.key(),
-        plan.to()
+        plan.to().beside(live),
+        live.beside(plan.to())
     )
 }
 

@@ -135,11 +135,12 @@ impl HelmBackend {
         if let Newest::Settled(record) | Newest::Stuck(record) = newest
             && seen.identity(record).as_ref() != Some(&plan.from().revision)
         {
-            let why = format!(
-                "{} is live and not {}; nothing was changed",
-                live.revision.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string),
-                plan.from()
-            );
+            let from = plan.from();
+            let (now, from) = match &live.revision {
+                Some(live) => (live.beside(from), from.beside(live)),
+                None => ("nothing".to_owned(), from.to_string()),
+            };
+            let why = format!("{now} is live and not {from}; nothing was changed");
             return Err(Begun::Not(StartError::Conflict { live: live.revision, why }));
         }
         if let Some(why) = seen.obstacle(&newest, &plan.to().revision, now) {

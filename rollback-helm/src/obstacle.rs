@@ -78,9 +78,15 @@ impl Seen {
             Newest::Settled(record) | Newest::Stuck(record) => record,
         };
         if self.identity(newest).as_ref() == Some(to) {
-            return Some(format!("`{to}` is what runs already; there is nothing to roll back"));
+            return Some(format!(
+                "`{}` is what runs already; there is nothing to roll back",
+                to.short()
+            ));
         }
         if self.find(to).is_none() {
+            let kept: Vec<RevisionId> =
+                self.records.iter().filter_map(|record| self.identity(record)).collect();
+            let to = to.among(&kept);
             return Some(format!(
                 "`{to}` is not kept any more, so that helm cannot restore it; raise `--history-max`, and deploy that version anew"
             ));

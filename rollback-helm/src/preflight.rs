@@ -78,7 +78,7 @@ impl Site {
             return Ok(Preflight::rejected(why));
         }
         let (Some(current), Some(target)) = (current(&newest), seen.find(to)) else {
-            return Ok(Preflight::rejected(format!("`{to}` is gone")));
+            return Ok(Preflight::rejected(format!("`{}` is gone", to.short())));
         };
         let (_record, content) = self.content(current.number).await?;
         let wanted = manifest::read(&content).unwrap_or_default();

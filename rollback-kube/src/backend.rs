@@ -131,7 +131,7 @@ impl KubeBackend {
     async fn rehearse(&self, seen: &Seen, plan: &Plan) -> Result<Acceptance, ClusterError> {
         let to = &plan.to().revision;
         let (Some(target), Ok(id)) = (seen.find(to), RollbackId::parse("rehearsal")) else {
-            return Ok(Acceptance::Rejected(format!("`{to}` is gone")));
+            return Ok(Acceptance::Rejected(format!("`{}` is gone", to.short())));
         };
         let asked =
             Asked { order: &id, from: &plan.from().revision, to, now: self.config.clock.now() };

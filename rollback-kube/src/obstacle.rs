@@ -61,7 +61,10 @@ impl Seen {
         let live = self.live();
         let same = canonical(&target.template) == canonical(&self.object.spec.template);
         if same || live.and_then(id).as_ref() == Some(to) {
-            return Some(format!("`{to}` is what runs already; there is nothing to roll back"));
+            return Some(format!(
+                "`{}` is what runs already; there is nothing to roll back",
+                to.short()
+            ));
         }
         if self.object.spec.paused {
             let name = &self.object.metadata.name;
@@ -79,6 +82,8 @@ impl Seen {
     }
 
     fn missing(&self, to: &RevisionId) -> String {
+        let kept: Vec<RevisionId> = self.kept.iter().filter_map(id).collect();
+        let to = to.among(&kept);
         let limit = self.object.spec.revision_history_limit;
         if limit == Some(0) {
             return format!(

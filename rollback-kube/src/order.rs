@@ -6,7 +6,7 @@ use crate::marks::{self, Mark};
 use crate::objects::Kept;
 use rollback_cluster::Meta;
 use rollback_core::ports::StartError;
-use rollback_core::{Receipt, RevisionId, RollbackId, Timestamp};
+use rollback_core::{Receipt, RevisionId, RevisionRef, RollbackId, Timestamp};
 use serde_json::{Value, json};
 
 /// What to do about an order, from one look.
@@ -52,11 +52,12 @@ impl Seen {
         let live = self.live();
         if live.and_then(id).as_ref() != Some(asked.from) {
             let live = live.and_then(reference);
-            let name = live.as_ref().map_or_else(
-                || "a newer version that is being taken up".to_owned(),
-                ToString::to_string,
-            );
-            let why = format!("{name} is live, not `{}`; nothing was changed", asked.from);
+            let from = RevisionRef::new(asked.from.clone());
+            let (name, from) = match &live {
+                Some(live) => (live.beside(&from), from.beside(live)),
+                None => ("a newer version that is being taken up".to_owned(), from.to_string()),
+            };
+            let why = format!("{name} is live, not {from}; nothing was changed");
             return Decision::Refuse(StartError::Conflict { live, why });
         }
         if let Some(obstacle) = self.obstacle(asked.to) {
@@ -67,7 +68,7 @@ impl Seen {
                 let (patch, receipt) = self.order(asked, target);
                 Decision::Send { patch, receipt }
             }
-            None => refuse(format!("`{}` is gone", asked.to)),
+            None => refuse(format!("`{}` is gone", asked.to.short())),
         }
     }
 

@@ -109,7 +109,7 @@ async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
     let newer = product.stage.deploy(&image(4)).await;
     assert_eq!(wire.release().await, [422]);
     let ended = host.reaches(StateName::Refused).await;
-    assert!(ended.explanation.to_string().contains(newer.as_str()), "{}", ended.explanation);
+    assert!(ended.explanation.to_string().contains(newer.short()), "{}", ended.explanation);
     assert_eq!((product.truth().await, wire.carried_out()), (newer, 0));
 }
 

@@ -47,7 +47,7 @@ pub use self::ids::{
     APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN, REASON_ACTION,
     REASON_BLOCK, REJECT, RollbackButton,
 };
-pub use self::thread::{thread_message, witnessed_thread_message};
+pub use self::thread::{ThreadLine, lines_message, thread_message, witnessed_thread_message};
 
 use self::block::{Block, Modal};
 use crate::Json;

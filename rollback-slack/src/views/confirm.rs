@@ -197,6 +197,11 @@ fn side(
     now: Timestamp,
 ) -> Mrkdwn {
     let mut words = Words::new().say(title).revision(revision);
+    let id = &revision.revision;
+    if id.short() != id.as_str() {
+        // Whoever is about to decide can compare it with what the CD system and the audit record say.
+        words = words.say("\nidentity ").code(id.as_str());
+    }
     if let Some(commit) = &revision.commit {
         words = words.say("\ncommit ").code(short(commit));
     }

@@ -79,7 +79,7 @@ fn facts(card: &DeployCard) -> Vec<super::block::Mrkdwn> {
     }
     let revision = Words::new().say("*Revision*\n");
     match (&deploy.revision, &deploy.reported) {
-        (Some(found), _) => facts.push(revision.code(found.as_str()).mrkdwn()),
+        (Some(found), _) => facts.push(revision.code(found.short()).mrkdwn()),
         (None, Some(name)) => {
             facts.push(revision.code(name.as_str()).say(", not found").mrkdwn());
         }
@@ -213,7 +213,7 @@ fn skipped(skipped: &[Skipped]) -> Option<Rich<'static>> {
                 .revision
                 .version
                 .as_ref()
-                .map_or_else(|| skipped.revision.id.as_str(), Label::as_str);
+                .map_or_else(|| skipped.revision.id.short(), Label::as_str);
             Spans::new().code(name).say(" passed over: ").words(&why, SENTENCE_UNITS_MAX).section()
         })
         .collect();
@@ -234,9 +234,9 @@ pub(super) fn standing(before: Words, view: &RollbackView) -> Words {
         .say(": *")
         .say(headline.words)
         .say("*\nfrom ")
-        .revision(&view.from)
+        .revision_beside(&view.from, &view.to)
         .say(" to ")
-        .revision(&view.to);
+        .revision_beside(&view.to, &view.from);
     if let Some(proposer) = &view.proposed_by {
         let name = proposer.name.as_ref().unwrap_or(&proposer.id);
         words = words.say("\nproposed by ").line(name.as_str(), NAME_UNITS_MAX);
@@ -307,7 +307,7 @@ fn buttons<'a>(
 }
 
 fn label(card: &DeployCard, target: &RevisionRef) -> String {
-    let name = target.version.as_ref().map_or(target.revision.as_str(), Label::as_str);
+    let name = target.version.as_ref().map_or_else(|| target.revision.short(), Label::as_str);
     let name = line(name, BUTTON_VERSION_UNITS_MAX);
     match card.purpose {
         Purpose::Real => format!("Roll back to {name}"),

@@ -90,15 +90,20 @@ impl Words {
         self.code(key.service.as_str()).say(" in ").code(key.environment.as_str())
     }
 
-    /// A revision: its version if it has one, and its identity.
+    /// A revision as people call it, with its version if it has one.
     pub(super) fn revision(self, revision: &RevisionRef) -> Self {
+        self.revision_called(revision, revision.revision.short())
+    }
+
+    /// The same where another revision is named as well.
+    pub(super) fn revision_beside(self, revision: &RevisionRef, other: &RevisionRef) -> Self {
+        self.revision_called(revision, revision.revision.beside(&other.revision))
+    }
+
+    fn revision_called(self, revision: &RevisionRef, name: &str) -> Self {
         match &revision.version {
-            Some(version) => self
-                .code(version.as_str())
-                .say(" (revision ")
-                .code(revision.revision.as_str())
-                .say(")"),
-            None => self.say("revision ").code(revision.revision.as_str()),
+            Some(version) => self.code(version.as_str()).say(" (revision ").code(name).say(")"),
+            None => self.say("revision ").code(name),
         }
     }
 

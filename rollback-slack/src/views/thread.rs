@@ -1,7 +1,8 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
 use rollback_core::audit::Head;
-use rollback_core::{Line, RollbackView};
+use rollback_core::{Line, RevisionId, RollbackView};
+use std::borrow::Cow;
 
 use super::block::{Block, BlockId, Rich};
 use super::text::{NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, reason};
@@ -12,8 +13,7 @@ use super::{Breach, Message, state};
 /// # Errors
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn thread_message(view: &RollbackView, line: &Line) -> Result<Message, Breach> {
-    let message = blocks(view, line);
-    Message::of(message.0, &message.1)
+    lines_message(&[ThreadLine::new(view, line)])
 }
 
 /// The last line of a thread, with the audit record that it is the witness of: kept in the chat,
@@ -26,37 +26,79 @@ pub fn witnessed_thread_message(
     line: &Line,
     witness: &Head,
 ) -> Result<Message, Breach> {
-    let (text, mut blocks) = blocks(view, line);
-    let hash = witness.hash.to_string();
-    let digits: String = hash.chars().take(WITNESS_DIGITS).collect();
-    let words = Words::new()
-        .say("Audit record ")
-        .code(&witness.sequence.to_string())
-        .say(", hash ")
-        .code(&digits);
-    blocks.push(Block::Context {
-        block_id: BlockId::fixed("witness"),
-        elements: vec![words.mrkdwn()],
-    });
-    Message::of(text, &blocks)
+    lines_message(&[ThreadLine::new(view, line).witnessed(witness)])
+}
+
+/// One line of a thread, with the rollback as it stood then.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadLine<'a> {
+    view: &'a RollbackView,
+    line: &'a Line,
+    witness: Option<&'a Head>,
+}
+
+impl<'a> ThreadLine<'a> {
+    /// A line.
+    #[must_use]
+    pub const fn new(view: &'a RollbackView, line: &'a Line) -> Self {
+        Self { view, line, witness: None }
+    }
+
+    /// With the audit record that it is the witness of.
+    #[must_use]
+    pub const fn witnessed(self, witness: &'a Head) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+}
+
+/// Several lines of one thread as one message, in their order.
+///
+/// # Errors
+/// [`Breach`] if it would not keep Slack's limits.
+pub fn lines_message(lines: &[ThreadLine<'_>]) -> Result<Message, Breach> {
+    let (mut texts, mut blocks) = (Vec::new(), Vec::new());
+    for (place, told) in lines.iter().enumerate() {
+        texts.push(headline(told.view, told.line).text());
+        blocks.extend(blocks_of(told, u64::try_from(place).unwrap_or(u64::MAX)));
+    }
+    Message::of(texts.join("\n"), &blocks)
 }
 
 /// How many digits of a hash people keep: 64 bits, which nobody meets by chance or by trying.
 const WITNESS_DIGITS: usize = 16;
 
-fn blocks<'a>(view: &'a RollbackView, line: &'a Line) -> (String, Vec<Block<'a>>) {
-    let words = headline(view, line);
-    let text = words.clone().text();
+fn blocks_of<'a>(told: &ThreadLine<'a>, place: u64) -> Vec<Block<'a>> {
+    // Within one message an id is one block's.
+    let id = |slot| if place == 0 { BlockId::fixed(slot) } else { BlockId::of(slot, place) };
     let mut blocks = vec![Block::Section {
-        block_id: BlockId::fixed("line"),
-        text: Some(words.mrkdwn()),
+        block_id: id("line"),
+        text: Some(headline(told.view, told.line).mrkdwn()),
         fields: Vec::new(),
     }];
-    let details = details(view, line);
+    let details = details(told.view, told.line);
     if !details.is_empty() {
-        blocks.push(Block::RichText { block_id: BlockId::fixed("more"), elements: details });
+        blocks.push(Block::RichText { block_id: id("more"), elements: details });
     }
-    (text, blocks)
+    if let Some(witness) = told.witness {
+        let hash = witness.hash.to_string();
+        let digits: String = hash.chars().take(WITNESS_DIGITS).collect();
+        let words = Words::new()
+            .say("Audit record ")
+            .code(&witness.sequence.to_string())
+            .say(", hash ")
+            .code(&digits);
+        blocks.push(Block::Context { block_id: id("witness"), elements: vec![words.mrkdwn()] });
+    }
+    blocks
+}
+
+/// What people call an execution: as a revision, where it is named after one.
+fn called(execution: &str) -> Cow<'_, str> {
+    let (of, number) = execution.split_at(execution.find('#').unwrap_or(execution.len()));
+    match RevisionId::parse(of) {
+        Ok(of) => Cow::Owned(format!("{}{number}", of.short())),
+        Err(_no_name) => Cow::Borrowed(execution),
+    }
 }
 
 fn headline(view: &RollbackView, line: &Line) -> Words {
@@ -73,8 +115,9 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
             }
         }
         Line::Confirmed => {
-            let words = words.say(":point_right: Rollback from ").revision(&view.from);
-            let words = words.say(" to ").revision(&view.to).say(" confirmed");
+            let words = words.say(":point_right: Rollback from ");
+            let words = words.revision_beside(&view.from, &view.to).say(" to ");
+            let words = words.revision_beside(&view.to, &view.from).say(" confirmed");
             let words = match &view.requested_by {
                 Some(actor) => words.say(" by ").actor(actor),
                 None => words,
@@ -96,7 +139,7 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
                 .say(":rocket: The CD system took the order: ")
                 .code(execution.backend.as_str())
                 .say(", execution ")
-                .code(execution.id.as_str()),
+                .code(&called(execution.id.as_str())),
             None => words.say(":rocket: The order is on its way to the CD system"),
         },
         Line::Phase(progress) => {

@@ -4,9 +4,9 @@ use rollback_core::audit::{Hash, Head};
 use rollback_core::notice::DeployCard;
 use rollback_core::{Line, Purpose, RollbackView, ServiceKey};
 use rollback_slack::views::{
-    Backdrop, Message, approval_message, checking_modal, confirm_modal, deploy_message,
-    deployer_message, loading_modal, on_call_message, private_message, thread_message,
-    witnessed_thread_message,
+    Backdrop, Message, ThreadLine, approval_message, checking_modal, confirm_modal, deploy_message,
+    deployer_message, lines_message, loading_modal, on_call_message, private_message,
+    thread_message, witnessed_thread_message,
 };
 use serde_json::{Value, json};
 
@@ -380,5 +380,47 @@ pub(crate) fn all() -> Vec<(String, Value)> {
     let ended = view("succeeded", &json!({}));
     let message = witnessed_thread_message(&ended, &Line::Ended, &end).unwrap();
     all.push(("line_ended_witnessed".into(), posted(&message)));
+    let running =
+        view("running", &json!({"execution": {"backend": "prod", "id": "web@1a2b3c4d#7"}}));
+    let progress: Line =
+        serde_json::from_value(json!({"phase": {"phase": "started", "message": "1 of 4 pods"}}))
+            .unwrap();
+    let story = [
+        ThreadLine::new(&running, &Line::Triggered),
+        ThreadLine::new(&running, &progress),
+        ThreadLine::new(&ended, &Line::Ended).witnessed(&end),
+    ];
+    all.push(("lines_together".into(), posted(&lines_message(&story).unwrap())));
+    let card = card(&json!({}));
+    all.extend(called(Backdrop::new(Some(&card), now())));
     all
+}
+
+/// Revisions as Helm and Kubernetes identify them: people read what they are called.
+fn called(backdrop: Backdrop<'_>) -> Vec<(String, Value)> {
+    let (helm, again) = ("42@1a2b3c4d", "42@99887766");
+    let pair = |from: &str, to: &str| {
+        json!({"from": {"revision": from, "version": null, "commit": null},
+            "to": {"revision": to, "version": "2.13.4", "commit": null}})
+    };
+    let helm_pair = pair(helm, "41@00112233");
+    let modal_of =
+        |fields: &Value| modal(&confirm_modal(&view("confirming", fields), backdrop).unwrap());
+    let line = |fields: &Value| {
+        posted(&thread_message(&view("running", fields), &Line::Confirmed).unwrap())
+    };
+    let deploy = card(&json!({
+        "deploy": {"revision": helm}, "previous": {"revision": "41@00112233", "version": null},
+        "choice": {"target": {"id": "41@00112233", "version": null}},
+    }));
+    vec![
+        ("called_modal_helm".into(), modal_of(&helm_pair)),
+        (
+            "called_modal_kubernetes".into(),
+            modal_of(&pair("web-6d4f9c8b7@1a2b3c4d", "web-5f7d@0a0b0c0d")),
+        ),
+        ("called_line_helm".into(), line(&helm_pair)),
+        ("called_line_of_a_number_given_again".into(), line(&pair(helm, again))),
+        ("called_deploy_helm".into(), posted(&deploy_message(&deploy, 1).unwrap())),
+    ]
 }
