@@ -285,12 +285,36 @@ pub trait Notifier: fmt::Debug + Send + Sync {
     ///
     /// [`NotifyError`], with certainty first.
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError>;
+
+    /// Delivers a line of a thread, and in the same message as many of the lines that follow it as
+    /// find room there; says how many those were. Each is found again by its own key. All belong in
+    /// one thread, come in their order, and were never tried, or never in vain. The default delivers
+    /// the first one alone.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError`], about every line that was handed over.
+    async fn deliver_lines(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<(usize, Delivered), NotifyError> {
+        let _wait_for_the_next_message = following;
+        Ok((0, self.deliver(first).await?))
+    }
 }
 
 /// Why a notice was not delivered.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(clippy::exhaustive_enums, reason = "a fourth outcome must be decided by the outbox")]
+#[expect(clippy::exhaustive_enums, reason = "a fifth outcome must be decided by the outbox")]
 pub enum NotifyError {
+    /// Nothing was posted and nothing is wrong: its turn comes later, and until then it waits where
+    /// it is durable and in nobody's way.
+    #[error("its turn has not come")]
+    NotYet {
+        /// When it comes.
+        after: Duration,
+    },
     /// Nothing was posted; try again, after this long if the service said so.
     #[error("nothing was posted: {why}")]
     Retry {

@@ -473,6 +473,7 @@ fn errors_of_ports(page: &mut Page) {
     page.say("start refused", StartError::Refused { why: "maintenance".into() });
     page.say("start conflict", StartError::Conflict { live: None, why: "43 is live".into() });
     page.say("start in doubt", StartError::InDoubt { why: why() });
+    page.say("notify not yet", NotifyError::NotYet { after: Duration::from_secs(1) });
     page.say("notify failed", NotifyError::Retry { after: None, why: why() });
     page.say("notify in doubt", NotifyError::InDoubt { why: why() });
     page.say("notify rejected", NotifyError::Rejected { why: "the channel is archived".into() });

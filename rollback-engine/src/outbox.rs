@@ -1,18 +1,23 @@
-//! Delivers notices: each at least once, the latest of each message, in order within a channel.
+//! Delivers notices: each at least once, the latest of each message, in order within a thread.
 
 use crate::clock::within;
 use crate::engine::Inner;
 use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
+use rollback_core::Timestamp;
 use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How many notices are taken at a time.
 const BATCH_MAX: usize = 100;
+
+/// How many lines of a thread are told in one message: more than one rollback has, and few enough to
+/// read.
+const LINES_TOGETHER_MAX: usize = 8;
 
 /// How long one delivery may take.
 const DELIVERY_MAX: Duration = Duration::from_secs(10);
@@ -68,37 +73,115 @@ pub(crate) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Delivers everything that is due: channels side by side, in order within each. What a process
-/// took and did not settle before it died is looked for by the next one, not posted a second time.
+/// Delivers everything that is due: channels side by side. What a process took and did not settle
+/// before it died is looked for by the next one, not posted a second time.
 async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
     let now = inner.clock.now();
     let due = inner.store.take(&inner.instance, now, HOLD, BATCH_MAX).await?;
     // Whatever begins before this has ended before anybody else may take it.
     let begin_before = now.after(HOLD.saturating_sub(DELIVERY_MAX));
-    let mut lanes: BTreeMap<(String, String), Vec<Queued>> = BTreeMap::new();
+    let mut lanes: BTreeMap<(String, String), Lane> = BTreeMap::new();
     let count = due.len();
     for queued in due {
         let lane = (queued.notifier.to_string(), queued.channel.to_string());
-        lanes.entry(lane).or_default().push(queued);
+        lanes.entry(lane).or_default().take(queued);
     }
-    let delivered = join_all(lanes.into_values().map(|lane| async move {
-        // A line that has to wait holds up those that follow it in its thread.
-        let (mut held_up, mut untried) = (BTreeSet::new(), Vec::new());
-        for queued in lane {
-            let waits = is_line(&queued) && held_up.contains(&queued.thread_key);
-            if waits || inner.clock.now() >= begin_before {
-                untried.push(queued);
-                continue;
-            }
-            if deliver(inner, &queued).await? == Outcome::Waits && is_line(&queued) {
-                held_up.insert(queued.thread_key);
-            }
-        }
-        if untried.is_empty() { Ok(()) } else { inner.store.give_back(&untried).await }
-    }))
-    .await;
-    delivered.into_iter().collect::<Result<(), StoreError>>()?;
+    let delivered = join_all(lanes.into_values().map(|lane| lane.deliver(inner, begin_before)));
+    delivered.await.into_iter().collect::<Result<(), StoreError>>()?;
     Ok(count)
+}
+
+/// What is due in one channel of one notifier.
+///
+/// How a rollback stands, a page and a word to one person are not kept waiting by the story of how
+/// it came about: that is told beside them, in its own order.
+#[derive(Debug, Default)]
+struct Lane {
+    messages: Vec<Queued>,
+    threads: Vec<Vec<Queued>>,
+}
+
+impl Lane {
+    fn take(&mut self, queued: Queued) {
+        let is_new_in_a_thread = queued.thread_key.is_some() && queued.previous.is_none();
+        if !is_line(&queued) && !is_new_in_a_thread {
+            self.messages.push(queued);
+            return;
+        }
+        let same = |thread: &&mut Vec<Queued>| {
+            thread.first().is_some_and(|first| first.thread_key == queued.thread_key)
+        };
+        match self.threads.iter_mut().find(same) {
+            Some(thread) => thread.push(queued),
+            None => self.threads.push(vec![queued]),
+        }
+    }
+
+    async fn deliver(self, inner: &Inner, begin_before: Timestamp) -> Result<(), StoreError> {
+        let messages = async {
+            for (place, queued) in self.messages.iter().enumerate() {
+                if inner.clock.now() >= begin_before {
+                    return give_back(inner, self.messages.iter().skip(place)).await;
+                }
+                let _settled_or_waits = deliver(inner, queued).await?;
+            }
+            Ok(())
+        };
+        let threads = async {
+            for thread in &self.threads {
+                tell_thread(inner, thread, begin_before).await?;
+            }
+            Ok(())
+        };
+        let (messages, threads) = tokio::join!(messages, threads);
+        messages.and(threads)
+    }
+}
+
+/// Tells what is due in one thread, from top to bottom. A line that has to wait holds up those that
+/// follow it; what follows it and is no line does not wait.
+async fn tell_thread(
+    inner: &Inner,
+    thread: &[Queued],
+    begin_before: Timestamp,
+) -> Result<(), StoreError> {
+    let mut rest = thread;
+    let (mut held_up, mut untried) = (false, Vec::new());
+    while let [first, following @ ..] = rest {
+        if inner.clock.now() >= begin_before {
+            untried.extend(rest);
+            break;
+        }
+        if is_line(first) && held_up {
+            untried.push(first);
+            rest = following;
+            continue;
+        }
+        let with_it = following.iter().take_while(|queued| goes_with(first, queued));
+        let together = with_it.take(LINES_TOGETHER_MAX.saturating_sub(1)).count();
+        let (lines, _later) = rest.split_at(together.saturating_add(1));
+        let (tried, outcome) = deliver_lines(inner, first, lines).await?;
+        held_up = held_up || (is_line(first) && outcome == Outcome::Waits);
+        rest = rest.get(tried..).unwrap_or_default();
+    }
+    give_back(inner, untried).await
+}
+
+/// Whether a line may be told in the message of an earlier one. One that may have been posted is
+/// looked for by itself.
+fn goes_with(first: &Queued, next: &Queued) -> bool {
+    let fresh = |queued: &Queued| {
+        is_line(queued) && queued.attempt == Attempt::Clean && queued.previous.is_none()
+    };
+    fresh(first) && fresh(next)
+}
+
+async fn give_back(
+    inner: &Inner,
+    untried: impl IntoIterator<Item = &Queued>,
+) -> Result<(), StoreError> {
+    let untried: Vec<Queued> = untried.into_iter().cloned().collect();
+    if untried.is_empty() { Ok(()) } else { inner.store.give_back(&untried).await }
 }
 
 /// What became of one delivery.
@@ -114,13 +197,84 @@ fn is_line(queued: &Queued) -> bool {
     matches!(queued.notice, Notice::Line { .. })
 }
 
+/// Delivers the first of these lines, and as many more as its notifier tells in one message. Says
+/// how many of them were tried.
+async fn deliver_lines(
+    inner: &Inner,
+    first: &Queued,
+    lines: &[Queued],
+) -> Result<(usize, Outcome), StoreError> {
+    let (Some(notifier), true) = (notifier_of(inner, first), lines.len() > 1) else {
+        return Ok((1, deliver(inner, first).await?));
+    };
+    let mut deliveries = Vec::with_capacity(lines.len());
+    for queued in lines {
+        deliveries.push(delivery_of(inner, queued).await);
+    }
+    let Some((head, following)) = deliveries.split_first() else {
+        return Ok((1, deliver(inner, first).await?));
+    };
+    let done = notifier.deliver_lines(head, following);
+    let done = within(inner.clock.as_ref(), DELIVERY_MAX, done).await;
+    match done.unwrap_or_else(|| Err(silence(notifier))) {
+        Ok((more, delivered)) => {
+            let told = more.saturating_add(1).min(lines.len());
+            for queued in lines.iter().take(told) {
+                settle(inner, queued, Ok(delivered.clone())).await?;
+            }
+            Ok((told, Outcome::Settled))
+        }
+        // Any of them may be there now.
+        Err(error @ NotifyError::InDoubt { .. }) => {
+            for queued in lines {
+                settle(inner, queued, Err(error.clone())).await?;
+            }
+            Ok((lines.len(), Outcome::Waits))
+        }
+        // One of them may be why.
+        Err(NotifyError::Rejected { .. }) => Ok((1, deliver(inner, first).await?)),
+        Err(error @ (NotifyError::NotYet { .. } | NotifyError::Retry { .. })) => {
+            Ok((1, settle(inner, first, Err(error)).await?))
+        }
+    }
+}
+
 async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> {
-    let Some(notifier) = inner.notifiers.iter().find(|n| queued.notifier.as_str() == n.name())
-    else {
+    let Some(notifier) = notifier_of(inner, queued) else {
         inner.store.abandon(queued, "no notifier of this name is configured").await?;
         return Ok(Outcome::Settled);
     };
-    match attempt(inner, notifier.as_ref(), queued).await {
+    let delivery = delivery_of(inner, queued).await;
+    let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
+    settle(inner, queued, done.unwrap_or_else(|| Err(silence(notifier)))).await
+}
+
+fn notifier_of<'a>(inner: &'a Inner, queued: &Queued) -> Option<&'a dyn Notifier> {
+    let mut notifiers = inner.notifiers.iter();
+    Some(notifiers.find(|it| queued.notifier.as_str() == it.name())?.as_ref())
+}
+
+fn silence(notifier: &dyn Notifier) -> NotifyError {
+    NotifyError::InDoubt { why: crate::facts::silent(notifier.name(), DELIVERY_MAX) }
+}
+
+async fn delivery_of(inner: &Inner, queued: &Queued) -> Delivery {
+    let notice = telling::as_it_stands(inner, &queued.notice).await;
+    let (key, channel) = (queued.key.clone(), queued.channel.clone());
+    let mut delivery = Delivery::new(key, queued.version, notice, channel);
+    delivery.thread.clone_from(&queued.thread);
+    delivery.previous.clone_from(&queued.previous);
+    delivery.attempt = queued.attempt;
+    delivery.witness = telling::witness(inner, &delivery.notice).await;
+    delivery
+}
+
+async fn settle(
+    inner: &Inner,
+    queued: &Queued,
+    done: Result<Delivered, NotifyError>,
+) -> Result<Outcome, StoreError> {
+    match done {
         Ok(Delivered::Posted(message)) => {
             inner.store.delivered(queued, Some(message)).await?;
             Counts::one_more(&inner.delivery.delivered);
@@ -130,6 +284,12 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
             Counts::one_more(&inner.delivery.delivered);
         }
         Ok(Delivered::NotMine) => inner.store.delivered(queued, None).await?,
+        Err(NotifyError::NotYet { after }) => {
+            tracing::debug!(key = %queued.key, ?after, "a notice waits for its turn");
+            // Waiting its turn says nothing about an earlier attempt.
+            inner.store.postpone(queued, inner.clock.now().after(after), queued.attempt).await?;
+            return Ok(Outcome::Waits);
+        }
         Err(NotifyError::Rejected { why }) => {
             lost(queued, &why, "a notice can never be delivered");
             inner.store.abandon(queued, &why).await?;
@@ -145,7 +305,7 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
             let (after, attempt) = match error {
                 NotifyError::Retry { after, .. } => (after, queued.attempt),
                 NotifyError::InDoubt { .. } => (None, Attempt::InDoubt),
-                NotifyError::Rejected { .. } => (None, queued.attempt),
+                NotifyError::Rejected { .. } | NotifyError::NotYet { .. } => (None, queued.attempt),
             };
             let wait = after.unwrap_or_else(|| pause_after(queued.attempts));
             inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await?;
@@ -158,24 +318,6 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
 
 fn lost(queued: &Queued, error: &dyn std::fmt::Display, what: &str) {
     tracing::error!(key = %queued.key, %error, "{what}");
-}
-
-async fn attempt(
-    inner: &Inner,
-    notifier: &dyn Notifier,
-    queued: &Queued,
-) -> Result<Delivered, NotifyError> {
-    let notice = telling::as_it_stands(inner, &queued.notice).await;
-    let (key, channel) = (queued.key.clone(), queued.channel.clone());
-    let mut delivery = Delivery::new(key, queued.version, notice, channel);
-    delivery.thread.clone_from(&queued.thread);
-    delivery.previous.clone_from(&queued.previous);
-    delivery.attempt = queued.attempt;
-    delivery.witness = telling::witness(inner, &delivery.notice).await;
-    let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
-    done.unwrap_or_else(|| {
-        Err(NotifyError::InDoubt { why: crate::facts::silent(notifier.name(), DELIVERY_MAX) })
-    })
 }
 
 fn pause_after(attempts: u32) -> Duration {

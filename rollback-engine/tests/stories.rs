@@ -351,6 +351,60 @@ fn a_line_that_is_held_up_is_not_overtaken() {
 }
 
 #[test]
+fn how_it_stands_is_told_at_once_and_the_story_as_soon_as_the_chat_takes_it() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        site.settle().await;
+        // The first line takes the turn, and the next one comes long after everything is over.
+        site.chat.pace_lines(MINUTE * 5);
+        host.confirm(&id, &ana()).await;
+        let ended = site.ended(&id).await;
+        assert_eq!(ended.state, StateName::Succeeded);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let shown = site.cards("ci-42").pop().unwrap().rollback.unwrap();
+        assert_eq!(shown.state, StateName::Succeeded, "the message waits behind the thread");
+        assert_eq!(site.thread(), ["Confirmed"]);
+        tokio::time::sleep(MINUTE * 5).await;
+        let _evidence = site.holds("a paced thread").await;
+        let thread = site.thread();
+        assert_eq!(
+            (thread.len(), thread[1].as_str(), thread[5].as_str()),
+            (6, "Triggered", "Ended")
+        );
+        let lines = site.chat.messages().into_iter().filter(|it| it.key.as_str().contains("line:"));
+        let messages: std::collections::BTreeSet<_> =
+            lines.map(|line| line.message.id.to_string()).collect();
+        assert_eq!(messages.len(), 2, "what was due at once is one message: {messages:?}");
+    });
+}
+
+#[test]
+fn lines_that_were_told_together_are_found_one_by_one_when_the_answer_is_lost() {
+    for fault in [NotifierFault::PostedInDoubt, NotifierFault::LostInDoubt] {
+        paused(async {
+            let (site, host) = open(Setup::default()).await;
+            let id = host.click(&ana()).await.id;
+            site.shown(&id).await;
+            site.settle().await;
+            site.chat.pace_lines(MINUTE * 5);
+            host.confirm(&id, &ana()).await;
+            site.ended(&id).await;
+            tokio::time::sleep(MINUTE).await;
+            // The next delivery is that of the five lines that wait.
+            site.chat.fail(fault);
+            tokio::time::sleep(MINUTE * 60).await;
+            let _evidence = site.holds("lines in doubt").await;
+            let thread = site.thread();
+            let different: std::collections::BTreeSet<_> = thread.iter().collect();
+            assert_eq!((thread.len(), different.len()), (6, 6), "{thread:?}");
+            assert_eq!(thread[5], "Ended");
+        });
+    }
+}
+
+#[test]
 fn a_drill_does_everything_but_send() {
     paused(async {
         let (site, host) = open(Setup { purpose: Purpose::Drill, ..Setup::default() }).await;

@@ -91,7 +91,21 @@ impl WebApi {
     /// # Errors
     /// [`CallError`].
     pub async fn post(&self, post: &Post) -> Result<MessageRef, CallError> {
+        self.posted(Call::json(Method::ChatPostMessage, post)?.paced_by(&post.channel)).await
+    }
+
+    /// The same, if nothing has to be waited for: neither the channel's pace nor what Slack asked
+    /// for. Else nothing is posted, and the error says when to come back: whoever has something
+    /// else to do, or may have more to say by then, need not stand in line.
+    ///
+    /// # Errors
+    /// [`CallError`], with [`Why::NotItsTurn`] if it would have had to wait.
+    pub async fn post_in_turn(&self, post: &Post) -> Result<MessageRef, CallError> {
         let call = Call::json(Method::ChatPostMessage, post)?.paced_by(&post.channel);
+        self.posted(call.in_turn()).await
+    }
+
+    async fn posted(&self, call: Call) -> Result<MessageRef, CallError> {
         let Posted { channel, ts } = self.transport.call(call).await?.read()?;
         Ok(MessageRef { channel, ts })
     }
@@ -239,7 +253,7 @@ impl WebApi {
             let page: Messages =
                 self.transport.call(Call::form(method, &arguments)).await?.read()?;
             let found = page.messages.into_iter().find(|message| {
-                lookup.metadata.matches(message.event_type(), message.key())
+                lookup.metadata.matches(message.event_type(), message.keys())
                     && (lookup.bot_id.is_none() || lookup.bot_id == message.bot_id)
             });
             if let Some(found) = found {

@@ -7,15 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef as CoreRef, Notice};
 use rollback_core::ports::{Clock, Notifier, NotifyError};
-use rollback_core::{ChannelId, Timestamp, UserId};
+use rollback_core::{ChannelId, Line, RollbackView, Timestamp, UserId};
 
 use crate::client::{
     CallError, Certainty, Ephemeral, Found, Lookup, MessageRef, Metadata, Post, Retry, Update,
     WebApi, Why,
 };
 use crate::views::{
-    self, Breach, Message, approval_message, deploy_message, deployer_message, on_call_message,
-    thread_message, witnessed_thread_message,
+    self, Breach, Message, ThreadLine, approval_message, deploy_message, deployer_message,
+    lines_message, on_call_message,
 };
 
 /// The notifier's name, under which the outbox keeps what it posted.
@@ -153,10 +153,10 @@ impl SlackNotifier {
         let Message { text, blocks } = message;
         let post = Post::new(place.channel, text).blocks(blocks).metadata(metadata);
         let at = match place.thread {
-            None => self.api.post(&post).await,
-            Some(parent) => match self.api.post(&post.clone().in_thread(parent)).await {
+            None => self.api.post_in_turn(&post).await,
+            Some(parent) => match self.api.post_in_turn(&post.clone().in_thread(parent)).await {
                 // Somebody deleted the parent. Approvers must still be asked, and people told.
-                Err(error) if error.is_thread_gone() => self.api.post(&post).await,
+                Err(error) if error.is_thread_gone() => self.api.post_in_turn(&post).await,
                 at => at,
             },
         };
@@ -261,11 +261,8 @@ impl Notifier for SlackNotifier {
                 self.settle(delivery, in_channel(delivery), since, message).await
             }
             Notice::Line { view, line } => {
-                let message = match &delivery.witness {
-                    Some(head) => witnessed_thread_message(view, line, head),
-                    None => thread_message(view, line),
-                };
-                let message = message.map_err(over_limit)?;
+                let told = told(view, line, delivery);
+                let message = lines_message(&[told]).map_err(over_limit)?;
                 let since = self.since(view.opened_at);
                 self.settle_line(delivery, in_thread(delivery), since, message).await
             }
@@ -291,6 +288,40 @@ impl Notifier for SlackNotifier {
             }
         }
     }
+
+    /// Each post of a channel takes a turn of the channel's pace, which everything that is told
+    /// there shares: what is due at once takes one turn.
+    async fn deliver_lines(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<(usize, Delivered), NotifyError> {
+        let lines: Vec<ThreadLine<'_>> =
+            core::iter::once(first).chain(following).map_while(new_line).collect();
+        // The longest message that keeps Slack's limits.
+        let fits = (2..=lines.len()).rev().find_map(|count| {
+            let message = lines_message(lines.get(..count)?).ok()?;
+            Some((count.saturating_sub(1), message))
+        });
+        let Some((more, message)) = fits else { return Ok((0, self.deliver(first).await?)) };
+        let keys = following.iter().take(more).map(|delivery| delivery.key.as_str());
+        let metadata = metadata(first).also(keys);
+        Ok((more, self.post(in_thread(first), metadata, message).await?))
+    }
+}
+
+/// A line that was never posted, as far as anybody knows.
+fn new_line(delivery: &Delivery) -> Option<ThreadLine<'_>> {
+    let Notice::Line { view, line } = &delivery.notice else { return None };
+    let is_new = delivery.previous.is_none() && delivery.attempt == Attempt::Clean;
+    // Keys of one message are told apart by the blanks between them.
+    let is_told_apart = !delivery.key.as_str().contains(char::is_whitespace);
+    (is_new && is_told_apart).then(|| told(view, line, delivery))
+}
+
+fn told<'a>(view: &'a RollbackView, line: &'a Line, delivery: &'a Delivery) -> ThreadLine<'a> {
+    let told = ThreadLine::new(view, line);
+    delivery.witness.as_ref().map_or(told, |witness| told.witnessed(witness))
 }
 
 fn metadata(delivery: &Delivery) -> Metadata {
@@ -330,7 +361,12 @@ fn over_limit(breach: Breach) -> NotifyError {
 fn not_delivered(error: &CallError) -> NotifyError {
     match error.certainty {
         Certainty::InDoubt => NotifyError::InDoubt { why: error.to_string() },
-        Certainty::NothingHappened => not_found_out(error),
+        Certainty::NothingHappened => {
+            if let Why::NotItsTurn { after } = error.why {
+                return NotifyError::NotYet { after };
+            }
+            not_found_out(error)
+        }
     }
 }
 

@@ -296,13 +296,24 @@ async fn a_message_that_somebody_deleted_is_known_as_gone() {
 
 #[tokio::test]
 async fn posts_stay_under_a_rate_limit_that_would_refuse_them() {
-    let (slack, client) = start(options().limit_posts(1, 3)).await;
-    for number in 0..5 {
+    let (slack, client) = start(options().limit_posts(1, 8)).await;
+    for number in 0..10 {
         client.post(&Post::new("C0DEPLOYS", format!("{number}"))).await.unwrap();
     }
     let calls = slack.calls_of("chat.postMessage");
     assert!(calls.iter().all(|call| call.outcome == "ok"), "{calls:?}");
-    assert_eq!(slack.messages("C0DEPLOYS").len(), 5);
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 10);
+}
+
+#[tokio::test]
+async fn a_slack_that_takes_shorter_bursts_is_heard_once_and_then_obeyed() {
+    let (slack, client) = start(options().limit_posts(1, 2)).await;
+    for number in 0..6 {
+        client.post(&Post::new("C0DEPLOYS", format!("{number}"))).await.unwrap();
+    }
+    let calls = slack.calls_of("chat.postMessage");
+    assert_eq!(calls.iter().filter(|call| call.outcome != "ok").count(), 1, "{calls:?}");
+    assert_eq!(slack.messages("C0DEPLOYS").len(), 6);
 }
 
 #[tokio::test]

@@ -40,11 +40,16 @@ async fn slack() -> (LocalSlack, SlackNotifier) {
 }
 
 fn notifier(slack: &LocalSlack) -> SlackNotifier {
+    notifier_with(slack, |_as_it_is| ())
+}
+
+fn notifier_with(slack: &LocalSlack, adjust: impl Fn(&mut WebApiOptions)) -> SlackNotifier {
     let mut options = WebApiOptions::default();
     options.base_url = slack.api_url();
     options.attempt_timeout = Duration::from_millis(500);
     options.attempts_max = 1;
     options.wait_max = Duration::from_millis(200);
+    adjust(&mut options);
     let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
     SlackNotifier::new(api, Arc::new(Real))
 }
@@ -142,6 +147,94 @@ async fn a_line_of_a_thread_appears_once() {
 }
 
 /// An approval request that nobody sees is a rollback that nobody can approve.
+/// Three lines of one thread, as they come one after the other.
+fn story(parent: &MessageRef) -> [Delivery; 3] {
+    let lines = [Line::Confirmed, Line::Triggered, Line::Ended];
+    let mut place = 0;
+    lines.map(|told| {
+        place += 1;
+        let mut delivery = line(parent);
+        delivery.key = format!("line:rb-1:{place}").into();
+        if let Notice::Line { line, .. } = &mut delivery.notice {
+            *line = told;
+        }
+        delivery
+    })
+}
+
+fn replies(slack: &LocalSlack, parent: &MessageRef) -> Vec<local_slack::Message> {
+    let mut thread = slack.thread("C0DEPLOYS", parent.id.as_str());
+    thread.retain(|message| message.ts != parent.id.as_str());
+    thread
+}
+
+#[tokio::test]
+async fn lines_that_are_due_at_once_are_one_message_in_their_order() {
+    let (slack, notifier) = slack().await;
+    let parent = post(&notifier).await;
+    let [first, rest @ ..] = story(&parent);
+    let (more, delivered) = notifier.deliver_lines(&first, &rest).await.unwrap();
+    let replies = replies(&slack, &parent);
+    let [reply] = replies.as_slice() else { panic!("{replies:?}") };
+    assert_eq!((more, at(delivered).id.as_str()), (2, reply.ts.as_str()));
+    let text = reply.all_text();
+    let places: Vec<_> =
+        ["confirmed by", "on its way", "Rolling back"].map(|it| text.find(it)).to_vec();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}: {text}");
+}
+
+#[tokio::test]
+async fn of_lines_whose_message_is_in_doubt_each_is_found_and_none_posted_again() {
+    for fault in [Fault::done_but_server_error(), Fault::done_but_reset()] {
+        let (slack, notifier) = slack().await;
+        let parent = post(&notifier).await;
+        slack.fail_next(fault.on("chat.postMessage"));
+        let [first, rest @ ..] = story(&parent);
+        let error = notifier.deliver_lines(&first, &rest).await.unwrap_err();
+        assert!(matches!(error, NotifyError::InDoubt { .. }), "{error}");
+        let mut found = Vec::new();
+        for mut again in story(&parent) {
+            again.attempt = Attempt::InDoubt;
+            found.push(at(notifier.deliver(&again).await.unwrap()));
+        }
+        let replies = replies(&slack, &parent);
+        let [reply] = replies.as_slice() else { panic!("{replies:?}") };
+        assert!(found.iter().all(|it| it.id.as_str() == reply.ts), "{found:?}");
+        // A key that only begins like one of them is another line.
+        let mut other = line(&parent);
+        other.key = "line:rb-1:".into();
+        other.attempt = Attempt::InDoubt;
+        assert_ne!(at(notifier.deliver(&other).await.unwrap()).id.as_str(), reply.ts);
+    }
+}
+
+#[tokio::test]
+async fn a_line_in_doubt_is_never_told_together_with_others() {
+    let (slack, notifier) = slack().await;
+    let parent = post(&notifier).await;
+    let [mut first, rest @ ..] = story(&parent);
+    first.attempt = Attempt::InDoubt;
+    assert_eq!(notifier.deliver_lines(&first, &rest).await.unwrap().0, 0);
+    let [first, mut second, third] = story(&parent);
+    second.attempt = Attempt::InDoubt;
+    assert_eq!(notifier.deliver_lines(&first, &[second, third]).await.unwrap().0, 0);
+    assert_eq!(replies(&slack, &parent).len(), 2);
+}
+
+#[tokio::test]
+async fn what_has_to_wait_for_the_channels_pace_waits_in_the_outbox_and_an_update_does_not() {
+    let (slack, _) = slack().await;
+    let notifier = notifier_with(&slack, |options| options.channel_burst = 1);
+    let parent = post(&notifier).await;
+    let waits = notifier.deliver(&line(&parent)).await.unwrap_err();
+    let NotifyError::NotYet { after } = waits else { panic!("{waits:?}") };
+    assert!(after <= Duration::from_millis(1_100), "{after:?}");
+    assert_eq!(slack.calls_of("chat.postMessage").len(), 1, "it was not sent");
+    let mut again = deploy(2);
+    again.previous = Some(parent.clone());
+    assert_eq!(at(notifier.deliver(&again).await.unwrap()), parent);
+}
+
 #[tokio::test]
 async fn what_belongs_in_a_thread_that_somebody_deleted_is_posted_in_the_channel() {
     let (slack, notifier) = slack().await;

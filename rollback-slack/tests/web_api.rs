@@ -400,11 +400,40 @@ async fn a_conditional_update_of_a_view_is_sent_once_and_a_plain_one_again() {
 
 #[tokio::test]
 async fn posts_to_one_channel_keep_a_pace_under_one_a_second() {
-    let (_, client, sleeps) = start(&vec![posted(); 6]).await;
-    for _ in 0..6 {
+    let (_, client, sleeps) = start(&vec![posted(); 11]).await;
+    for _ in 0..11 {
         client.post(&post()).await.unwrap();
     }
     assert_eq!(*sleeps.0.lock().unwrap(), [Duration::from_millis(1_100); 3]);
+}
+
+#[tokio::test]
+async fn a_post_whose_turn_has_not_come_is_not_sent_and_is_told_when_it_comes() {
+    let (server, client, sleeps) = start(&vec![posted(); 9]).await;
+    for _ in 0..8 {
+        client.post_in_turn(&post()).await.unwrap();
+    }
+    // Nothing is reserved for whoever asks: each is told the same.
+    for _ in 0..3 {
+        let error = client.post_in_turn(&post()).await.unwrap_err();
+        let after = Duration::from_millis(1_100);
+        assert_eq!(error.why, Why::NotItsTurn { after });
+        assert_eq!(
+            (error.certainty, error.retry()),
+            (Certainty::NothingHappened, Retry::After(after))
+        );
+    }
+    assert_eq!((server.seen().len(), sleeps.elapsed()), (8, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn a_post_in_its_turn_does_not_wait_for_what_slack_asks_for_either() {
+    let (server, client, sleeps) = start(&[Act::Status(429, "retry-after: 2")]).await;
+    let error = client.post_in_turn(&post()).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(2)));
+    let error = client.post_in_turn(&post()).await.unwrap_err();
+    assert!(matches!(error.why, Why::NotItsTurn { .. }), "{error}");
+    assert_eq!((server.seen().len(), sleeps.elapsed()), (1, Duration::ZERO));
 }
 
 #[tokio::test]

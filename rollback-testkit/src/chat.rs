@@ -3,13 +3,15 @@
 
 use crate::fakes::NotifierFault;
 use async_trait::async_trait;
-use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef};
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{Notifier, NotifyError};
 use rollback_verify::Message;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// A chat in memory.
+/// A chat in memory. It tells as many lines in one message as it is handed.
 ///
 /// With [`Delivery::previous`] it brings that message up to date. Otherwise it posts a new one,
 /// unless the delivery says that an earlier attempt is in doubt: then it looks for the key first.
@@ -24,6 +26,14 @@ struct World {
     faults: VecDeque<NotifierFault>,
     down: bool,
     attempts: usize,
+    pace: Option<Pace>,
+}
+
+/// At most one message with lines in this time.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    interval: Duration,
+    next: Instant,
 }
 
 impl Chat {
@@ -48,6 +58,12 @@ impl Chat {
         self.world().down = false;
     }
 
+    /// From now on a message with lines waits until so much has passed since the one before it, and
+    /// whoever comes earlier is told when to come back.
+    pub fn pace_lines(&self, interval: Duration) {
+        self.world().pace = Some(Pace { interval, next: Instant::now() });
+    }
+
     /// Every message, in the order in which they were posted.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
@@ -66,9 +82,20 @@ impl Chat {
 }
 
 impl World {
-    fn show(&mut self, delivery: &Delivery) -> MessageRef {
+    /// Shows them in one message; as many as were posted before stay where they are.
+    fn show(&mut self, first: &Delivery, following: &[Delivery]) -> MessageRef {
+        let id = format!("1763804000.{:06}", self.messages.len() + 1);
+        let posted = MessageRef::new(first.channel.clone(), id);
+        let message = self.show_in(first, posted.clone());
+        for delivery in following {
+            let _the_same_or_where_it_was = self.show_in(delivery, posted.clone());
+        }
+        message
+    }
+
+    fn show_in(&mut self, delivery: &Delivery, message: MessageRef) -> MessageRef {
         let known = self.messages.iter_mut().find(|message| match &delivery.previous {
-            Some(previous) => message.message == *previous,
+            Some(previous) => message.message == *previous && message.key == delivery.key,
             None => delivery.attempt == Attempt::InDoubt && message.key == delivery.key,
         });
         let shown = (delivery.version, delivery.notice.clone());
@@ -77,8 +104,6 @@ impl World {
             message.witness.clone_from(&delivery.witness);
             return message.message.clone();
         }
-        let id = format!("1763804000.{:06}", self.messages.len() + 1);
-        let message = MessageRef::new(delivery.channel.clone(), id);
         let mut posted =
             Message::new(delivery.key.clone(), delivery.channel.clone(), message.clone());
         posted.thread.clone_from(&delivery.thread);
@@ -89,26 +114,33 @@ impl World {
     }
 }
 
-#[async_trait]
-impl Notifier for Chat {
-    fn name(&self) -> &'static str {
-        "chat"
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+impl Chat {
+    async fn tell(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<Delivered, NotifyError> {
         let fault = {
             let mut world = self.world();
+            if let (Notice::Line { .. }, Some(pace)) = (&first.notice, &mut world.pace) {
+                let now = Instant::now();
+                if now < pace.next {
+                    return Err(NotifyError::NotYet { after: pace.next - now });
+                }
+                pace.next = now + pace.interval;
+            }
             world.attempts += 1;
             let fault = world.faults.pop_front();
             if world.down { fault.or(Some(NotifierFault::Retry(None))) } else { fault }
         };
         match fault {
-            None => Ok(Delivered::Posted(self.world().show(delivery))),
+            None => Ok(Delivered::Posted(self.world().show(first, following))),
+            Some(NotifierFault::NotYet(after)) => Err(NotifyError::NotYet { after }),
             Some(NotifierFault::Retry(after)) => {
                 Err(NotifyError::Retry { after, why: "the chat is down".into() })
             }
             Some(NotifierFault::PostedInDoubt) => {
-                let _message = self.world().show(delivery);
+                let _message = self.world().show(first, following);
                 Err(NotifyError::InDoubt { why: "the answer was lost".into() })
             }
             Some(NotifierFault::LostInDoubt) => {
@@ -119,5 +151,24 @@ impl Notifier for Chat {
             }
             Some(NotifierFault::Hang) => core::future::pending().await,
         }
+    }
+}
+
+#[async_trait]
+impl Notifier for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        self.tell(delivery, &[]).await
+    }
+
+    async fn deliver_lines(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<(usize, Delivered), NotifyError> {
+        Ok((following.len(), self.tell(first, following).await?))
     }
 }

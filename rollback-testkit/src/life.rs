@@ -549,6 +549,24 @@ impl Notifier for Mortal<Chat> {
         };
         self.life.act("deliver", call, doubt).await
     }
+
+    async fn deliver_lines(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<(usize, Delivered), NotifyError> {
+        let doubt = || Err(NotifyError::InDoubt { why: "the answer was lost".into() });
+        let tried = Mutex::new(false);
+        let call = || async {
+            let (mut first, mut following) = (first.clone(), following.to_vec());
+            if core::mem::replace(&mut *locked(&tried), true) {
+                first.attempt = Attempt::InDoubt;
+                following.iter_mut().for_each(|line| line.attempt = Attempt::InDoubt);
+            }
+            self.inner.deliver_lines(&first, &following).await
+        };
+        self.life.act("deliver lines", call, doubt).await
+    }
 }
 
 #[async_trait]

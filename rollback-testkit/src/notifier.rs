@@ -104,7 +104,7 @@ async fn not_arrived<H: Harness>(harness: &H) -> Simulated {
     let first = delivery(harness, "deploy/1", 1, "2.14.0");
     match harness.notifier().deliver(&first).await {
         Err(NotifyError::Retry { .. } | NotifyError::InDoubt { .. }) => {}
-        other @ (Ok(_) | Err(NotifyError::Rejected { .. })) => {
+        other @ (Ok(_) | Err(NotifyError::NotYet { .. } | NotifyError::Rejected { .. })) => {
             panic!("what did not arrive is tried again, not {other:?}")
         }
     }
@@ -124,7 +124,10 @@ async fn after_doubt<H: Harness>(harness: &H) -> Simulated {
     let mut notice = delivery(harness, "deploy/1", 1, "2.14.0");
     match harness.notifier().deliver(&notice).await {
         Err(NotifyError::InDoubt { .. }) => {}
-        other @ (Ok(_) | Err(NotifyError::Retry { .. } | NotifyError::Rejected { .. })) => {
+        other @ (Ok(_)
+        | Err(
+            NotifyError::NotYet { .. } | NotifyError::Retry { .. } | NotifyError::Rejected { .. },
+        )) => {
             panic!("a lost answer is in doubt, not {other:?}")
         }
     }

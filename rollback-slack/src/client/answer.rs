@@ -243,8 +243,12 @@ impl FoundMessage {
         self.metadata.as_ref()?.event_type.as_deref()
     }
 
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.metadata.as_ref()?.event_payload.as_ref()?.get("key")?.as_str()
+    /// What it tells, by key.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let field =
+            |name: &str| self.metadata.as_ref()?.event_payload.as_ref()?.get(name)?.as_str();
+        let also = field(super::message::ALSO_FIELD).unwrap_or_default().split(' ');
+        field(super::message::KEY_FIELD).into_iter().chain(also.filter(|key| !key.is_empty()))
     }
 }
 

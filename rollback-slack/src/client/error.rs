@@ -51,6 +51,12 @@ pub enum Why {
         /// How long.
         retry_after: Duration,
     },
+    /// Our own pacing asks to wait, and the caller wanted to be told rather than to wait.
+    #[error("its turn comes in {} ms", after.as_millis())]
+    NotItsTurn {
+        /// When its turn comes.
+        after: Duration,
+    },
     /// No connection, so nothing was sent.
     #[error("Slack cannot be reached")]
     Unreachable,
@@ -110,6 +116,7 @@ impl Why {
             | Self::UnreadableAnswer
             | Self::AnswerTooLarge => true,
             Self::RateLimited { .. }
+            | Self::NotItsTurn { .. }
             | Self::Unreachable
             | Self::TokenRejected { .. }
             | Self::Rejected { .. }
@@ -167,7 +174,9 @@ impl CallError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match (&self.why, self.certainty) {
-            (Why::RateLimited { retry_after }, _) => Retry::After(*retry_after),
+            (Why::RateLimited { retry_after: after } | Why::NotItsTurn { after }, _) => {
+                Retry::After(*after)
+            }
             (_, Certainty::InDoubt) if matches!(self.method.effect(), Effect::Once) => {
                 Retry::LookFirst
             }
@@ -198,6 +207,7 @@ impl CallError {
             | Why::TokenRejected { code, .. }
             | Why::Rejected { code, .. } => Some(code),
             Why::RateLimited { .. }
+            | Why::NotItsTurn { .. }
             | Why::Unreachable
             | Why::TimedOut
             | Why::ConnectionLost

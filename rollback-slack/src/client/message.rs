@@ -25,7 +25,9 @@ pub struct Metadata {
 }
 
 /// The field of the metadata that names the message.
-const KEY_FIELD: &str = "key";
+pub(crate) const KEY_FIELD: &str = "key";
+/// The field that names what else the message tells.
+pub(crate) const ALSO_FIELD: &str = "also";
 
 impl Metadata {
     /// A message of this type, which nothing but `key` names within its channel.
@@ -35,17 +37,29 @@ impl Metadata {
         Self { event_type: event_type.into(), fields }
     }
 
-    /// One more field; `key` stays as it is.
+    /// One more field; those that are there stay as they are.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.entry(name.into()).or_insert_with(|| value.into());
         self
     }
 
-    pub(crate) fn matches(&self, event_type: Option<&str>, key: Option<&str>) -> bool {
+    /// It is found by these keys, too. A key with a blank in it is found by nobody.
+    #[must_use]
+    pub fn also<'a>(self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        let keys: Vec<&str> = keys.into_iter().collect();
+        if keys.is_empty() { self } else { self.with(ALSO_FIELD, keys.join(" ")) }
+    }
+
+    /// Whether a message of this type with these keys is the one that is meant.
+    pub(crate) fn matches<'a>(
+        &self,
+        event_type: Option<&str>,
+        mut keys: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        let own = self.fields.get(KEY_FIELD);
         event_type == Some(&self.event_type)
-            && key.is_some()
-            && key == self.fields.get(KEY_FIELD).map(String::as_str)
+            && own.is_some_and(|own| keys.any(|key| key == own.as_str()))
     }
 }
 

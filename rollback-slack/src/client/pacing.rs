@@ -8,6 +8,9 @@ use super::method::Method;
 /// Posts to one channel: Slack allows one a second on average, as they arrive. The tenth more is
 /// for what the way there adds to one and not to the next.
 const CHANNEL_INTERVAL: Duration = Duration::from_millis(1_100);
+/// How long posts go out one by one after Slack said 429 to one. Slack allows short bursts, does not
+/// say how short, and holds a whole workspace back for one that was too long.
+const NO_BURST_FOR: Duration = Duration::from_secs(600);
 /// Channels whose last post is older than this memory cost nothing; past so many they are swept.
 const CHANNELS_SWEPT_AT: usize = 1_024;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,6 +22,7 @@ pub(crate) struct Pacer {
     methods: BTreeMap<Method, Line>,
     channels: HashMap<String, Line>,
     blocked_until: BTreeMap<Method, Duration>,
+    no_burst_until: Duration,
 }
 
 /// A line at a counter that serves one every interval: when the last one in it is served.
@@ -46,6 +50,7 @@ impl Pacer {
             methods: BTreeMap::new(),
             channels: HashMap::new(),
             blocked_until: BTreeMap::new(),
+            no_burst_until: Duration::ZERO,
         }
     }
 
@@ -71,7 +76,8 @@ impl Pacer {
         }
         if let Some(channel) = channel {
             let line = self.channels.get(channel).copied().unwrap_or_default();
-            wait = wait.max(line.wait(now, CHANNEL_INTERVAL, self.channel_burst));
+            let burst = if now < self.no_burst_until { 1 } else { self.channel_burst };
+            wait = wait.max(line.wait(now, CHANNEL_INTERVAL, burst));
         }
         if wait > wait_max {
             return Err(wait);
@@ -86,6 +92,9 @@ impl Pacer {
 
     /// Holds a method back, because Slack said 429.
     pub(crate) fn block(&mut self, method: Method, until: Duration) {
+        if method == Method::ChatPostMessage {
+            self.no_burst_until = until.saturating_add(NO_BURST_FOR);
+        }
         let blocked = self.blocked_until.entry(method).or_default();
         *blocked = until.max(*blocked);
     }
@@ -116,6 +125,20 @@ mod tests {
             (0..6).map(|_| post(&mut pacer, "C1", Duration::ZERO).unwrap().as_secs()).collect();
         assert_eq!(waits, [0, 0, 0, 1, 2, 3]);
         assert_eq!(post(&mut pacer, "C2", Duration::ZERO), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn after_slack_said_no_to_a_post_they_go_out_one_by_one_for_a_while() {
+        let mut pacer = Pacer::new(3);
+        let seconds = |pacer: &mut Pacer, now| {
+            [0; 3].map(|_| post(pacer, "C1", SECOND * now).unwrap().as_secs())
+        };
+        pacer.block(Method::ChatUpdate, SECOND);
+        assert_eq!(seconds(&mut pacer, 0), [0, 0, 0], "an update is no post");
+        pacer.block(Method::ChatPostMessage, SECOND * 30);
+        assert_eq!(seconds(&mut pacer, 60), [0, 1, 2]);
+        assert_eq!(seconds(&mut pacer, 629), [0, 1, 2]);
+        assert_eq!(seconds(&mut pacer, 640), [0, 0, 0]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(crate) fn next(
             | Why::AnswerTooLarge
             | Why::TokenRejected { .. }
             | Why::Rejected { .. }
+            | Why::NotItsTurn { .. }
             | Why::Unwritable,
             _,
         ) => return Next::GiveUp,

@@ -44,8 +44,8 @@ pub struct WebApiOptions {
     pub wait_max: Duration,
     /// How often a call that may be repeated is sent. Default 4.
     pub attempts_max: u32,
-    /// Posts to one channel that may go out at once before the pace of one a second holds.
-    /// Default 3.
+    /// Posts to one channel that may go out at once before the pace of one a second holds, as long as
+    /// Slack takes so many. Default 8: the lines of a rollback that is done in a moment.
     pub channel_burst: u32,
     /// Where time comes from. Default: the runtime.
     pub timer: Option<Arc<dyn Timer>>,
@@ -59,7 +59,7 @@ impl Default for WebApiOptions {
             attempt_timeout: Duration::from_secs(10),
             wait_max: Duration::from_secs(30),
             attempts_max: 4,
-            channel_burst: 3,
+            channel_burst: 8,
             timer: None,
         }
     }
@@ -114,6 +114,7 @@ pub(crate) struct Call {
     body: Bytes,
     channel: Option<String>,
     wait_max: Option<Duration>,
+    in_turn: bool,
 }
 
 impl Call {
@@ -133,7 +134,8 @@ impl Call {
 
     fn new(method: Method, content_type: &'static str, body: Vec<u8>) -> Self {
         let body = Bytes::from(body);
-        Self { method, effect: method.effect(), content_type, body, channel: None, wait_max: None }
+        let (channel, wait_max, in_turn) = (None, None, false);
+        Self { method, effect: method.effect(), content_type, body, channel, wait_max, in_turn }
     }
 
     /// Takes a place in the channel's line too.
@@ -143,6 +145,11 @@ impl Call {
 
     pub(crate) fn waiting_at_most(self, wait_max: Duration) -> Self {
         Self { wait_max: Some(wait_max), ..self }
+    }
+
+    /// Only if nothing has to be waited for.
+    pub(crate) fn in_turn(self) -> Self {
+        Self { in_turn: true, wait_max: Some(Duration::ZERO), ..self }
     }
 
     /// Not repeatable this time.
@@ -284,7 +291,10 @@ impl Inner {
     async fn take_turn(&self, call: &Call, wait_max: Duration) -> Result<(), Why> {
         let now = self.timer.elapsed();
         let reserved = self.pacer().reserve(call.method, call.channel.as_deref(), now, wait_max);
-        let wait = reserved.map_err(|retry_after| Why::RateLimited { retry_after })?;
+        let wait = reserved.map_err(|after| match call.in_turn {
+            true => Why::NotItsTurn { after },
+            false => Why::RateLimited { retry_after: after },
+        })?;
         if !wait.is_zero() {
             self.timer.sleep(wait).await;
         }

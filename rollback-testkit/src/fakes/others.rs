@@ -92,6 +92,8 @@ impl Directory for FakeDirectory {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NotifierFault {
+    /// Nothing is posted, and its turn comes after this long.
+    NotYet(Duration),
     /// Nothing is posted; try again after this long.
     Retry(Option<Duration>),
     /// It is posted, and the caller cannot know.
@@ -194,6 +196,7 @@ impl Notifier for FakeNotifier {
         let fault = locked(&self.faults).pop_front();
         match fault {
             None => Ok(Delivered::Posted(self.post(delivery))),
+            Some(NotifierFault::NotYet(after)) => Err(NotifyError::NotYet { after }),
             Some(NotifierFault::Retry(after)) => {
                 Err(NotifyError::Retry { after, why: "the fake was told to fail".into() })
             }

@@ -272,6 +272,23 @@ impl Notifier for Faulty<Chat> {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        self.in_this_weather(self.inner.deliver(delivery)).await
+    }
+
+    async fn deliver_lines(
+        &self,
+        first: &Delivery,
+        following: &[Delivery],
+    ) -> Result<(usize, Delivered), NotifyError> {
+        self.in_this_weather(self.inner.deliver_lines(first, following)).await
+    }
+}
+
+impl Faulty<Chat> {
+    async fn in_this_weather<T>(
+        &self,
+        deliver: impl Future<Output = Result<T, NotifyError>> + Send,
+    ) -> Result<T, NotifyError> {
         let weather = self.weather();
         self.call(async {
             if weather.is_out(Class::ChatDown) {
@@ -289,7 +306,7 @@ impl Notifier for Faulty<Chat> {
                 let (is, is_not) = (NotifierFault::PostedInDoubt, NotifierFault::LostInDoubt);
                 self.inner.fail(if posted { is } else { is_not });
             }
-            self.inner.deliver(delivery).await
+            deliver.await
         })
         .await
     }
