@@ -151,14 +151,32 @@ impl Seen {
     /// revision that came back, our own note is all there is.
     fn deployed_at(&self, kept: &Kept) -> Option<Timestamp> {
         let created = kept.meta.creation_timestamp;
-        // Kubernetes counts in whole seconds: the same one is no proof of an order.
-        let overtaken =
-            |other: &Kept| other.number < kept.number && other.meta.creation_timestamp >= created;
+        let certain = self.tells_who_came_back();
+        // It has the greater number, and the other one was made later: it came back. Kubernetes
+        // counts in whole seconds, so that within one the times say nothing and the numbers all.
+        let overtaken = |other: &Kept| {
+            let made = other.meta.creation_timestamp;
+            other.number < kept.number && (made > created || (made == created && !certain))
+        };
         if !kept.again && !self.kept.iter().any(overtaken) {
             return created;
         }
         let ours = marks::orders(&self.object.metadata);
         ours.into_iter().find(|mark| mark.to == kept.meta.name).map(|mark| mark.at)
+    }
+
+    /// Whether a revision that came back is known to have: a ReplicaSet keeps the numbers that it had
+    /// before. A ControllerRevision gets a new one and forgets the old, which is then missing among
+    /// the numbers.
+    fn tells_who_came_back(&self) -> bool {
+        match self.kind {
+            Kind::Deployment => true,
+            Kind::StatefulSet | Kind::DaemonSet => {
+                let mut numbers: Vec<i64> = self.kept.iter().map(|kept| kept.number).collect();
+                numbers.sort_unstable();
+                numbers.into_iter().eq((1..).take(self.kept.len()))
+            }
+        }
     }
 
     pub(crate) fn state(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> Live {
@@ -387,6 +405,27 @@ pub(crate) mod tests {
         let orders = marks::with_order(&seen.object.metadata, mark);
         seen.object.metadata.annotations = Some([(marks::ORDERS.to_owned(), orders)].into());
         assert_eq!(seen.history(&[], at(100), bounds())[0].deployed_at, Some(at(50)));
+    }
+
+    #[test]
+    fn of_two_deploys_within_one_second_the_numbers_tell_which_came_first() {
+        for kind in [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet] {
+            let mut seen = Seen { kind, ..seen() };
+            seen.kept.iter_mut().for_each(|kept| kept.meta.creation_timestamp = Some(at(7)));
+            let times = |seen: &Seen| -> Vec<bool> {
+                let history = seen.history(&[], at(100), bounds());
+                history.iter().map(|it| it.deployed_at == Some(at(7))).collect()
+            };
+            assert_eq!(times(&seen), [true; 3], "{kind:?}");
+            // The first one came back: a ReplicaSet says so, of a ControllerRevision the old number
+            // is missing, and whether it is the one is not known.
+            seen.kept[2].number = 4;
+            seen.kept[2].again = kind == Kind::Deployment;
+            seen.kept.rotate_right(1);
+            let expected =
+                if kind == Kind::Deployment { [false, true, true] } else { [false, false, true] };
+            assert_eq!(times(&seen), expected, "{kind:?}");
+        }
     }
 
     #[test]

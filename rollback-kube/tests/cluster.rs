@@ -434,6 +434,44 @@ async fn a_workload_that_was_made_anew_is_another_one() {
     }
 }
 
+#[tokio::test]
+async fn of_two_deploys_within_one_second_the_history_knows_which_came_first() {
+    let lab = lab!("two deploys within one second, on a real cluster");
+    for kind in KINDS {
+        let all = |manifest: &mut Value| manifest["spec"]["revisionHistoryLimit"] = 100.into();
+        let stage = Stage::set_with(lab, kind, all).await;
+        let object_of = |id: &rollback_core::RevisionId| {
+            let (name, _uid) = id.as_str().split_once('@').unwrap();
+            format!("{}/{name}", stage.history_resource())
+        };
+        let mut number = 4;
+        // Until both fall into one second.
+        let (first, second) = loop {
+            let mut made = Vec::new();
+            for next in [number, number + 1] {
+                stage.set_image(&image(next)).await;
+                made.push(stage.truth().await.unwrap());
+            }
+            let mut seconds = Vec::new();
+            for id in &made {
+                let object = stage.space.get(APPS, &object_of(id)).await;
+                seconds.push(object["metadata"]["creationTimestamp"].clone());
+            }
+            number += 2;
+            if seconds[0] == seconds[1] {
+                break (made[0].clone(), made[1].clone());
+            }
+            assert!(number < 100, "no two deploys fell into one second");
+        };
+        stage.rolled_out().await;
+        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let ids: Vec<_> = history.iter().map(|revision| revision.id.clone()).collect();
+        assert_eq!(ids[..2], [second, first], "{kind:?}");
+        assert!(history[0].deployed_at.is_some(), "{kind:?}: {:?}", history[0]);
+        assert_eq!(history[0].deployed_at, history[1].deployed_at);
+    }
+}
+
 fn kubectl(lab: &Lab, namespace: &str, arguments: &[&str]) -> Option<Output> {
     let Some(peer) = peer("helm") else {
         assert!(
