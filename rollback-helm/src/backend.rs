@@ -110,7 +110,7 @@ impl HelmBackend {
             seen = self.site.look().await.map_err(refused)?;
         }
         let job = self.job(order, &seen).await?;
-        let version = command::version(&self.site.config.helm).await.map_err(refused)?;
+        let version = self.site.helm.version(&self.site.config.helm).await.map_err(refused)?;
         let target = job.target.number;
         let opened = Proxy::open(Arc::clone(&self.site), job).await;
         let (proxy, door) = opened.map_err(|error| {

@@ -6,14 +6,18 @@ use crate::record::clip;
 use core::fmt;
 use core::time::Duration;
 use serde_json::json;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 /// How long helm may take to say its version.
 const VERSION_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer about the version counts: from the click to the order.
+const SAID_MAX: Duration = Duration::from_secs(600);
 /// How much of what helm says is kept: its end, where the error is.
 const OUTPUT_MAX: usize = 32 << 10;
 
@@ -65,8 +69,69 @@ impl Version {
     }
 }
 
+/// What helm last said about its version. Asking it starts a program of 60 MB, and an order waits for
+/// the answer.
+#[derive(Debug, Default)]
+pub(crate) struct LastSaid(tokio::sync::Mutex<Option<Said>>);
+
+#[derive(Debug)]
+struct Said {
+    by: Stamp,
+    at: Instant,
+    version: Version,
+}
+
+/// By what one file is known from the one that takes its place.
+#[derive(Debug, Eq, PartialEq)]
+struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    /// In seconds and nanoseconds: when it was written, and when anything about it was changed.
+    times: [(i64, i64); 2],
+}
+
+impl Stamp {
+    /// None when the file cannot be seen: then whatever it is, is asked.
+    fn of(helm: &Path) -> Option<Self> {
+        let seen = std::fs::metadata(found(helm)?).ok()?;
+        Some(Self {
+            file: (seen.dev(), seen.ino()),
+            length: seen.len(),
+            times: [(seen.mtime(), seen.mtime_nsec()), (seen.ctime(), seen.ctime_nsec())],
+        })
+    }
+}
+
+/// The file that is started under this name.
+fn found(helm: &Path) -> Option<PathBuf> {
+    if helm.components().count() > 1 {
+        return Some(helm.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(helm)).find(|file| file.is_file())
+}
+
+impl LastSaid {
+    /// The version of helm: as it said before, while it is the same file and that was not long ago.
+    /// What is a script may call another helm by now.
+    pub(crate) async fn version(&self, helm: &Path) -> Result<Version, HelmError> {
+        let mut said = self.0.lock().await;
+        let stamp = Stamp::of(helm);
+        if let (Some(said), Some(stamp)) = (said.as_ref(), &stamp)
+            && said.by == *stamp
+            && said.at.elapsed() < SAID_MAX
+        {
+            return Ok(said.version);
+        }
+        *said = None;
+        let version = version(helm).await?;
+        *said = stamp.map(|by| Said { by, at: Instant::now(), version });
+        Ok(version)
+    }
+}
+
 /// Asks helm which version it is.
-pub(crate) async fn version(helm: &Path) -> Result<Version, HelmError> {
+async fn version(helm: &Path) -> Result<Version, HelmError> {
     let unusable = |what: String| HelmError::Command { what };
     let mut command = Command::new(helm);
     command
@@ -220,6 +285,49 @@ mod tests {
         assert!(error.to_string().contains("does not start"), "{error}");
         let error = version(Path::new("true")).await.unwrap_err();
         assert!(error.to_string().contains("3 and 4 are known"), "{error}");
+    }
+
+    /// A helm that notes how often it was asked.
+    fn write_helm(folder: &Path, version: &str) -> PathBuf {
+        // Written by another process: what this one has open for writing, a child of another test may
+        // have, too, and then nobody can start it.
+        let script = "printf '#!/bin/sh\\necho x >>%s/asked\\necho %s\\n' \"$1\" \"$2\" >\"$1/helm\" && chmod 755 \"$1/helm\"";
+        let mut writer = std::process::Command::new("sh");
+        writer.args(["-c", script, "sh"]).arg(folder).arg(version);
+        assert!(writer.status().unwrap().success());
+        folder.join("helm")
+    }
+
+    #[tokio::test]
+    async fn helm_is_asked_for_its_version_again_only_when_it_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let helm = write_helm(folder.path(), "v3.17.3");
+        let asked =
+            || std::fs::read_to_string(folder.path().join("asked")).unwrap().lines().count();
+        let said = LastSaid::default();
+        for _look in 0..3 {
+            assert_eq!(said.version(&helm).await.unwrap().to_string(), "Helm 3.17");
+        }
+        assert_eq!(asked(), 1);
+        // Of the same length, in the same place.
+        write_helm(folder.path(), "v4.17.3");
+        assert_eq!(said.version(&helm).await.unwrap().to_string(), "Helm 4.17");
+        assert_eq!(asked(), 2);
+        // One that took its place and says nothing that makes sense is not remembered.
+        write_helm(folder.path(), "v5.0.0");
+        for times in 3..5 {
+            assert!(said.version(&helm).await.is_err());
+            assert_eq!(asked(), times);
+        }
+        std::fs::remove_file(&helm).unwrap();
+        assert!(said.version(&helm).await.is_err());
+    }
+
+    #[test]
+    fn a_bare_name_is_looked_for_where_it_would_be_started_from() {
+        assert!(found(Path::new("sh")).unwrap().is_absolute());
+        assert_eq!(found(Path::new("no-such-program-anywhere")), None);
+        assert_eq!(found(Path::new("/opt/helm")), Some("/opt/helm".into()));
     }
 
     #[tokio::test]

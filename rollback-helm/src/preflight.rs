@@ -1,6 +1,5 @@
 //! Whether a rollback would be accepted, and what it would mean. Changes nothing.
 
-use crate::command;
 use crate::error::HelmError;
 use crate::history::current;
 use crate::manifest::{self, Wanted};
@@ -90,7 +89,7 @@ impl Site {
             preflight = Preflight::rejected(keeper.words());
             preflight.undone_by = keeper.by_itself.then_some(keeper.who);
         } else {
-            match command::version(&self.config.helm).await {
+            match self.helm.version(&self.config.helm).await {
                 Ok(version) if version.can_apply_on_server() && target.applied_on_server => {
                     preflight.acceptance = self.rehearse(&wanted).await?;
                 }

@@ -1,6 +1,7 @@
 //! What the adapter's parts share: the settings, the connection, and what was read already.
 
 use crate::client::Client;
+use crate::command::LastSaid;
 use crate::config::Config;
 use crate::error::HelmError;
 use crate::history::Seen;
@@ -21,6 +22,7 @@ const RECORDS_MAX: usize = 60;
 pub(crate) struct Site {
     pub(crate) config: Config,
     pub(crate) client: Client,
+    pub(crate) helm: LastSaid,
     /// What a Secret holds, by its UID, as of a version of it: unpacked once.
     known: Mutex<BTreeMap<String, (String, Record)>>,
     /// What the journal's heart said last, and since when it says so.
@@ -42,6 +44,7 @@ impl Site {
         Self {
             config,
             client,
+            helm: LastSaid::default(),
             known: Mutex::default(),
             beat: Mutex::default(),
             version: Mutex::default(),
