@@ -47,7 +47,7 @@ async fn a_webhook_that_forbids_the_change_leaves_a_failure_that_is_told_and_cur
     let Some((lab, folder)) = peers("an admission webhook") else { return };
     for helm in BOTH {
         let stage = Stage::set(lab, &folder, helm).await;
-        let webhook = stage.space.webhook().await;
+        let Some(webhook) = stage.space.webhook("an admission webhook").await else { return };
         webhook.says(Consent::Deny("no rollbacks on a Friday".into()));
         let path = format!("{}?dryRun=All", stage.space.path(APPS, "deployments/web"));
         let change = json!({"metadata": {"labels": {"x": "y"}}});

@@ -38,7 +38,7 @@ async fn a_webhook_that_forbids_the_rollback_is_heard_before_anything_is_touched
     let lab = lab!("an admission webhook on a real cluster");
     let stage = Stage::set(lab, Kind::Deployment).await;
     let plan = stage.back_by_one().await;
-    let webhook = stage.space.webhook().await;
+    let Some(webhook) = stage.space.webhook("an admission webhook").await else { return };
     webhook.says(Consent::Deny("no rollbacks on a Friday".into()));
     let why = rejected(&stage, &plan).await;
     assert!(why.contains("no rollbacks on a Friday"), "{why}");
@@ -58,7 +58,7 @@ async fn a_webhook_that_makes_something_else_of_the_target_is_found_by_the_rehea
     let lab = lab!("an admission webhook that changes what is asked, on a real cluster");
     let stage = Stage::set(lab, Kind::Deployment).await;
     let plan = stage.back_by_one().await;
-    let webhook = stage.space.webhook().await;
+    let Some(webhook) = stage.space.webhook("an admission webhook").await else { return };
     let sidecar = json!({"name": "mesh", "image": "mesh:1"});
     webhook.says(Consent::Change(
         json!([{"op": "add", "path": "/spec/template/spec/containers/-", "value": sidecar}]),
@@ -73,7 +73,7 @@ async fn a_webhook_that_does_not_answer_makes_the_facts_unknown_and_not_a_refusa
     let lab = lab!("a broken admission webhook on a real cluster");
     let stage = Stage::set(lab, Kind::Deployment).await;
     let plan = stage.back_by_one().await;
-    let webhook = stage.space.webhook().await;
+    let Some(webhook) = stage.space.webhook("an admission webhook").await else { return };
     webhook.says(Consent::Broken);
     let error = stage.wait("no answer", async || stage.backend.preflight(&plan).await.err()).await;
     assert!(matches!(error.kind, ErrorKind::Retry(_)), "{error:?}");

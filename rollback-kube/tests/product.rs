@@ -116,8 +116,7 @@ async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
 #[tokio::test]
 async fn the_controllers_die_in_the_middle_and_it_ends_when_they_are_back() {
     let Some(lab) = Lab::shared("controllers that die in the middle") else { return };
-    if !lab.is_ours() {
-        eprintln!("SKIPPED controllers that die in the middle: the cluster is not ours");
+    if !lab.is_ours_for("controllers that die in the middle") {
         return;
     }
     let _turn = alone().await;
@@ -140,8 +139,7 @@ async fn the_controllers_die_in_the_middle_and_it_ends_when_they_are_back() {
 #[tokio::test]
 async fn the_api_server_dies_in_the_middle_and_it_ends_when_it_is_back() {
     let Some(lab) = Lab::shared("an API server that dies in the middle") else { return };
-    if !lab.is_ours() {
-        eprintln!("SKIPPED an API server that dies in the middle: the cluster is not ours");
+    if !lab.is_ours_for("an API server that dies in the middle") {
         return;
     }
     let _turn = alone().await;

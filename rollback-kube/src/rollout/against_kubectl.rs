@@ -94,7 +94,7 @@ async fn we_say_what_kubectl_says() {
     deployments(&mut scene).await;
     stateful_sets(&mut scene).await;
     daemon_sets(&mut scene).await;
-    if lab.is_ours() {
+    if lab.is_ours_for("what kubectl says when nobody observes a change") {
         // Nobody observes what changes now.
         lab.kill(Server::Controllers);
         for (kind, name, words) in [

@@ -33,6 +33,7 @@
 )]
 
 mod kubelet;
+mod lent;
 mod manifests;
 mod servers;
 mod space;
@@ -69,7 +70,7 @@ pub struct Lab {
 }
 
 /// Names the kubeconfig of a cluster that is lent.
-const LENT: &str = "ROLLBACK_TEST_KUBECONFIG";
+pub(crate) const LENT: &str = "ROLLBACK_TEST_KUBECONFIG";
 /// How long a control plane may take to come up, on a machine that builds something else too.
 const UP_WITHIN: Duration = Duration::from_secs(90);
 
@@ -178,6 +179,16 @@ impl Lab {
         self.servers.is_some()
     }
 
+    /// The same for a test that needs what only a cluster of ours has: where it has not, says on
+    /// standard error that `test` was skipped; with `CI=true` that is a failure.
+    #[must_use]
+    pub fn is_ours_for(&self, test: &str) -> bool {
+        if !self.is_ours() {
+            skip(test, "the cluster is somebody else's, so that its servers are left alone");
+        }
+        self.is_ours()
+    }
+
     /// Kills one of the servers, as a crash would. It stays down until [`Self::revive`].
     pub fn kill(&self, server: Server) {
         self.servers().kill(server);
@@ -187,6 +198,21 @@ impl Lab {
     pub async fn revive(&self, server: Server) {
         self.servers().spawn(server);
         self.ready().await;
+    }
+
+    /// Everything that is older than now is gone: etcd compacts it, and the API server is started
+    /// anew, since it remembers for itself what it has seen lately.
+    pub async fn forget_the_past(&self) {
+        let version = self.newest_version().await;
+        self.kill(Server::Api);
+        self.servers().compact(version);
+        self.revive(Server::Api).await;
+    }
+
+    async fn newest_version(&self) -> u64 {
+        let list = http::Request::get("/api/v1/namespaces?limit=1").body(Vec::new()).unwrap();
+        let list: serde_json::Value = self.client().await.request(list).await.unwrap();
+        list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
     }
 
     fn servers(&self) -> std::sync::MutexGuard<'_, Servers> {
@@ -218,6 +244,12 @@ impl Lab {
             panic!("the API server was not ready in time: {}", logs.unwrap_or_default());
         }
     }
+}
+
+/// Says that a test is skipped; with `CI=true` that is a failure.
+fn skip(test: &str, why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} would be skipped: {why}");
+    eprintln!("SKIPPED {test}: {why}");
 }
 
 async fn client(kubeconfig: &Path) -> kube::Client {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use tempfile::TempDir;
@@ -124,6 +124,21 @@ impl Servers {
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut id).unwrap();
         let lifeline = shell.stdin.take();
         self.running.insert(server, Running { shell, lifeline });
+    }
+
+    /// Has etcd forget every version before this one, through its JSON gateway.
+    pub(crate) fn compact(&self, version: u64) {
+        let asked =
+            serde_json::json!({"revision": version.to_string(), "physical": true}).to_string();
+        let mut connection = TcpStream::connect(("127.0.0.1", self.ports.etcd)).unwrap();
+        let request = format!(
+            "POST /v3/kv/compaction HTTP/1.1\r\nhost: etcd\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{asked}",
+            asked.len()
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "etcd did not compact: {answer}");
     }
 
     fn path(&self, name: &str) -> PathBuf {

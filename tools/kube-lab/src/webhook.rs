@@ -12,6 +12,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -36,12 +37,17 @@ pub enum Consent {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     says: Arc<Mutex<Consent>>,
+    asked: Arc<AtomicBool>,
 }
 
 impl Webhook {
     /// What it says from now on.
     pub fn says(&self, consent: Consent) {
         *self.says.lock().unwrap_or_else(PoisonError::into_inner) = consent;
+    }
+
+    pub(crate) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Listens, and gives what the API server has to be told of it.
@@ -55,7 +61,7 @@ impl Webhook {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key.into())
             .unwrap();
-        let hook = Self { says: Arc::new(Mutex::new(Consent::Allow)) };
+        let hook = Self { says: Arc::new(Mutex::new(Consent::Allow)), asked: Arc::default() };
         let routes = Router::new().route("/", post(review)).with_state(hook.clone());
         let opened = lab.runtime.spawn(async move {
             let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -88,6 +94,7 @@ impl Webhook {
 }
 
 async fn review(State(hook): State<Webhook>, Json(asked): Json<Value>) -> Response {
+    hook.asked.store(true, Ordering::Relaxed);
     let consent = hook.says.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut answer = json!({"uid": asked["request"]["uid"], "allowed": true});
     match consent {

@@ -33,6 +33,8 @@ struct Inner {
     to: kube::Client,
     is_order: IsOrder,
     cut: AtomicBool,
+    /// What does not arrive, besides what is cut.
+    lost: Mutex<Option<IsOrder>>,
     next: Mutex<Fate>,
     held: Mutex<Vec<(Sent, oneshot::Sender<Response>)>>,
     orders: AtomicUsize,
@@ -67,6 +69,7 @@ impl Wire {
                 to: kube::Client::try_from(config).unwrap(),
                 is_order,
                 cut: AtomicBool::new(false),
+                lost: Mutex::new(None),
                 next: Mutex::new(Fate::Arrive),
                 held: Mutex::new(Vec::new()),
                 orders: AtomicUsize::new(0),
@@ -93,9 +96,15 @@ impl Wire {
         self.inner.cut.store(true, Ordering::SeqCst);
     }
 
-    /// Ends what [`Self::cut`] began.
+    /// Of what is sent from now on, nothing like this arrives.
+    pub fn lose(&self, what: IsOrder) {
+        *self.inner.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// Ends what [`Self::cut`] and [`Self::lose`] began.
     pub fn heal(&self) {
         self.inner.cut.store(false, Ordering::SeqCst);
+        *self.inner.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The next order arrives, and its answer does not.
@@ -151,6 +160,11 @@ impl Wire {
 }
 
 impl Inner {
+    fn loses(&self, sent: &Sent) -> bool {
+        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.is_some_and(|is_lost| sent.is_order(is_lost))
+    }
+
     async fn forward(&self, sent: Sent) -> Result<Response, kube::Error> {
         let order = sent.is_order(self.is_order);
         let request = http::Request::from_parts(sent.parts, kube::client::Body::from(sent.body));
@@ -184,7 +198,7 @@ async fn carry(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         Err(_gone) => return broken(),
     };
     let sent = Sent { parts, body };
-    if inner.cut.load(Ordering::SeqCst) {
+    if inner.cut.load(Ordering::SeqCst) || inner.loses(&sent) {
         return broken();
     }
     if !sent.is_order(inner.is_order) {

@@ -2,13 +2,9 @@
 //! the one that it belongs to.
 use kube_lab::{Behaviour, Lab, Space, daemon_set, deployment};
 use serde_json::{Value, json};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-const LENT: &str = "ROLLBACK_TEST_KUBECONFIG";
 const APPS: &str = "apis/apps/v1";
-/// Tells the borrower apart from a person who runs these tests on a cluster of theirs.
-const BORROWER: &str = "KUBE_LAB_BORROWER";
 
 async fn until(space: &Space, object: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let since = Instant::now();
@@ -25,11 +21,7 @@ async fn until(space: &Space, object: &str, holds: impl Fn(&Value) -> bool) -> V
 /// Not a test of its own: the process that borrows the cluster.
 #[tokio::test]
 async fn a_borrower() {
-    if std::env::var_os(BORROWER).is_none() {
-        return;
-    }
-    let lab = Lab::shared("a borrowed cluster").expect("a cluster was lent");
-    assert!(!lab.is_ours());
+    let Some(lab) = Lab::borrowed() else { return };
     let space = lab.space("borrowed").await;
     space.behave("shop:slow", Behaviour::NeverReady);
     space.create(APPS, "deployments", deployment("web", "shop:1", 2)).await;
@@ -57,18 +49,13 @@ async fn a_borrower() {
 #[tokio::test]
 async fn a_cluster_that_is_lent_is_used_beside_whoever_it_belongs_to() {
     let Some(lab) = Lab::shared("a cluster that is lent") else { return };
+    if !lab.is_ours_for("a cluster that is lent on") {
+        return;
+    }
     let own = lab.space("own").await;
     own.create(APPS, "deployments", deployment("web", "shop:1", 1)).await;
     until(&own, "deployments/web", |seen| seen["status"]["availableReplicas"] == 1).await;
-    let borrowed = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_borrower", "--nocapture"])
-        .env(LENT, lab.kubeconfig())
-        .env(BORROWER, "yes")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&borrowed.stderr);
-    assert!(borrowed.status.success(), "{told}");
-    assert!(!told.contains("SKIPPED"), "{told}");
+    lab.lend_to("a_borrower");
     // What was lent is as it was.
     let seen = own.get(APPS, "deployments/web").await;
     assert_eq!(seen["status"]["availableReplicas"], 1);
