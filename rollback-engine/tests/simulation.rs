@@ -17,6 +17,7 @@
 mod simulated;
 
 use rollback_testkit::sim::{Canary, Class, Swarm};
+use simulated::dropped::Command;
 use simulated::{Outcome, play, trace};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -231,13 +232,35 @@ fn a_fake_that_is_broken_on_purpose_is_found_out() {
         (Canary::StoreForgetsClaims, "INV-23"),
     ];
     for (canary, invariant) in canaries {
-        let finds = |seed: &u64| {
-            let found = play(&Swarm::drawn(*seed), Some(canary)).found;
+        let finds = |swarm: &Swarm| {
+            let found = play(swarm, Some(canary)).found;
             found.iter().any(|found| found.starts_with(invariant))
         };
-        let seed = (0..SEEDS).find(finds);
-        println!("{canary:?} is found out by seed {seed:?}");
-        assert!(seed.is_some(), "{canary:?} was never found out as {invariant}");
+        let found = (0..SEEDS).map(Swarm::drawn).find(finds);
+        let Some(swarm) = found else { panic!("{canary:?} was never found out as {invariant}") };
+        println!("{canary:?} is found out by `{}`", swarm.shrunk(finds));
+    }
+}
+
+/// Every command, its caller gone at the first place where it waits, at the second, and so on, until
+/// it is answered: what it asked for is stored as a whole or not at all, and all goes on.
+#[test]
+fn a_caller_that_is_gone_at_any_await_leaves_all_of_it_or_nothing() {
+    for command in Command::ALL {
+        let (mut polls, mut stored) = (0, [0, 0]);
+        loop {
+            let seen = simulated::dropped::play(command, polls);
+            let found = seen.found.join("\n");
+            assert!(seen.found.is_empty(), "{command:?}, gone after {polls} polls:\n{found}");
+            if seen.answered {
+                assert!(seen.stored, "{command:?} was answered and is not stored");
+                break;
+            }
+            stored[usize::from(seen.stored)] += 1;
+            polls += 1;
+        }
+        println!("{command:?}: {} places, {} of them after it was stored", polls, stored[1]);
+        assert!(stored[0] > 1 && stored[1] > 0, "{command:?} hardly waits: {stored:?}");
     }
 }
 

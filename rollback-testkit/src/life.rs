@@ -300,6 +300,8 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
                     rollback: id.clone(),
                     owner: owner.clone(),
                     fence: claim.fence,
+                    at: now,
+                    until: claim.expires_at,
                 });
             }
             claim
@@ -308,7 +310,15 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        self.life.act("release", || self.inner.release(claim), silence).await
+        let call = || async {
+            let released = self.inner.release(claim).await;
+            if released.is_ok() {
+                let rollback = claim.rollback.clone();
+                self.life.saw(Seen::GaveBack { rollback, fence: claim.fence });
+            }
+            released
+        };
+        self.life.act("release", call, silence).await
     }
 
     async fn save_deploy(

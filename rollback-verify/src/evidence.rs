@@ -37,6 +37,17 @@ pub enum Seen {
         owner: Instance,
         /// The fencing number.
         fence: u64,
+        /// When, by the store's clock.
+        at: Timestamp,
+        /// Until when, by the same clock.
+        until: Timestamp,
+    },
+    /// A claim was given back.
+    GaveBack {
+        /// On which rollback.
+        rollback: RollbackId,
+        /// Its fencing number.
+        fence: u64,
     },
     /// An order went on its way.
     Sent {
@@ -87,9 +98,11 @@ impl fmt::Display for Seen {
             Self::Stored { rollback, entries, state, holds, fence, .. } => {
                 write!(f, "stored   {rollback} #{entries} {state}, holds {holds}, under {fence:?}")
             }
-            Self::Claimed { rollback, owner, fence } => {
-                write!(f, "claimed  {rollback} by {} under {fence}", owner.as_str())
+            Self::Claimed { rollback, owner, fence, at, until } => {
+                let owner = owner.as_str();
+                write!(f, "claimed  {rollback} by {owner} under {fence} at {at} until {until}")
             }
+            Self::GaveBack { rollback, fence } => write!(f, "released {rollback} under {fence}"),
             Self::Sent { rollback, plan, at } => {
                 write!(f, "sent     {rollback} {} -> {} at {at}", plan.from(), plan.to())
             }

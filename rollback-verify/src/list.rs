@@ -110,7 +110,9 @@ pub const INVARIANTS: &[Invariant] = &[
     here!(20: Everything execution::no_late_effect, "INV-20 nothing takes effect after a definite end"),
     here!(21: Store consent::clicked_by_somebody, "INV-21 a person clicked before anything was ordered"),
     here!(22: Everything store::fences_grow, "INV-22 fencing numbers grow with every owner"),
-    here!(23: Everything store::stored_by_owner, "INV-23 only the owner of the moment stores what the engine did"),
+    here!(23:
+        Everything store::stored_by_owner, "INV-23 only the owner of the moment stores what the engine did";
+        Everything store::claims_last, "INV-23 a claim is its owner's until its time is up or it is given back"),
     here!(24: Store store::published_transitions, "INV-24 only published transitions occur"),
     here!(25: Store store::replays_to_stored, "INV-25 the journal replays to what is stored"),
     elsewhere(

@@ -77,11 +77,40 @@ pub(crate) fn fences_grow(case: &Case<'_>) -> Vec<String> {
     let mut last: BTreeMap<&RollbackId, (&Instance, u64)> = BTreeMap::new();
     let mut found = Vec::new();
     for seen in &case.evidence.log {
-        let Seen::Claimed { rollback, owner, fence } = seen else { continue };
+        let Seen::Claimed { rollback, owner, fence, .. } = seen else { continue };
         if let Some((before, number)) = last.insert(rollback, (owner, *fence))
             && (*fence < number || (before != owner && *fence == number))
         {
             found.push(format!("`{rollback}`: fence {fence} after {number}"));
+        }
+    }
+    found
+}
+
+/// Whoever has a claim counts on having it for as long as it was told.
+pub(crate) fn claims_last(case: &Case<'_>) -> Vec<String> {
+    let mut held = BTreeMap::new();
+    let mut found = Vec::new();
+    for seen in &case.evidence.log {
+        match seen {
+            Seen::Claimed { rollback, owner, fence, at, until } => {
+                let before = held.insert(rollback, (owner, *fence, *until));
+                if let Some((other, _, end)) = before
+                    && other != owner
+                    && *at < end
+                {
+                    let (owner, other) = (owner.as_str(), other.as_str());
+                    found.push(format!(
+                        "`{rollback}` was claimed by {owner} at {at}, and {other} had it until {end}"
+                    ));
+                }
+            }
+            Seen::GaveBack { rollback, fence } => {
+                if held.get(rollback).is_some_and(|(_, held, _)| held == fence) {
+                    held.remove(rollback);
+                }
+            }
+            _ => {}
         }
     }
     found

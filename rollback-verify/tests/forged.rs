@@ -21,8 +21,7 @@ fn evidence(scripts: &[(&str, Ending)]) -> Evidence {
         let commits = script.commits(*ending);
         let opening = commits[0].opening.as_deref().unwrap().clone();
         let mut entries = Vec::new();
-        let claimed = Seen::Claimed { rollback: parsed(id), owner: Instance::new("one"), fence: 1 };
-        evidence.log.push(claimed);
+        evidence.log.push(claimed(id, "one", 1, (0, 15)));
         for commit in &commits {
             let mut seen = Seen::stored(commit);
             if let Seen::Stored { fence, .. } = &mut seen {
@@ -52,6 +51,28 @@ fn evidence(scripts: &[(&str, Ending)]) -> Evidence {
     seal(&mut evidence, drafts);
     evidence.messages = threads(&evidence);
     evidence
+}
+
+fn claimed(id: &str, owner: &str, fence: u64, (at, until): (u64, u64)) -> Seen {
+    Seen::Claimed {
+        rollback: parsed(id),
+        owner: Instance::new(owner),
+        fence,
+        at: fixtures::at(at),
+        until: fixtures::at(until),
+    }
+}
+
+#[test]
+fn a_claim_is_free_once_its_time_is_up_or_it_is_given_back() {
+    let mut evidence = good();
+    evidence.log.push(claimed("rb-1", "two", 2, (15, 30)));
+    evidence.log.push(Seen::GaveBack { rollback: parsed("rb-1"), fence: 2 });
+    evidence.log.push(claimed("rb-1", "one", 3, (16, 31)));
+    assert_eq!(violations(&evidence), []);
+    evidence.log.push(Seen::GaveBack { rollback: parsed("rb-1"), fence: 2 });
+    evidence.log.push(claimed("rb-1", "two", 4, (17, 32)));
+    assert_eq!(found(&evidence), BTreeSet::from(["INV-23"]), "an old word frees nothing");
 }
 
 fn sends(evidence: &Evidence, id: &str) -> usize {
@@ -180,13 +201,12 @@ const FORGERIES: &[Forgery] = &[
         evidence.log.push(effect);
     }),
     ("INV-22", |evidence| {
-        let owner = Instance::new("two");
-        evidence.log.push(Seen::Claimed { rollback: parsed("rb-1"), owner, fence: 1 });
+        evidence.log.push(claimed("rb-1", "two", 1, (60, 75)));
     }),
     ("INV-23", |evidence| {
-        let owner = Instance::new("two");
-        evidence.log.insert(1, Seen::Claimed { rollback: parsed("rb-1"), owner, fence: 2 });
+        evidence.log.insert(1, claimed("rb-1", "two", 2, (60, 75)));
     }),
+    ("INV-23", |evidence| evidence.log.push(claimed("rb-1", "two", 2, (14, 29)))),
     ("INV-25", |evidence| evidence.views[0].explanation.push('!')),
     ("INV-27", |evidence| {
         let kept = evidence.records.iter().map(|record| record.draft.clone());

@@ -10,10 +10,14 @@ use rollback_testkit::sim::{Class, Draw};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long somebody waits for an answer before they take it that there is none.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the engine is asked at most by somebody who is gone before it answers.
+const POLLS_MAX: u64 = 24;
 
 /// How long people look at what is unknown before they settle it.
 const LOOKS_FOR: u64 = 120;
@@ -30,6 +34,19 @@ struct Crowd<'a> {
     world: &'a Arc<World>,
     draw: Draw,
     rounds: BTreeMap<ServiceKey, Round>,
+}
+
+/// Asks a future so often at most, and then drops it.
+pub async fn polled<F: Future>(most: u64, future: F) -> Option<F::Output> {
+    let (mut future, mut polls) = (Box::pin(future), 0);
+    std::future::poll_fn(move |context| {
+        if polls == most {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// Lets people act while everything may go wrong.
@@ -81,8 +98,15 @@ impl<'a> Crowd<'a> {
     {
         let Some(engine) = self.world.engine(&mut self.draw) else { return };
         let done = what(engine);
+        let weather = &self.world.weather;
+        let polls = weather
+            .strikes(Class::Dropped)
+            .then(|| weather.draw(Class::Dropped, |draw| draw.below(POLLS_MAX)));
         drop(tokio::spawn(async move {
-            drop(tokio::time::timeout(PATIENCE, done).await);
+            match polls {
+                Some(polls) => drop(polled(polls, done).await),
+                None => drop(tokio::time::timeout(PATIENCE, done).await),
+            }
         }));
     }
 

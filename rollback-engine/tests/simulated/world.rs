@@ -12,7 +12,7 @@ use rollback_store::MemoryStore;
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeHealth, FakeSink};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::invariants::{Evidence, Rest};
-use rollback_testkit::sim::{Canary, Class, Draw, Faulty, Process, ProcessClock, Swarm, Weather};
+use rollback_testkit::sim::{Canary, Draw, Faulty, Process, ProcessClock, Swarm, Weather};
 use rollback_testkit::{Chat, ManualClock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -176,13 +176,6 @@ impl World {
     /// How many processes died.
     pub fn deaths(&self) -> usize {
         self.lives.load(Ordering::Relaxed) - self.engines().len()
-    }
-
-    /// Whether more than one process may have told people something at the same time. What one was
-    /// sending when it died may arrive at a slow chat after what the next one sent.
-    pub fn had_company(&self) -> bool {
-        let overtaken = self.deaths() > 0 && self.swarm().has(Class::ChatSlow);
-        self.swarm().replicas > 1 || overtaken
     }
 
     pub async fn views(&self) -> Vec<RollbackView> {

@@ -5,6 +5,7 @@ use crate::chat::Chat;
 use crate::fakes::{
     FakeBackend, FakeDirectory, FakeHealth, FakeSink, Fault, Method, NotifierFault,
 };
+use crate::fixtures;
 use crate::invariants::Seen;
 use async_trait::async_trait;
 use core::time::Duration;
@@ -20,6 +21,7 @@ use rollback_core::proof::Order;
 use rollback_core::{
     Fact, GroupId, Health, Phase, Plan, Progress, Receipt, Revision, RevisionId, ServiceKey, UserId,
 };
+use std::iter;
 use std::sync::Arc;
 
 /// Something that an engine touches, as one process touches it in its weather.
@@ -201,6 +203,10 @@ impl CdBackend for Faulty<FakeBackend> {
             return Err(StartError::Conflict { live: None, why: "live has moved".into() });
         }
         self.prepared(order).await?;
+        if weather.strikes(Class::Outrun) {
+            let id = format!("outran-{}", order.rollback());
+            self.inner.deploy(fixtures::revision(&id, "3.1.0", self.right.now()));
+        }
         if weather.strikes(Class::CdDelayed) {
             // Within the request, within the lease, or after everything.
             let most = weather.draw(Class::CdDelayed, |draw| draw.one_of(&[8, 30, 120, 400]));
@@ -272,7 +278,7 @@ impl Notifier for Faulty<Chat> {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
-        self.in_this_weather(self.inner.deliver(delivery)).await
+        self.in_this_weather([delivery], self.inner.deliver(delivery)).await
     }
 
     async fn deliver_lines(
@@ -280,13 +286,15 @@ impl Notifier for Faulty<Chat> {
         first: &Delivery,
         following: &[Delivery],
     ) -> Result<(usize, Delivered), NotifyError> {
-        self.in_this_weather(self.inner.deliver_lines(first, following)).await
+        let deliveries = iter::once(first).chain(following);
+        self.in_this_weather(deliveries, self.inner.deliver_lines(first, following)).await
     }
 }
 
 impl Faulty<Chat> {
-    async fn in_this_weather<T>(
+    async fn in_this_weather<'a, T>(
         &self,
+        deliveries: impl IntoIterator<Item = &'a Delivery, IntoIter: Send> + Send,
         deliver: impl Future<Output = Result<T, NotifyError>> + Send,
     ) -> Result<T, NotifyError> {
         let weather = self.weather();
@@ -305,6 +313,9 @@ impl Faulty<Chat> {
                 let posted = weather.draw(Class::ChatDoubt, |draw| draw.one_in(2));
                 let (is, is_not) = (NotifierFault::PostedInDoubt, NotifierFault::LostInDoubt);
                 self.inner.fail(if posted { is } else { is_not });
+            }
+            for delivery in deliveries {
+                self.process.delivers(&delivery.key);
             }
             deliver.await
         })

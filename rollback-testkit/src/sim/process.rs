@@ -1,14 +1,20 @@
 use super::{Class, Weather};
 use async_trait::async_trait;
 use core::time::Duration;
-use rollback_core::Timestamp;
-use rollback_core::ports::Clock;
-use std::sync::Arc;
+use rollback_core::ports::{Clock, Queued};
+use rollback_core::{Label, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The longest time for which a process stands still: several leases.
 const PAUSE_MAX: Duration = Duration::from_secs(90);
+
+/// For how long an engine takes a notice. A request that reaches the chat later than that may meet
+/// one of whoever has the notice by then: nobody can call it back.
+const HOLD: Duration = Duration::from_secs(20);
 
 const ALIVE: u8 = 0;
 const PAUSED: u8 = 1;
@@ -25,6 +31,8 @@ pub struct Process {
 struct Shared {
     weather: Arc<Weather>,
     now: AtomicU8,
+    /// The notices that it took to deliver them, and when.
+    took: Mutex<BTreeMap<Label, Instant>>,
     /// Wakes those who wait in the order in which they began to; a watch channel would not.
     changed: Notify,
 }
@@ -36,6 +44,7 @@ impl Process {
         let shared = Shared {
             weather: Arc::clone(weather),
             now: AtomicU8::new(ALIVE),
+            took: Mutex::default(),
             changed: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -45,6 +54,20 @@ impl Process {
     #[must_use]
     pub fn weather(&self) -> &Arc<Weather> {
         &self.shared.weather
+    }
+
+    /// It took these notices to deliver them.
+    pub(super) fn took(&self, queued: &[Queued]) {
+        let mut took = self.shared.took.lock().unwrap_or_else(PoisonError::into_inner);
+        took.extend(queued.iter().map(|queued| (queued.key.clone(), Instant::now())));
+    }
+
+    /// What it delivers under this key reaches the chat now.
+    pub(super) fn delivers(&self, key: &Label) {
+        let took = self.shared.took.lock().unwrap_or_else(PoisonError::into_inner);
+        if took.get(key).is_none_or(|at| at.elapsed() > HOLD) {
+            self.shared.weather.landed_late(key);
+        }
     }
 
     fn becomes(&self, now: u8) {
@@ -80,19 +103,26 @@ impl Process {
     pub(super) async fn moment(&self) {
         self.alive().await;
         let weather = &self.shared.weather;
+        if weather.swarm().has(Class::Dropped) {
+            // Here whoever asked may be gone.
+            tokio::task::yield_now().await;
+        }
         if weather.strikes(Class::Crash) {
             self.becomes(DEAD);
         } else if weather.strikes(Class::Pause) {
-            let lasts = weather.wait(Class::Pause, PAUSE_MAX);
-            self.becomes(PAUSED);
-            let process = self.clone();
-            // Whoever waits here may be dropped; the pause ends nevertheless.
-            drop(tokio::spawn(async move {
-                tokio::time::sleep(lasts).await;
-                process.becomes(ALIVE);
-            }));
+            self.stands_still(weather.wait(Class::Pause, PAUSE_MAX));
         }
         self.alive().await;
+    }
+
+    /// Stops it for so long, whoever waits meanwhile or is dropped.
+    pub(super) fn stands_still(&self, lasts: Duration) {
+        self.becomes(PAUSED);
+        let process = self.clone();
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(lasts).await;
+            process.becomes(ALIVE);
+        }));
     }
 }
 

@@ -13,6 +13,10 @@ use rollback_core::ports::{
 };
 use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
 
+/// The longest that a process stands still between its last look at its claim and what it stores
+/// under it: until somebody else has just taken it over.
+const LAPSE_MAX: Duration = Duration::from_secs(24);
+
 /// The longest a slow call takes, in seconds: a moment, about a lease, or more than a lease.
 const SLOW_MAX: &[u64] = &[2, 2, 12, 45];
 
@@ -92,6 +96,9 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         if self.weather().strikes(Class::StoreRaces) {
             return Err(StoreError::MovedOn(commit.rollback));
         }
+        if commit.claim.is_some() && self.weather().strikes(Class::Lapse) {
+            self.process.stands_still(self.weather().wait(Class::Lapse, LAPSE_MAX));
+        }
         let call = || async {
             let (seen, mut commit) = (Seen::stored(&commit), commit.clone());
             commit.at = self.clock.to_right(commit.at).min(self.right.now());
@@ -127,13 +134,17 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let call = || async {
-            let mut claim = self.inner.claim(id, owner, self.right.now(), lease).await;
+            let at = self.right.now();
+            let mut claim = self.inner.claim(id, owner, at, lease).await;
             if let Ok(Some(claim)) = &mut claim {
-                claim.expires_at = self.clock.from_right(claim.expires_at).min(now.after(lease));
+                let until = claim.expires_at;
+                claim.expires_at = self.clock.from_right(until).min(now.after(lease));
                 self.weather().saw(Seen::Claimed {
                     rollback: id.clone(),
                     owner: owner.clone(),
                     fence: claim.fence,
+                    at,
+                    until,
                 });
             }
             claim
@@ -142,7 +153,15 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        self.transact(|| self.inner.release(claim), silent).await
+        let call = || async {
+            let released = self.inner.release(claim).await;
+            if released.is_ok() {
+                let rollback = claim.rollback.clone();
+                self.weather().saw(Seen::GaveBack { rollback, fence: claim.fence });
+            }
+            released
+        };
+        self.transact(call, silent).await
     }
 
     async fn save_deploy(
@@ -210,7 +229,14 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         hold: Duration,
         limit: usize,
     ) -> Result<Vec<Queued>, StoreError> {
-        self.transact(|| self.inner.take(owner, self.right.now(), hold, limit), in_doubt).await
+        let call = || async {
+            let taken = self.inner.take(owner, self.right.now(), hold, limit).await;
+            if let Ok(taken) = &taken {
+                self.process.took(taken);
+            }
+            taken
+        };
+        self.transact(call, in_doubt).await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

@@ -89,6 +89,13 @@ pub enum Class {
     SelfApproval,
     /// The requester stops it in any state.
     Withdraw,
+    /// Whoever asked is gone before the engine has answered.
+    Dropped,
+    /// Somebody ships a newer revision while the order is on its way.
+    Outrun,
+    /// The process stands still right before it stores something under its claim, often until
+    /// somebody else has just taken it over.
+    Lapse,
 }
 
 impl Class {
@@ -134,6 +141,9 @@ impl Class {
         Self::Unentitled,
         Self::SelfApproval,
         Self::Withdraw,
+        Self::Dropped,
+        Self::Outrun,
+        Self::Lapse,
     ];
 
     /// How often it may strike, in 10 000 occasions: seldom, at times, often.
@@ -168,6 +178,7 @@ impl Class {
             | Self::CdConflicts
             | Self::CdLies
             | Self::CdFalters
+            | Self::Outrun
             | Self::Clock => [2_500, 5_000, 9_000],
             // Once for each look of the people.
             Self::Overtaken | Self::ByHand | Self::CdBusy | Self::Revoked | Self::Withdraw => {
@@ -178,7 +189,9 @@ impl Class {
             | Self::Race
             | Self::Late
             | Self::Unentitled
-            | Self::SelfApproval => [500, 2_000, 5_000],
+            | Self::SelfApproval
+            | Self::Dropped
+            | Self::Lapse => [500, 2_000, 5_000],
         }
     }
 }

@@ -2,7 +2,8 @@ use super::{Class, Draw, Swarm};
 use crate::invariants::Seen;
 use crate::life::Log;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use rollback_core::Label;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ pub struct Weather {
     streams: Mutex<BTreeMap<Class, Draw>>,
     outages: Mutex<BTreeMap<Class, Instant>>,
     counts: Mutex<BTreeMap<Class, u64>>,
+    /// The messages of which a request reached the chat when its sender's time for it was up.
+    late: Mutex<BTreeSet<Label>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,6 +53,7 @@ impl Weather {
             streams: Mutex::default(),
             outages: Mutex::default(),
             counts: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -138,6 +142,17 @@ impl Weather {
 
     pub(super) fn saw(&self, seen: Seen) {
         self.log.push(seen);
+    }
+
+    pub(super) fn landed_late(&self, key: &Label) {
+        locked(&self.late).insert(key.clone());
+    }
+
+    /// The messages of which a request reached the chat after the time for which its sender had the
+    /// notice: it stood still, or died, with the request on its way.
+    #[must_use]
+    pub fn late(&self) -> BTreeSet<Label> {
+        locked(&self.late).clone()
     }
 
     pub(super) fn departs(&self) {
