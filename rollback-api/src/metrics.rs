@@ -60,6 +60,7 @@ struct Inner {
     waiting: Gauge,
     waiting_seconds: Gauge<f64, AtomicU64>,
     recorded: Gauge,
+    aside: Gauge,
     outbox: Arc<Mutex<OutboxStanding>>,
 }
 
@@ -95,6 +96,7 @@ impl Metrics {
             waiting: Gauge::default(),
             waiting_seconds: Gauge::default(),
             recorded: Gauge::default(),
+            aside: Gauge::default(),
             outbox: Arc::default(),
         };
         inner.register(version);
@@ -156,8 +158,8 @@ impl Metrics {
     /// Looks at what is not counted as it happens.
     pub(crate) async fn look(&self, engine: &Engine) {
         let inner = &self.inner;
-        let read = async { tokio::try_join!(engine.outbox(), engine.head()) };
-        let Ok(Ok((outbox, head))) = tokio::time::timeout(STORE_WAIT, read).await else {
+        let read = async { tokio::try_join!(engine.outbox(), engine.head(), engine.put_aside()) };
+        let Ok(Ok((outbox, head, aside))) = tokio::time::timeout(STORE_WAIT, read).await else {
             inner.store_up.set(0);
             return;
         };
@@ -166,6 +168,7 @@ impl Metrics {
         let since = outbox.since.map_or(Duration::ZERO, |since| engine.now().since(since));
         inner.waiting_seconds.set(since.as_secs_f64());
         inner.recorded.set(i64::try_from(head.sequence).unwrap_or(i64::MAX));
+        inner.aside.set(i64::try_from(aside.len()).unwrap_or(i64::MAX));
         *lock(&inner.outbox) = outbox;
     }
 
@@ -206,6 +209,8 @@ impl Inner {
         registry.register("outbox_waiting_seconds", help, self.waiting_seconds.clone());
         let help = "The sequence number of the last audit record";
         registry.register("audit_last_sequence", help, self.recorded.clone());
+        let help = "Rollbacks that are put aside, because they end whoever works on them";
+        registry.register("put_aside", help, self.aside.clone());
         let outbox = Arc::clone(&self.outbox);
         registry.register_collector(Box::new(Kinds {
             name: "notices",

@@ -398,6 +398,9 @@ pub(crate) struct Rollback {
     explanation: String,
     /// Whether it is a drill, whose order is never sent.
     drill: bool,
+    /// Whether it is put aside, because its work ended whoever did it: nobody works on it until a
+    /// person releases it.
+    put_aside: bool,
 }
 
 impl From<&RollbackView> for Rollback {
@@ -424,6 +427,7 @@ impl From<&RollbackView> for Rollback {
             ended_at: view.ended_at.map(|at| at.to_string()),
             explanation: view.explanation.clone(),
             drill: view.purpose == rollback_core::Purpose::Drill,
+            put_aside: view.put_aside.is_some(),
         }
     }
 }

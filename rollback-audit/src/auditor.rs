@@ -262,7 +262,9 @@ impl Auditor {
             | Kind::Confirmed
             | Kind::Approved
             | Kind::Rejected
-            | Kind::Phase => {}
+            | Kind::Phase
+            | Kind::PutAside
+            | Kind::Released => {}
             Kind::Refused
             | Kind::Succeeded
             | Kind::Failed

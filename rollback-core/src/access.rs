@@ -270,6 +270,8 @@ pub enum Duty {
     Withdraw,
     /// Say what became of one whose outcome is unknown.
     Settle,
+    /// Let one go on that was put aside.
+    Release,
 }
 
 /// What the directory says about an account.
@@ -496,7 +498,9 @@ impl Access {
     fn entitled(&self, duty: Duty) -> &[NamedPrincipals] {
         match duty {
             Duty::Approve if !self.approvers.is_empty() => &self.approvers,
-            Duty::Approve | Duty::Request | Duty::Withdraw | Duty::Settle => &self.owners,
+            Duty::Approve | Duty::Request | Duty::Withdraw | Duty::Settle | Duty::Release => {
+                &self.owners
+            }
         }
     }
 

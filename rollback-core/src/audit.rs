@@ -67,6 +67,10 @@ pub enum Kind {
     Expired,
     /// Somebody settled an unknown outcome.
     Settled,
+    /// Its work ended whoever began it, so that nobody begins it any more.
+    PutAside,
+    /// Somebody let it go on.
+    Released,
 }
 
 impl Kind {
@@ -89,6 +93,8 @@ impl Kind {
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
             Self::Settled => "settled",
+            Self::PutAside => "put_aside",
+            Self::Released => "released",
         }
     }
 }

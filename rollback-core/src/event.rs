@@ -59,6 +59,10 @@ pub enum Event {
     DeadlineReached,
     /// Somebody said what became of a rollback whose outcome was unknown.
     Settled(Box<Settlement>),
+    /// Its work ended whoever began it, this many times in a row.
+    PutAside(u32),
+    /// Somebody let go on what had been put aside.
+    Released(Box<Said>),
 }
 
 /// What the guards' sources, and the directory about the requester, said.
@@ -299,4 +303,8 @@ pub enum Line {
     LateEffect,
     /// Somebody settled an unknown outcome.
     Settled(Actor),
+    /// Its work ended whoever began it, so that nobody begins it any more.
+    PutAside,
+    /// Somebody let it go on.
+    Released(Actor),
 }

@@ -132,4 +132,4 @@ pub use crate::model::{
 };
 pub use crate::policy::{Limits, Policy};
 pub use crate::time::{Timestamp, TimestampError, in_words};
-pub use crate::view::{Execution, GuardView, Proposer, Purpose, RollbackView, StateName};
+pub use crate::view::{Execution, GuardView, Proposer, Purpose, PutAside, RollbackView, StateName};

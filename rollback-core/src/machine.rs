@@ -1,6 +1,7 @@
 //! The state machine: one total function from a state, the time and an event to the next state,
 //! what to do, what to record, and what became of the event.
 
+mod aside;
 mod asking;
 mod checking;
 mod ended;
@@ -350,9 +351,12 @@ impl Rollback {
     ///
     /// Never [`Effect::Trigger`]: whether an order that was about to be sent was sent cannot be
     /// known, so what comes back is [`Effect::Reconcile`], with [`Event::TriggerInDoubt`] to be
-    /// fed first.
+    /// fed first. Nothing while it is put aside.
     #[must_use]
     pub fn pending(&self) -> Vec<Effect> {
+        if self.notes.put_aside.is_some() {
+            return Vec::new();
+        }
         let effect = match &self.state {
             State::Authorizing(actor) => Effect::ObserveStanding(actor.id.clone()),
             State::Confirming(_, Preview::Reading) | State::Checking(_) => Effect::GatherFacts,
@@ -430,6 +434,7 @@ impl Rollback {
                 Origin::Click(_) => None,
             },
             settled: matches!(&self.state, State::OutcomeUnknown(_, unsettled) if unsettled.settled),
+            put_aside: notes.put_aside,
             deploy: opening.deploy.clone(),
             deployer: opening.deployer.clone(),
             purpose: opening.purpose,
@@ -439,6 +444,7 @@ impl Rollback {
 
     fn who_may(&self) -> Vec<Label> {
         let duty = match &self.state {
+            _ if self.notes.put_aside.is_some() => Duty::Release,
             State::Approving(..) => Duty::Approve,
             State::OutcomeUnknown(..) => Duty::Settle,
             State::Proposed
@@ -487,6 +493,13 @@ const fn waits_for_people(state: &State) -> bool {
 }
 
 fn next(state: State, event: Event, turn: &mut Turn<'_>) -> Next {
+    // Whoever works may be ended in any state, by the work of that state.
+    if let Event::PutAside(attempts) = event {
+        return aside::put(state, attempts, turn);
+    }
+    if let Event::Released(said) = event {
+        return aside::release(state, *said, turn);
+    }
     match state {
         State::Proposed => asking::proposed(event, turn),
         State::Authorizing(actor) => asking::authorizing(actor, event, turn),

@@ -1,8 +1,10 @@
-//! What one rollback is held to, pinned when it opens: an edit of the configuration can neither
-//! rescue nor break a rollback that is under way.
+//! What one rollback is held to, pinned when it opens: an edit of the configuration rescues no
+//! rollback that is under way. An order leaves only from a process that would pin the same.
 
 use crate::access::Access;
+use crate::audit::Hash;
 use crate::guard::GuardSet;
+use alloc::string::ToString;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,14 @@ impl Policy {
             soak: Duration::ZERO,
             limits: Limits::default(),
         }
+    }
+
+    /// Tells this policy from every other one: the intent to send an order is recorded with it.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        let written = serde_json::to_string(self);
+        // Nothing in a policy can fail to be written; if it did, no other policy would match.
+        Hash::of(written.unwrap_or_else(|error| error.to_string()).as_bytes())
     }
 }
 

@@ -479,6 +479,8 @@ pub enum Button {
     Decide(RollbackId),
     /// Stops a rollback; in the deploy message.
     Stop(RollbackId),
+    /// Lets a rollback go on that was put aside; in the deploy message.
+    Release(RollbackId),
 }
 
 /// Why a command was not taken. Nothing was changed.
@@ -590,6 +592,13 @@ pub trait Commands: fmt::Debug + Send + Sync {
         actor: Actor,
         finding: Reason,
     ) -> Result<RollbackView, CommandError>;
+
+    /// Somebody lets a rollback go on that was put aside because its work ended whoever did it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken.
+    async fn release(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError>;
 
     /// The deploy message as it stands, without its rollback.
     ///

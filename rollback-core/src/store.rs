@@ -78,6 +78,8 @@ pub struct Commit {
     pub holds_service: bool,
     /// Whether its order was given.
     pub was_ordered: bool,
+    /// Whether there is work to do after it, which whoever holds the claim begins at once.
+    pub begins_work: bool,
     /// The rollback after the step.
     pub view: Box<RollbackView>,
     /// What to record.
@@ -100,6 +102,7 @@ impl Commit {
             claim: None,
             holds_service: false,
             was_ordered: false,
+            begins_work: false,
             view: Box::new(view),
             drafts: Vec::new(),
             notices: Vec::new(),
@@ -348,7 +351,8 @@ impl Default for Retention {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Stores a step: journal, outbox, audit records and the service's slot, or nothing.
+    /// Stores a step: journal, outbox, audit records and the service's slot, or nothing. A step under
+    /// a claim forgets the attempts before it; where [`Commit::begins_work`], it is one itself.
     ///
     /// # Errors
     ///
@@ -370,12 +374,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes.
     async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError>;
 
-    /// The rollbacks that have not ended, and those whose outcome is unknown and not settled.
+    /// The rollbacks that have not ended, and those whose outcome is unknown and not settled; none
+    /// that is put aside.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
     async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError>;
+
+    /// The rollbacks that are put aside until a person releases them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError>;
 
     /// Claims a rollback, or renews the claim on it. None while somebody else's has not expired.
     /// `now` is the caller's, from before it asked: the claim that is answered never lasts longer
@@ -392,7 +404,16 @@ pub trait Store: fmt::Debug + Send + Sync {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError>;
 
-    /// Gives a claim back.
+    /// Counts an attempt to work on a rollback, durably, before it is made; answers with how many
+    /// there have been in a row without a step under a claim, this one included. One that is named
+    /// like the one before it is the same one, told again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ClaimLost`] when the claim is not held; all other kinds as they come.
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError>;
+
+    /// Gives a claim back, and forgets the attempts: whoever gives it back is alive.
     ///
     /// # Errors
     ///

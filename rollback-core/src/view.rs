@@ -235,6 +235,25 @@ impl Execution {
     }
 }
 
+/// A rollback that nobody works on any more, because its work ended whoever did it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PutAside {
+    /// How many times in a row.
+    pub attempts: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl PutAside {
+    /// Says how many times and since when.
+    #[must_use]
+    pub const fn new(attempts: u32, since: Timestamp) -> Self {
+        Self { attempts, since }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 const fn is_not(flag: &bool) -> bool {
     !*flag
@@ -297,6 +316,9 @@ pub struct RollbackView {
     /// Whether a person has settled an unknown outcome.
     #[serde(default, skip_serializing_if = "is_not")]
     pub settled: bool,
+    /// Whether it was put aside, until a person releases it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_aside: Option<PutAside>,
     /// The deploy whose button it was.
     pub deploy: Option<DeployId>,
     /// Who had deployed what is rolled back.

@@ -5,6 +5,7 @@ use crate::guard::Report;
 use crate::id::Label;
 use crate::model::{Plan, RevisionRef, ServiceKey};
 use crate::observed::Live;
+use crate::policy::Policy;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -29,6 +30,7 @@ pub(crate) fn denied(key: &ServiceKey, duty: Duty, denial: &Denial, access: &Acc
         Duty::Approve => format!("approve a rollback of {key}"),
         Duty::Withdraw => format!("stop a rollback of {key}"),
         Duty::Settle => format!("settle a rollback of {key}"),
+        Duty::Release => format!("release a rollback of {key}"),
     };
     let why = match denial {
         Denial::ForeignWorkspace => "your account is not of this workspace".to_string(),
@@ -53,6 +55,11 @@ pub(crate) fn denied(key: &ServiceKey, duty: Duty, denial: &Denial, access: &Acc
         text.push_str(&names.join(", "));
     }
     text
+}
+
+/// Under which policy an order is about to be given.
+pub(crate) fn under_policy(policy: &Policy) -> Label {
+    Label::new(format!("policy {}", policy.digest()))
 }
 
 /// What the audit record says about a decision.
@@ -158,6 +165,24 @@ pub(crate) fn outcome_unknown(plan: &Plan, why: &str) -> String {
         "nobody knows whether {} was rolled back: {why}; look at the CD system, then settle this rollback; until then no other one of this service can start",
         plan.key()
     )
+}
+
+/// What was put aside, and what is left to do about it.
+pub(crate) fn put_aside(plan: &Plan, attempts: u32, ordered: bool) -> String {
+    let order = if ordered {
+        "its order may have been carried out, and nobody looks"
+    } else {
+        "no order was sent"
+    };
+    format!(
+        "whoever worked on the rollback of {} was ended by it {attempts} times in a row, so nobody does any more: {order}; read the log, mend what ends it, then release it",
+        plan.key()
+    )
+}
+
+/// What was put aside goes on.
+pub(crate) fn released() -> String {
+    "it had been put aside and was released; it goes on from where it stood".to_string()
 }
 
 pub(crate) fn late_effect(plan: &Plan) -> String {

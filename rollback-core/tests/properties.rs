@@ -18,7 +18,8 @@ use rollback_testkit::fixtures::{self, Person};
 use rollback_testkit::strategies;
 
 const BOUND: Duration = Duration::from_secs(30);
-const DUTIES: [Duty; 4] = [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle];
+const DUTIES: [Duty; 5] =
+    [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle, Duty::Release];
 
 fn now() -> Timestamp {
     fixtures::at(0)

@@ -1,6 +1,6 @@
 //! Steps: what one event does in one state, where a story does not tell the detail, and what a
 //! rollback says of itself on the way.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use rollback_core::access::Standing;
 use rollback_core::audit::Draft;
@@ -10,9 +10,9 @@ use rollback_core::observed::{
 };
 use rollback_core::proof::Order;
 use rollback_core::{
-    Conflict, Disposition, Effect, Event, Fact, Health, Ignored, Label, Observation, Phase,
-    Progress, Purpose, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp,
-    Transition,
+    Audience, Conflict, Disposition, Effect, Event, Fact, Health, Ignored, Label, Observation,
+    Phase, Progress, Purpose, PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName,
+    Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
@@ -409,4 +409,95 @@ fn every_record_is_called_by_the_rollback_the_step_and_its_place() {
     }
     let expected = ["1/0", "3/0", "4/0", "6/0", "7/0", "8/0", "9/0", "11/0"];
     assert_eq!(called, expected.map(|place| Label::new(format!("rb-1/{place}"))));
+}
+
+fn put_aside(seconds: u64) -> Told {
+    (seconds, Event::PutAside(3))
+}
+
+fn released(person: &fixtures::Person, seconds: u64) -> Told {
+    (seconds, Event::Released(person.said(at(seconds))))
+}
+
+/// What has work that could end whoever does it, by how many events lead there.
+const WORKING: [usize; 8] =
+    [0, AUTHORIZED, CHECKING, RECORDING, TRIGGERING, RUNNING, HEALTH_CHECKING, VERIFYING];
+
+#[test]
+fn what_is_put_aside_asks_for_nothing_holds_what_it_held_and_pages() {
+    for count in WORKING {
+        let before = after(count, []);
+        let (state, held) = (before.state_name(), before.holds_service());
+        let (seconds, event) = put_aside(20);
+        let taken = step(before, seconds, event);
+        assert_eq!(taken.disposition, Disposition::Applied, "{state}");
+        let told = names(&taken.effects);
+        assert_eq!(told, ["tell"; 3], "{state}");
+        assert!(
+            taken.effects.contains(&Effect::Tell(Audience::OnCall)),
+            "{state}: nobody is paged"
+        );
+        let [draft] = taken.drafts.as_slice() else { panic!("{state}: {:?}", taken.drafts) };
+        assert_eq!(draft.kind.as_str(), "put_aside");
+        let rollback = taken.rollback;
+        assert_eq!((rollback.state_name(), rollback.holds_service()), (state, held));
+        assert_eq!(rollback.pending(), [], "{state}");
+        let view = rollback.view();
+        assert_eq!(view.put_aside, Some(PutAside::new(3, at(20))), "{state}");
+        assert!(view.explanation.contains("3 times in a row"), "{}", view.explanation);
+        let sent = count >= TRIGGERING;
+        assert_eq!(view.explanation.contains("may have been carried out"), sent, "{state}");
+        let again = step(rollback, 21, Event::PutAside(3));
+        assert_eq!(again.disposition, Disposition::Ignored(Ignored::Again), "{state}");
+    }
+}
+
+#[test]
+fn what_is_released_asks_for_what_it_asked_for_and_has_the_time_that_it_had() {
+    for count in WORKING {
+        let before = after(count, []);
+        let (asked, deadline) = (names(&before.pending()), before.deadline().unwrap());
+        let waits_for_people = count == AUTHORIZED;
+        let rollback = after(count, [put_aside(20), released(&fixtures::ana(), 620)]);
+        if waits_for_people {
+            assert_eq!(rollback.state_name(), StateName::Expired, "people had their time");
+            continue;
+        }
+        assert_eq!(names(&rollback.pending()), asked, "after {count} events");
+        assert_eq!(rollback.deadline(), Some(deadline.after(Duration::from_secs(600))));
+        assert_eq!(rollback.view().put_aside, None);
+        // It can be put aside again, and is on record each time.
+        let again = step(rollback, 700, Event::PutAside(3));
+        assert_eq!(again.drafts.len(), 1);
+    }
+}
+
+#[test]
+fn whoever_may_not_releases_nothing_and_is_told() {
+    let (seconds, event) = released(&fixtures::eve(), 30);
+    let taken = step(after(RUNNING, [put_aside(20)]), seconds, event);
+    assert!(matches!(taken.disposition, Disposition::Declined(_)), "{:?}", taken.disposition);
+    assert!(taken.rollback.view().put_aside.is_some());
+    assert_eq!(taken.rollback.pending(), []);
+    assert_eq!(taken.drafts.first().map(|draft| draft.kind.as_str()), Some("denied"));
+    let (seconds, event) = released(&fixtures::ana(), 30);
+    let nothing_aside = step(after(RUNNING, []), seconds, event);
+    assert_eq!(nothing_aside.disposition, Disposition::Ignored(Ignored::OutOfPlace));
+}
+
+#[test]
+fn an_end_is_not_put_aside_and_a_stop_ends_what_is() {
+    let ended = step(after(12, []), 30, Event::PutAside(3));
+    assert_eq!(ended.disposition, Disposition::Ignored(Ignored::Ended));
+    let stop = (30, Event::WithdrawalGiven(fixtures::ana().said(at(30))));
+    let view = after(CHECKING, [put_aside(20), stop]).view();
+    assert_eq!((view.state, view.put_aside), (StateName::Withdrawn, None));
+    let unknown = after(TRIGGERING, [in_doubt(), doubt_remained()]);
+    let aside = step(unknown, 50, Event::PutAside(3)).rollback;
+    assert_eq!(aside.pending(), [], "nobody looks for its late effect");
+    let (seconds, settles) = settled();
+    assert_eq!(step(aside, seconds, settles).rollback.view().put_aside, None);
+    let told_late = after(TRIGGERING, [in_doubt(), doubt_remained(), found()]);
+    let nothing_to_do = step(told_late, 50, Event::PutAside(3));
+    assert_eq!(nothing_to_do.disposition, Disposition::Ignored(Ignored::Ended));
 }

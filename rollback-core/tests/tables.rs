@@ -506,7 +506,7 @@ fn each_of_the_fixtures_people_is_let_in_or_turned_away_for_the_right_reason() {
         (fixtures::stranger(), (Err(Denial::ForeignWorkspace), account)),
     ];
     for (person, expected) in table {
-        for duty in [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle] {
+        for duty in [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle, Duty::Release] {
             assert_eq!(decide(&person, duty), expected, "{} {duty:?}", person.name);
         }
     }

@@ -31,7 +31,7 @@ impl Commands for Engine {
         let key = match button {
             Button::Open(deploy) => telling::deploy_key(&self.card(deploy).await?.deploy.id),
             Button::Decide(id) => telling::approval_key(&self.view(id).await?.id),
-            Button::Stop(id) => match &self.view(id).await?.deploy {
+            Button::Stop(id) | Button::Release(id) => match &self.view(id).await?.deploy {
                 Some(deploy) => telling::deploy_key(deploy),
                 None => return Err(CommandError::Elsewhere),
             },
@@ -99,6 +99,11 @@ impl Commands for Engine {
         let standing = self.standing(id, &actor).await?;
         let settlement = Settlement::new(actor, standing, finding);
         self.say(id, Event::Settled(Box::new(settlement))).await
+    }
+
+    async fn release(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
+        let standing = self.standing(id, &actor).await?;
+        self.say(id, Event::Released(Box::new(Said::new(actor, standing)))).await
     }
 
     async fn card(&self, id: &DeployId) -> Result<DeployCard, CommandError> {

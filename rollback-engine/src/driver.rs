@@ -2,12 +2,15 @@
 //! its deadline. Everything it does is read from the state, so a driver that starts after a crash
 //! does what the one before would have done next. Only an order is never sent again.
 
+use crate::attempt::{ATTEMPTS_MAX, Attempt};
 use crate::engine::Inner;
 use crate::operation::{By, Operation, Standing, is_done};
 use crate::work;
+use futures_util::FutureExt as _;
 use rollback_core::ports::{Claim, StoreError};
 use rollback_core::{Effect, Event, StateName, Timestamp};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +45,16 @@ enum Kind {
     Watch,
 }
 
+impl Kind {
+    /// Whether it asks the CD system about the order.
+    const fn is_of_the_order(self) -> bool {
+        match self {
+            Self::Reconcile | Self::Observe | Self::Cancel | Self::Verify | Self::Watch => true,
+            Self::Standing | Self::Facts | Self::Intent | Self::Trigger | Self::Rehearse => false,
+        }
+    }
+}
+
 /// Work for one job. What a task answers counts only while it is the task that is listed here.
 #[derive(Debug)]
 enum Work {
@@ -70,7 +83,11 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
     let tasks = inner.tasks.clone();
     tasks.spawn(async move {
         let span = tracing::info_span!("rollback", rollback = %operation.id);
-        Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run().instrument(span).await;
+        let driver = Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run();
+        if AssertUnwindSafe(driver).catch_unwind().instrument(span).await.is_err() {
+            tracing::error!(rollback = %operation.id, "whoever drove it panicked; it is taken up again");
+            operation.forget().await;
+        }
         operation.driven.store(false, Ordering::Release);
         drop(operation);
         inner.forget_unused();
@@ -86,6 +103,8 @@ struct Driver {
     entered: Option<(StateName, Timestamp)>,
     /// Whether the state that was entered has been looked at.
     look: work::Look,
+    /// The attempt that is being made.
+    attempt: Attempt,
 }
 
 /// What ended one wait of the loop.
@@ -100,6 +119,7 @@ enum Woken {
 
 impl Driver {
     fn new(inner: Arc<Inner>, operation: Arc<Operation>) -> Self {
+        let attempt = Attempt::new(&inner);
         Self {
             inner,
             operation,
@@ -108,6 +128,7 @@ impl Driver {
             work: BTreeMap::new(),
             entered: None,
             look: work::Look::First,
+            attempt,
         }
     }
 
@@ -119,6 +140,7 @@ impl Driver {
                 Err(StoreError::ClaimLost(id)) => {
                     tracing::warn!(rollback = %id, "another process has taken this rollback over");
                     self.claim = None;
+                    self.attempt.anew(&self.inner);
                     self.abandon_work();
                     self.operation.forget().await;
                 }
@@ -145,6 +167,11 @@ impl Driver {
         }
         self.note_state(standing.view.state);
         let deadline = self.deadline(&standing);
+        if standing.pending.is_empty() {
+            self.attempt.anew(&self.inner);
+        } else if self.is_deadly().await? {
+            return Ok(true);
+        }
         self.start_work(standing).await?;
         match self.wait(deadline).await {
             // A claim that is due is renewed by the next look.
@@ -159,6 +186,17 @@ impl Driver {
             Woken::Panicked(task) => self.panicked(task).await?,
         }
         Ok(true)
+    }
+
+    /// Whether the attempt to work is one too many: then the rollback is put aside instead.
+    async fn is_deadly(&mut self) -> Result<bool, StoreError> {
+        let Some(claim) = &self.claim else { return Ok(false) };
+        let deadly = self.attempt.is_one_too_many(&self.inner, claim).await?;
+        if deadly {
+            tracing::error!(rollback = %self.operation.id, attempts = ATTEMPTS_MAX, "a rollback ends whoever works on it; it is put aside until somebody releases it");
+            self.feed(Event::PutAside(ATTEMPTS_MAX), None).await?;
+        }
+        Ok(deadly)
     }
 
     /// Feeds what came of a job. A job that failed to be stored is not done: it is started again,
@@ -190,6 +228,7 @@ impl Driver {
         self.claim =
             inner.store.claim(&self.operation.id, &inner.instance, now, inner.lease).await?;
         if self.claim.is_none() {
+            self.attempt.anew(&self.inner);
             self.abandon_work();
             self.operation.forget().await;
             self.pause(self.inner.lease / 3).await;
@@ -241,16 +280,16 @@ impl Driver {
     }
 
     async fn start_work(&mut self, standing: Standing) -> Result<(), StoreError> {
-        let Standing { view, pending, in_doubt, .. } = standing;
+        let Standing { view, pending, backend, in_doubt, .. } = standing;
         let state = view.state;
         let trigger = Job { state, kind: Kind::Trigger };
         let Some(claim) = self.claim.clone() else { return Ok(()) };
         if self.inner.stopping.is_cancelled() {
             return Ok(());
         }
-        if let Some(order) = self.operation.take_order(&claim) {
+        if let Some(given) = self.operation.take_order(&claim) {
             let inner = Arc::clone(&self.inner);
-            let send = async move { Some(work::trigger(&inner, order, &claim).await) };
+            let send = async move { Some(work::trigger_given(&inner, given, &claim).await) };
             self.spawn(trigger, None, send);
             return Ok(());
         }
@@ -275,6 +314,12 @@ impl Driver {
             }
             let job = Job { state, kind };
             if self.work.contains_key(&job) {
+                continue;
+            }
+            if kind.is_of_the_order() && !self.inner.goes_to(&view.key, &backend) {
+                // What another CD system says about an order that it never got is no answer; whoever
+                // is configured as it was opened may take it over, or its time is up.
+                tracing::warn!(rollback = %self.operation.id, %backend, "it was opened for another backend than is configured here; its order is not looked at");
                 continue;
             }
             let (inner, view, effect) = (Arc::clone(&self.inner), view.clone(), Arc::new(effect));
@@ -337,6 +382,7 @@ impl Driver {
             let why = "the adapter failed while it was sending the order";
             return self.answered(job, None, Some(Event::TriggerInDoubt(why.into()))).await;
         }
+        self.attempt.anew(&self.inner);
         self.pause(PANIC_RETRY).await;
         Ok(())
     }

@@ -11,10 +11,10 @@ use rollback_core::ports::{
     AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier,
     Retention, Store, StoreError,
 };
-use rollback_core::{BackendName, GuardName, Policy, RollbackId, ServiceKey};
+use rollback_core::{BackendName, GuardName, Label, Policy, RollbackId, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -201,6 +201,7 @@ impl EngineBuilder {
                 source_timeout: self.source_timeout,
                 lease: self.lease,
                 operations: Operations::default(),
+                attempts: AtomicU64::new(0),
                 deploy_turns,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
@@ -233,6 +234,8 @@ pub(crate) struct Inner {
     pub(crate) source_timeout: Duration,
     pub(crate) lease: Duration,
     operations: Operations,
+    /// How many attempts to work were named.
+    attempts: AtomicU64,
     /// One deploy of a service at a time, so that each finds the one before it.
     pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
@@ -301,6 +304,7 @@ async fn keep_house(inner: &Arc<Inner>) {
         }
         inner.forget_unused();
         if inner.clock.now() >= prune_at {
+            recall(inner).await;
             prune(inner).await;
             prune_at = inner.clock.now().after(PRUNE_EVERY);
         }
@@ -313,6 +317,18 @@ async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
         driver::ensure(inner, &inner.operation(&id));
     }
     Ok(())
+}
+
+/// Says what is put aside again and again, for whoever reads logs and missed the first time.
+async fn recall(inner: &Inner) {
+    match inner.store.put_aside().await {
+        Ok(aside) => {
+            for rollback in aside {
+                tracing::error!(%rollback, "it is put aside until somebody releases it");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "what is put aside could not be looked up"),
+    }
 }
 
 async fn prune(inner: &Inner) {
@@ -334,6 +350,17 @@ impl Inner {
     /// The policy that a rollback of this service is held to.
     pub(crate) fn policy(&self, key: &ServiceKey, service: &ServiceConfig) -> Policy {
         Catalog::policy(self.access.for_service(key).into_owned(), service)
+    }
+
+    /// Whether orders for this service go to that backend.
+    pub(crate) fn goes_to(&self, key: &ServiceKey, backend: &BackendName) -> bool {
+        self.catalog.services.get(key).is_some_and(|service| service.backend == *backend)
+    }
+
+    /// A name that no other attempt to work has, of this process or of any other.
+    pub(crate) fn new_attempt(&self) -> Label {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        Label::new(format!("{}/{number}", self.instance.as_str()))
     }
 
     /// The rollback in this process; made when it is first asked for.

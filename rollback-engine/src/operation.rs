@@ -3,11 +3,13 @@
 
 use crate::engine::Inner;
 use crate::telling;
+use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{self, Opening};
 use rollback_core::ports::{Claim, Commit, StoreError};
 use rollback_core::proof::Order;
 use rollback_core::{
-    Disposition, Effect, Event, Rollback, RollbackId, RollbackView, StateName, Transition,
+    BackendName, Disposition, Effect, Event, Policy, Rollback, RollbackId, RollbackView, StateName,
+    Transition,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +29,18 @@ pub(crate) struct Operation {
     /// The order of a step that this process stored and nobody has sent yet, and the fencing number
     /// of the claim it was stored under. Never filled by a replay: an order found in a journal may
     /// have been sent already.
-    order: std::sync::Mutex<Option<(Order, u64)>>,
+    order: std::sync::Mutex<Option<(Given, u64)>>,
     /// Tells the driver that there may be something to do.
     pub(crate) wake: Notify,
     pub(crate) driven: AtomicBool,
+}
+
+/// An order, with what the rollback was opened under.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) order: Order,
+    pub(crate) policy: Policy,
+    pub(crate) backend: BackendEntry,
 }
 
 #[derive(Debug)]
@@ -76,6 +86,8 @@ pub(crate) struct Standing {
     pub(crate) view: RollbackView,
     pub(crate) pending: Vec<Effect>,
     pub(crate) deadline: Option<rollback_core::Timestamp>,
+    /// The backend that it was opened for.
+    pub(crate) backend: BackendName,
     pub(crate) in_doubt: bool,
 }
 
@@ -175,7 +187,9 @@ impl Operation {
             | Effect::Tell(_) => None,
         });
         if let (Some(order), Some(claim)) = (order, by.claim()) {
-            *self.order() = Some((order, claim.fence));
+            let Opening { policy, backend, .. } = rollback.opening();
+            let given = Given { order, policy: policy.clone(), backend: backend.clone() };
+            *self.order() = Some((given, claim.fence));
         }
         *loaded = Some(Loaded { rollback, entries: entries.saturating_add(1) });
         self.wake.notify_one();
@@ -184,7 +198,7 @@ impl Operation {
 
     /// The order to send, once, and only under the claim under which it was given: once another
     /// process has owned the rollback, it may have settled that the order was never sent.
-    pub(crate) fn take_order(&self, claim: &Claim) -> Option<Order> {
+    pub(crate) fn take_order(&self, claim: &Claim) -> Option<Given> {
         let (order, fence) = self.order().take()?;
         #[cfg(planted_bugs)]
         if rollback_core::planted::is("no-fencing")
@@ -195,7 +209,7 @@ impl Operation {
         (fence == claim.fence).then_some(order)
     }
 
-    fn order(&self) -> std::sync::MutexGuard<'_, Option<(Order, u64)>> {
+    fn order(&self) -> std::sync::MutexGuard<'_, Option<(Given, u64)>> {
         self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -212,6 +226,7 @@ impl Operation {
             view: rollback.view(),
             pending: rollback.pending(),
             deadline: rollback.deadline(),
+            backend: rollback.opening().backend.name.clone(),
             in_doubt: matches!(
                 rollback.state(),
                 rollback_core::State::Triggering(_, rollback_core::Sending::InDoubt(_))
@@ -272,6 +287,7 @@ impl Operation {
         let mut commit = Commit::new(rollback.view(), entries, inner.clock.now());
         commit.holds_service = rollback.holds_service();
         commit.was_ordered = rollback.was_ordered();
+        commit.begins_work = !rollback.pending().is_empty();
         commit.drafts = transition.drafts.clone();
         commit.notices = telling::notices(inner, rollback, &transition.effects).await?;
         Ok(commit)
@@ -290,6 +306,9 @@ impl Operation {
 
 /// Whether the engine has nothing left to do for it.
 pub(crate) fn is_done(standing: &Standing) -> bool {
+    if standing.view.put_aside.is_some() {
+        return true;
+    }
     standing.view.state.is_end()
         && (standing.view.state != StateName::OutcomeUnknown || standing.pending.is_empty())
 }

@@ -130,6 +130,16 @@ impl Engine {
         })
     }
 
+    /// The rollbacks that are put aside because their work ended whoever did it, until somebody
+    /// releases them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.inner.store.put_aside().await
+    }
+
     /// What time it is, by the engine's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -185,7 +185,7 @@ pub(crate) async fn prominent(
 fn choose(views: &[RollbackView]) -> Option<&RollbackView> {
     use rollback_core::StateName::{OutcomeUnknown, Proposed, Refused};
     let first = |matches: fn(&RollbackView) -> bool| views.iter().find(|view| matches(view));
-    first(|view| view.state.is_in_flight())
+    first(|view| view.state.is_in_flight() || view.put_aside.is_some())
         .or_else(|| first(|view| view.state == OutcomeUnknown))
         .or_else(|| first(|view| view.reason.is_some() && view.ended_at.is_some()))
         .or_else(|| first(|view| view.proposed_by.is_some() && view.ended_at.is_none()))

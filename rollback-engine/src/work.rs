@@ -3,14 +3,16 @@
 use crate::clock::{within, within_or_panic};
 use crate::engine::Inner;
 use crate::facts::{self, silent};
+use crate::operation::Given;
 use rollback_core::access::Standing;
+use rollback_core::audit::BackendEntry;
 use rollback_core::observed::{Acceptance, Facts};
 use rollback_core::ports::{Cancelled, CdBackend, Claim, ErrorKind, Fenced, Freshness, StartError};
 use rollback_core::proof::Order;
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{
-    Conflict, Effect, Event, Fact, Health, Observation, Phase, Progress, Receipt, RollbackView,
-    Sighting, StateName, UserId,
+    Conflict, Effect, Event, Fact, Health, Observation, Phase, Policy, Progress, Receipt,
+    RollbackView, ServiceKey, Sighting, StateName, UserId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +131,33 @@ async fn record_intent(inner: &Inner) -> Event {
         }
     }
     Event::IntentRecorded
+}
+
+/// Sends the order, once, unless this process is configured otherwise than the one that opened the
+/// rollback: what was approved under one policy is not carried out under another.
+pub(crate) async fn trigger_given(inner: &Arc<Inner>, given: Given, claim: &Claim) -> Event {
+    let Given { order, policy, backend } = given;
+    match differs(inner, order.plan().key(), &policy, &backend) {
+        Some(what) => Event::TriggerRefused(format!(
+            "it was not sent: the {what} of this service is not the one that the rollback was opened under"
+        )),
+        None => trigger(inner, order, claim).await,
+    }
+}
+
+/// What is configured here otherwise than a rollback was opened under.
+fn differs(
+    inner: &Inner,
+    key: &ServiceKey,
+    policy: &Policy,
+    entry: &BackendEntry,
+) -> Option<&'static str> {
+    let service = inner.catalog.services.get(key)?;
+    let backend = inner.backends.get(&service.backend)?;
+    if BackendEntry::new(service.backend.clone(), backend.capabilities()) != *entry {
+        return Some("backend");
+    }
+    (inner.policy(key, service).digest() != policy.digest()).then_some("policy")
 }
 
 /// Sends the order, once, if there is certainly time to hear the answer.

@@ -49,6 +49,8 @@ const MUST_COME_UP: &[&str] = &[
     "the service was held",
     "the intent was not recorded",
     "settled",
+    "put aside",
+    "released",
     "fences",
     "processes that died",
 ];

@@ -62,6 +62,8 @@ struct Message {
 struct Books {
     rollbacks: Vec<Kept>,
     claims: BTreeMap<RollbackId, Claim>,
+    /// How often work on a rollback was begun since its last step, and how the last time was named.
+    attempts: BTreeMap<RollbackId, (u32, Label)>,
     fence: u64,
     deploys: Vec<DeployCard>,
     bad: BTreeMap<(ServiceKey, RevisionId), Label>,
@@ -89,6 +91,7 @@ impl MemoryStore {
             books: Mutex::new(Books {
                 rollbacks: Vec::new(),
                 claims: BTreeMap::new(),
+                attempts: BTreeMap::new(),
                 fence: 0,
                 deploys: Vec::new(),
                 bad: BTreeMap::new(),
@@ -127,6 +130,12 @@ impl Books {
 
     fn holder(&self, key: &ServiceKey) -> Option<&Kept> {
         self.rollbacks.iter().find(|kept| kept.holds_service && kept.view.key == *key)
+    }
+
+    /// Whether nobody has taken a claim over, or given it back.
+    fn has(&self, claim: &Claim) -> bool {
+        let held = self.claims.get(&claim.rollback);
+        held.is_some_and(|held| held.owner == claim.owner && held.fence == claim.fence)
     }
 
     /// The three conditions, in the order in which they are told.
@@ -189,6 +198,12 @@ impl Books {
     fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
         self.check(&commit)?;
         let (records, new) = self.records(commit.drafts.clone())?;
+        if commit.claim.is_some() {
+            self.attempts.remove(&commit.rollback);
+            if commit.begins_work {
+                self.attempts.insert(commit.rollback.clone(), (1, Label::new("")));
+            }
+        }
         if let Some(last) = new.last() {
             self.head = Head::after(last);
         }
@@ -468,8 +483,16 @@ impl Store for MemoryStore {
 
     async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
         let books = self.books();
-        let unfinished = |kept: &&Kept| !kept.view.state.is_end() || kept.holds_service;
+        let unfinished = |kept: &&Kept| {
+            kept.view.put_aside.is_none() && (!kept.view.state.is_end() || kept.holds_service)
+        };
         Ok(books.rollbacks.iter().filter(unfinished).map(|kept| kept.view.id.clone()).collect())
+    }
+
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        let books = self.books();
+        let aside = books.rollbacks.iter().filter(|kept| kept.view.put_aside.is_some());
+        Ok(aside.map(|kept| kept.view.id.clone()).collect())
     }
 
     async fn claim(
@@ -505,14 +528,25 @@ impl Store for MemoryStore {
         Ok(Some(claim))
     }
 
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
+        let mut books = self.books();
+        if !books.has(claim) {
+            return Err(StoreError::ClaimLost(claim.rollback.clone()));
+        }
+        let (count, last) =
+            books.attempts.entry(claim.rollback.clone()).or_insert((0, Label::new("")));
+        if last != name {
+            *count = count.saturating_add(1);
+            *last = name.clone();
+        }
+        Ok(*count)
+    }
+
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
         let mut books = self.books();
-        let ours = books
-            .claims
-            .get(&claim.rollback)
-            .is_some_and(|held| held.owner == claim.owner && held.fence == claim.fence);
-        if ours {
+        if books.has(claim) {
             books.claims.remove(&claim.rollback);
+            books.attempts.remove(&claim.rollback);
         }
         Ok(())
     }

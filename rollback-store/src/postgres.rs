@@ -265,6 +265,10 @@ impl Store for PostgresStore {
         self.links.read(&(), |db, ()| Box::pin(service::unfinished(db))).await
     }
 
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.links.read(&(), |db, ()| Box::pin(service::put_aside(db))).await
+    }
+
     async fn claim(
         &self,
         id: &RollbackId,
@@ -279,6 +283,13 @@ impl Store for PostgresStore {
             self.links.watermark.fenced(claim.fence);
         }
         Ok(claim)
+    }
+
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
+        let asked = (claim.clone(), name.clone());
+        self.links
+            .write(&asked, |db, (claim, name)| Box::pin(step::attempt(db, claim, name.as_str())))
+            .await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {

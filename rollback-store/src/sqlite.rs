@@ -334,6 +334,10 @@ impl Store for SqliteStore {
         self.read(service::unfinished).await
     }
 
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.read(service::put_aside).await
+    }
+
     async fn claim(
         &self,
         id: &RollbackId,
@@ -343,6 +347,11 @@ impl Store for SqliteStore {
     ) -> Result<Option<Claim>, StoreError> {
         let (id, owner) = (id.clone(), owner.clone());
         self.write(move |db| step::claim(db, &id, &owner, now, lease)).await
+    }
+
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
+        let (claim, name) = (claim.clone(), name.clone());
+        self.write(move |db| step::attempt(db, &claim, &name)).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {

@@ -19,8 +19,9 @@ use std::time::Duration;
 /// Something to ask of both stores. Numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Op {
-    Step { script: usize, ahead: bool, claim: Option<usize>, notices: Vec<Told> },
+    Step { script: usize, ahead: bool, claim: Option<usize>, begins: bool, notices: Vec<Told> },
     Claim { script: usize, owner: u8, seconds: u64 },
+    Attempt { claim: usize, name: u8 },
     Release { claim: usize },
     Deploy { id: u8, service: u8, seconds: u64, update: bool },
     MarkBad { revision: u8, why: u8 },
@@ -55,10 +56,11 @@ fn told() -> impl Strategy<Value = Told> {
 fn op() -> impl Strategy<Value = Op> {
     let notices = || prop::collection::vec(told(), 0..3);
     prop_oneof![
-        12 => (0..6_usize, prop::bool::weighted(0.1), prop::option::weighted(0.3, 0..9_usize), notices())
-            .prop_map(|(script, ahead, claim, notices)| Op::Step { script, ahead, claim, notices }),
+        12 => (0..6_usize, prop::bool::weighted(0.1), prop::option::weighted(0.3, 0..9_usize), any::<bool>(), notices())
+            .prop_map(|(script, ahead, claim, begins, notices)| Op::Step { script, ahead, claim, begins, notices }),
         2 => (0..6_usize, 0..3_u8, 0..60_u64)
             .prop_map(|(script, owner, seconds)| Op::Claim { script, owner, seconds }),
+        3 => (0..9_usize, 0..3_u8).prop_map(|(claim, name)| Op::Attempt { claim, name }),
         1 => (0..9_usize).prop_map(|claim| Op::Release { claim }),
         1 => (0..5_u8, 0..2_u8, 0..9_u64, any::<bool>())
             .prop_map(|(id, service, seconds, update)| Op::Deploy { id, service, seconds, update }),
@@ -147,10 +149,11 @@ impl Run {
     }
 
     fn step(&self, op: &Op) -> Option<Commit> {
-        let Op::Step { script, ahead, claim, notices } = op else { return None };
+        let Op::Step { script, ahead, claim, begins, notices } = op else { return None };
         let place = self.next[*script] + usize::from(*ahead);
         let mut commit = self.scripts[*script].get(place)?.clone();
         commit.notices = self.notices(notices);
+        commit.begins_work = *begins;
         let claim = claim.and_then(|place| self.claims.get(place));
         commit.claim = claim.filter(|claim| claim.rollback == commit.rollback).cloned();
         Some(commit)
@@ -167,6 +170,10 @@ impl Run {
                 let owner = Instance::new(format!("p{owner}"));
                 said(store.claim(&id, &owner, at(*seconds), Duration::from_secs(15)).await)
             }
+            Op::Attempt { claim, name } => match self.claims.get(*claim) {
+                Some(claim) => said(store.attempt(claim, &name.to_string().into()).await),
+                None => "no such claim".into(),
+            },
             Op::Release { claim } => match self.claims.get(*claim) {
                 Some(claim) => said(store.release(claim).await),
                 None => "no such claim".into(),
@@ -251,6 +258,7 @@ impl Run {
             },
             Op::Step { .. }
             | Op::Claim { .. }
+            | Op::Attempt { .. }
             | Op::Release { .. }
             | Op::Deploy { .. }
             | Op::MarkBad { .. }
@@ -302,6 +310,7 @@ async fn everything(store: &dyn Store) -> Vec<String> {
     let mut seen = vec![
         said(store.list(&Query::all(99)).await),
         said(store.unfinished().await),
+        said(store.put_aside().await),
         said(store.freezes(&key()).await),
         said(store.due(at(20), 99).await),
         said(store.due(at(99), 2).await),

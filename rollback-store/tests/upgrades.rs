@@ -2,7 +2,8 @@
 //!
 //! `stores/schema-N.db` was written by the release that had schema N as its newest: three rollbacks
 //! (one done, one refused, one of unknown outcome, claimed by a process that died), a message that
-//! was delivered and one that waits. Never edit one; add.
+//! was delivered and one that waits. `schema-2.db` is the first one as schema 2 took it over. Never
+//! edit one; add.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::audit::Verifier;
@@ -10,14 +11,14 @@ use rollback_core::journal::replay;
 use rollback_core::notice::MessageRef;
 use rollback_core::ports::{Instance, Query, Store};
 use rollback_core::{RollbackId, StateName, Timestamp};
-use rollback_store::{Options, SqliteStore};
-use rollback_testkit::fixtures::parsed;
+use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore};
+use rollback_testkit::fixtures::{at, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One for each schema before the newest.
-const EARLIER: [&str; 1] = ["schema-1.db"];
+const EARLIER: [&str; 2] = ["schema-1.db", "schema-2.db"];
 
 const END: &str = "b078959445e4ceb85ff762785ec34700d6d01e72eee7c3d981232526eff66db7";
 
@@ -70,6 +71,8 @@ async fn what_an_earlier_release_owed_is_done_by_this_one() {
         let owner = Instance::new("new");
         let claim = store.claim(&unknown, &owner, now, lease).await.unwrap().unwrap();
         assert!(claim.fence > 1, "{name}: a fencing number was used again");
+        assert_eq!(store.attempt(&claim, &"new/1".into()).await.unwrap(), 1, "{name}");
+        assert!(store.put_aside().await.unwrap().is_empty(), "{name}");
         let due = store.take(&owner, now, lease, 9).await.unwrap();
         let keys: Vec<&str> = due.iter().map(|queued| queued.key.as_str()).collect();
         assert_eq!(keys, ["waits"], "{name}: what was told is not told again");
@@ -83,4 +86,38 @@ async fn what_an_earlier_release_owed_is_done_by_this_one() {
         let again = SqliteStore::open(path, Options::default()).await.unwrap();
         assert_eq!(again.head().await.unwrap(), head, "{name}: and a second start changes nothing");
     }
+}
+
+/// A database as schema 1 left it: what schema 2 added is taken away again.
+const BACK_TO_1: &str = "DROP TABLE attempt; ALTER TABLE rollback DROP COLUMN put_aside;
+    UPDATE rollback_store SET schema = 1";
+
+#[tokio::test]
+async fn an_earlier_database_is_taken_over_whole() {
+    let Some(server) = postgres_lab::Server::shared("an earlier PostgreSQL database") else {
+        return;
+    };
+    let (space, options) = (server.space(), || PostgresOptions::default().judge(Judge::Callers));
+    let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
+    for commit in Script::new("rb-1").commits(Ending::Unknown) {
+        store.commit(commit).await.unwrap();
+    }
+    let id: RollbackId = parsed("rb-1");
+    let (owner, lease, now) = (Instance::new("old"), Duration::from_secs(15), at(100));
+    let old = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
+    let (head, journal) = (store.head().await.unwrap(), store.load(&id).await.unwrap());
+    store.close();
+    drop(space.sql(BACK_TO_1));
+
+    let rehearsed = PostgresStore::rehearse(&space.url(), options()).await.unwrap();
+    assert_eq!(rehearsed, Rehearsed::Older);
+    let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "2");
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(store.load(&id).await.unwrap(), journal);
+    assert_eq!(store.unfinished().await.unwrap(), std::slice::from_ref(&id));
+    let claim = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
+    assert_eq!(claim.fence, old.fence, "the claim is the same");
+    assert_eq!(store.attempt(&claim, &"old/1".into()).await.unwrap(), 1);
+    store.close();
 }

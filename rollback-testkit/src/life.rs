@@ -286,6 +286,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.unfinished()).await
     }
 
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.life.read(self.inner.put_aside()).await
+    }
+
     async fn claim(
         &self,
         id: &RollbackId,
@@ -307,6 +311,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
             claim
         };
         self.life.act("claim", call, silence).await
+    }
+
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
+        self.life.act("attempt", || self.inner.attempt(claim, name), silence).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {

@@ -331,6 +331,7 @@ fn from_people(now: Timestamp) -> BoxedStrategy<Event> {
         1 => person().prop_flat_map(said).prop_map(|said| Event::RejectionGiven(Box::new(said))),
         1 => person().prop_flat_map(said).prop_map(|said| Event::WithdrawalGiven(Box::new(said))),
         1 => settled.prop_map(|settlement| Event::Settled(Box::new(settlement))),
+        1 => asker().prop_flat_map(said).prop_map(|said| Event::Released(Box::new(said))),
     ]
     .boxed()
 }
@@ -348,6 +349,7 @@ fn from_sources(now: Timestamp) -> BoxedStrategy<Event> {
         1 => Just(Event::IntentNotRecorded("the disk is full".into())),
         1 => Just(Event::DeadlineReached),
         1 => Just(Event::SlotTaken(parsed("rb-0"))),
+        1 => Just(Event::PutAside(3)),
     ]
     .boxed()
 }

@@ -25,7 +25,9 @@ const fn says_end(kind: Kind) -> bool {
         | Kind::Rejected
         | Kind::Triggered
         | Kind::Phase
-        | Kind::Settled => false,
+        | Kind::Settled
+        | Kind::PutAside
+        | Kind::Released => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The order, and what became of it.
 
-use crate::case::{Asked, Case};
+use crate::case::{Asked, Case, Step};
 use crate::evidence::{Rest, Seen};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -49,7 +49,8 @@ pub(crate) fn sent_once(case: &Case<'_>) -> Vec<String> {
 pub(crate) fn doubt_is_read(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for walk in case.walks.values() {
-        let mut steps = walk.applied().skip_while(|step| {
+        let moves = |step: &&Step| !matches!(step.event, Event::PutAside(_) | Event::Released(_));
+        let mut steps = walk.applied().filter(moves).skip_while(|step| {
             !(step.before == StateName::Triggering && step.after == StateName::Triggering)
         });
         let Some(doubt) = steps.next() else { continue };

@@ -60,7 +60,9 @@ impl Stage {
             | Kind::OutcomeUnknown
             | Kind::Cancelled
             | Kind::Expired
-            | Kind::Settled => None,
+            | Kind::Settled
+            | Kind::PutAside
+            | Kind::Released => None,
         }
     }
 }
@@ -85,7 +87,9 @@ fn outcome(record: &Record) -> Option<&'static str> {
         | Kind::Approved
         | Kind::Triggered
         | Kind::Phase
-        | Kind::Settled => None,
+        | Kind::Settled
+        | Kind::PutAside
+        | Kind::Released => None,
     }
 }
 

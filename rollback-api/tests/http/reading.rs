@@ -114,7 +114,7 @@ async fn a_proposal_posts_a_prompt_and_executes_nothing() {
             "to": reference("41", "2.13.4"), "requested_by": null, "approved_by": [],
             "proposed_by": {"id": "agent-7", "name": "Watcher"},
             "reason": "error rate is up 4x", "guards": [], "execution": null,
-            "opened_at": null, "ended_at": null, "explanation": null, "drill": false,
+            "opened_at": null, "ended_at": null, "explanation": null, "drill": false, "put_aside": false,
         })
     );
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (0, 0));
@@ -224,7 +224,7 @@ async fn a_rollback_is_told_from_its_click_to_its_end() {
             "requested_by": {"id": "U02ANA", "name": "Ana"}, "approved_by": [],
             "proposed_by": null, "reason": "error rate is up 4x", "guards": null,
             "execution": null, "opened_at": null, "ended_at": null, "explanation": null,
-            "drill": false,
+            "drill": false, "put_aside": false,
         })
     );
 }

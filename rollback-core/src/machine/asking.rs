@@ -59,7 +59,9 @@ pub(super) fn proposed(event: Event, turn: &mut Turn<'_>) -> Next {
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Proposed, Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Proposed, Ignored::OutOfPlace),
     }
 }
 
@@ -93,7 +95,9 @@ pub(super) fn authorizing(actor: Actor, event: Event, turn: &mut Turn<'_>) -> Ne
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Authorizing(actor), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Authorizing(actor), Ignored::OutOfPlace),
     }
 }
 
@@ -184,7 +188,9 @@ pub(super) fn confirming(
             | Event::Rehearsed(_)
             | Event::ProgressObserved(_)
             | Event::OutcomeObserved(_)
-            | Event::Settled(_),
+            | Event::Settled(_)
+            | Event::PutAside(_)
+            | Event::Released(_),
             Preview::Reading | Preview::Shown,
         ) => ignore(State::Confirming(authorized, preview), Ignored::OutOfPlace),
     }
@@ -305,7 +311,9 @@ pub(super) fn approving(
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Approving(confirmed, votes), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Approving(confirmed, votes), Ignored::OutOfPlace),
     }
 }
 

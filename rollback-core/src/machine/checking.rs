@@ -44,7 +44,9 @@ pub(super) fn checking(approved: Approved, event: Event, turn: &mut Turn<'_>) ->
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Checking(approved), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Checking(approved), Ignored::OutOfPlace),
     }
 }
 
@@ -61,7 +63,7 @@ fn check(approved: Approved, observation: &Observation, turn: &mut Turn<'_>) -> 
                 turn.tell(Audience::OnCall);
             }
             turn.notes.explanation = "the intent is being recorded".into();
-            turn.audit_report(Kind::Triggered, "every guard passed; the order is about to be sent");
+            turn.audit_intent("every guard passed; the order is about to be sent");
             turn.effect(Effect::RecordIntent);
             turn.wait(State::Recording(passed), turn.opening.policy.limits.check_within)
         }
@@ -120,7 +122,9 @@ pub(super) fn recording(passed: GuardsPassed, event: Event, turn: &mut Turn<'_>)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Recording(passed), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Recording(passed), Ignored::OutOfPlace),
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn outcome_unknown(
         }
         Event::OrderFound(_)
         | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_)
         | Event::Clicked(_)
         | Event::StandingObserved(_)
         | Event::FactsObserved(_)
@@ -77,6 +79,7 @@ fn settle(
     draft.explanation = Some(finding.as_str().into());
     turn.audit(draft);
     turn.notes.explanation = alloc::format!("settled: {finding}");
+    turn.notes.put_aside = None;
     turn.line(Line::Settled(actor));
     turn.tell(Audience::Channel);
     let unsettled = Unsettled { settled: true, ..unsettled };

@@ -77,7 +77,9 @@ pub(super) fn triggering(
             | Event::Rehearsed(_)
             | Event::ProgressObserved(_)
             | Event::OutcomeObserved(_)
-            | Event::Settled(_),
+            | Event::Settled(_)
+            | Event::PutAside(_)
+            | Event::Released(_),
             sending,
         ) => ignore(State::Triggering(recorded, sending), Ignored::OutOfPlace),
     }
@@ -118,7 +120,9 @@ fn rehearsing(recorded: Recorded, sending: Sending, event: Event, turn: &mut Tur
         | Event::DoubtRemained(_)
         | Event::ProgressObserved(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Triggering(recorded, sending), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Triggering(recorded, sending), Ignored::OutOfPlace),
     }
 }
 
@@ -198,7 +202,9 @@ pub(super) fn running(
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::OutcomeObserved(_)
-        | Event::Settled(_) => ignore(State::Running(recorded, running), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Running(recorded, running), Ignored::OutOfPlace),
     }
 }
 
@@ -318,7 +324,9 @@ pub(super) fn verifying(
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
-        | Event::Settled(_) => ignore(State::Verifying(recorded, verifying), Ignored::OutOfPlace),
+        | Event::Settled(_)
+        | Event::PutAside(_)
+        | Event::Released(_) => ignore(State::Verifying(recorded, verifying), Ignored::OutOfPlace),
     }
 }
 

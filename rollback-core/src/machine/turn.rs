@@ -10,7 +10,7 @@ use crate::machine::{Declined, Disposition, Ignored, State};
 use crate::model::Actor;
 use crate::observed::{ExpectedDuration, Facts};
 use crate::time::Timestamp;
-use crate::view::Purpose;
+use crate::view::{Purpose, PutAside};
 use crate::words;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,6 +34,8 @@ pub(crate) struct Notes {
     pub(crate) who_may: Vec<Label>,
     pub(crate) ordered: bool,
     pub(crate) ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) put_aside: Option<PutAside>,
 }
 
 /// What a state made of an event.
@@ -68,6 +70,7 @@ impl Turn<'_> {
         *self.deadline = None;
         self.notes.explanation = explanation;
         self.notes.ended_at = Some(self.now);
+        self.notes.put_aside = None;
         (state, Disposition::Applied)
     }
 
@@ -128,10 +131,22 @@ impl Turn<'_> {
     }
 
     pub(crate) fn audit_report(&mut self, kind: Kind, explanation: &str) {
+        let draft = self.report(kind, explanation);
+        self.audit(draft);
+    }
+
+    fn report(&self, kind: Kind, explanation: &str) -> Draft {
         let mut draft = self.draft(kind);
         draft.guards = self.notes.report.as_ref().map(Report::views).unwrap_or_default();
         draft.actor = self.notes.requested_by.as_ref().map(Into::into);
         draft.explanation = Some(explanation.into());
+        draft
+    }
+
+    /// The record of intent names the policy that let the order be given.
+    pub(crate) fn audit_intent(&mut self, explanation: &str) {
+        let mut draft = self.report(Kind::Triggered, explanation);
+        draft.decision = Some(words::under_policy(&self.opening.policy));
         self.audit(draft);
     }
 

@@ -46,6 +46,8 @@ pub struct Setup {
     pub lease: Duration,
     /// How long the target must be seen live.
     pub settle: Duration,
+    /// How the backend is called.
+    pub backend: &'static str,
 }
 
 impl Default for Setup {
@@ -57,6 +59,7 @@ impl Default for Setup {
             purpose: Purpose::Real,
             lease: Duration::from_secs(15),
             settle: Limits::default().settle,
+            backend: "prod",
         }
     }
 }
@@ -120,7 +123,7 @@ impl Site {
     pub fn boot_on(&self, store: &Arc<dyn Store>, fate: Fate) -> Host {
         let life = Life::new(fate, &self.log);
         let number = self.lives.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
+        let mut service = ServiceConfig::new(parsed(self.setup.backend), parsed("C0PAYMENTS"));
         service.approvals_min = self.setup.approvals;
         service.purpose = self.setup.purpose;
         service.limits.settle = self.setup.settle;
@@ -132,7 +135,7 @@ impl Site {
         let directory = Arc::new(Mortal::new(&life, &self.directory, &self.clock));
         let ids = Arc::clone(&self.ids);
         let engine = EngineBuilder::new(store, directory, catalog)
-            .backend(parsed("prod"), cd)
+            .backend(parsed(self.setup.backend), cd)
             .notifier(Arc::new(Mortal::new(&life, &self.chat, &self.clock)))
             .required_sink(Arc::new(Mortal::new(&life, &self.sink, &self.clock)))
             .clock(Arc::clone(&self.clock))

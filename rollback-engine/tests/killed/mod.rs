@@ -111,6 +111,9 @@ async fn people(engine: &Engine, store: &Arc<dyn Store>, cd: &Cd) {
         let open: Vec<&RollbackView> =
             listed.iter().map(|l| &l.view).filter(|view| !view.state.is_end()).collect();
         for view in &open {
+            if view.put_aside.is_some() {
+                drop(engine.release(&view.id, fixtures::ana().actor()).await);
+            }
             if view.state == StateName::Confirming && !view.guards.is_empty() {
                 let plan = Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
                 let (ana, pair) = (fixtures::ana().actor(), plan.unwrap().pair());

@@ -112,6 +112,8 @@ fn counted(world: &World, evidence: &Evidence) -> BTreeMap<String, u64> {
                 Event::IntentNotRecorded(_) => "the intent was not recorded",
                 Event::RejectionGiven(_) => "rejected",
                 Event::Settled(_) => "settled",
+                Event::PutAside(_) => "put aside",
+                Event::Released(_) => "released",
                 Event::TriggerConflicted(_) => "conflict",
                 _ => continue,
             };

@@ -73,6 +73,7 @@ pub async fn drain(world: &Arc<World>, most: Duration) -> bool {
         }
         for view in world.views().await {
             crowd.settle(&view);
+            crowd.release(&view);
         }
     }
     false
@@ -251,6 +252,7 @@ impl<'a> Crowd<'a> {
         if weather.strikes(Class::Withdraw) {
             self.withdraw(view, &fixtures::ana());
         }
+        self.release(view);
         match view.state {
             StateName::Proposed if self.draw.one_in(2) => {
                 let (on, actor) = (ClickedOn::Proposal(view.id.clone()), fixtures::ana().actor());
@@ -324,6 +326,14 @@ impl<'a> Crowd<'a> {
         if races {
             let (id, actor) = (view.id.clone(), fixtures::cleo().actor());
             self.does(|engine| async move { drop(engine.reject(&id, actor).await) });
+        }
+    }
+
+    /// Lets go on what was put aside.
+    fn release(&mut self, view: &RollbackView) {
+        if view.put_aside.is_some() {
+            let (id, ana) = (view.id.clone(), fixtures::ana().actor());
+            self.does(|engine| async move { drop(engine.release(&id, ana).await) });
         }
     }
 

@@ -49,9 +49,20 @@ pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
 }
 
 pub(super) async fn unfinished(db: &mut Link) -> Done<Vec<RollbackId>> {
-    let rows = db
-        .all("SELECT id FROM rollback WHERE NOT is_end OR holds_service ORDER BY number", &[])
-        .await?;
+    ids(
+        db,
+        "SELECT id FROM rollback WHERE (NOT is_end OR holds_service) AND NOT put_aside
+         ORDER BY number",
+    )
+    .await
+}
+
+pub(super) async fn put_aside(db: &mut Link) -> Done<Vec<RollbackId>> {
+    ids(db, "SELECT id FROM rollback WHERE put_aside ORDER BY number").await
+}
+
+async fn ids(db: &mut Link, question: &'static str) -> Done<Vec<RollbackId>> {
+    let rows = db.all(question, &[]).await?;
     rows.into_iter()
         .map(|row| Ok(parsed(row.try_get(0)?, || "the id of a rollback".into())?))
         .collect()

@@ -48,6 +48,7 @@ impl Step {
         self.check_claim(db).await?;
         let found = self.check_journal(db).await?;
         self.check_slot(db).await?;
+        self.forget_attempts(db).await?;
         let (number, entries) = match found {
             Some(found) => (self.update(db, &found).await?, found.entries),
             None => (self.insert(db).await?, 0),
@@ -88,6 +89,20 @@ impl Step {
             None => false,
         };
         if held { Ok(()) } else { Err(StoreError::ClaimLost(claim.rollback.clone()).into()) }
+    }
+
+    /// Whoever stored a step was not ended by the work before it.
+    async fn forget_attempts(&self, db: &mut Link) -> Done<()> {
+        let Commit { claim: Some(claim), begins_work, .. } = &self.commit else { return Ok(()) };
+        let id = claim.rollback.as_str();
+        if *begins_work {
+            let first = "INSERT INTO attempt (rollback, count, name) VALUES ($1, 1, '')
+                 ON CONFLICT (rollback) DO UPDATE SET count = 1, name = ''";
+            db.execute(first, &[&id]).await?;
+        } else {
+            db.execute("DELETE FROM attempt WHERE rollback = $1", &[&id]).await?;
+        }
+        Ok(())
     }
 
     async fn check_journal(&self, db: &mut Link) -> Done<Option<Found>> {
@@ -142,8 +157,8 @@ impl Step {
         let row = db
             .first(
                 "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
-                     entries, view, state, is_end, ended_at, was_ordered, holds_service)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                     entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                  ON CONFLICT (id) DO NOTHING RETURNING number",
                 &[
                     &view.id.as_str(),
@@ -159,6 +174,7 @@ impl Step {
                     &view.ended_at.map(millis),
                     was_ordered,
                     holds_service,
+                    &view.put_aside.is_some(),
                 ],
             )
             .await?;
@@ -177,7 +193,7 @@ impl Step {
         let Commit { view, holds_service, was_ordered, .. } = &self.commit;
         db.execute(
             "UPDATE rollback SET entries = entries + $2, view = $3, state = $4, is_end = $5,
-                 ended_at = $6, was_ordered = $7, holds_service = $8
+                 ended_at = $6, was_ordered = $7, holds_service = $8, put_aside = $9
              WHERE number = $1",
             &[
                 &found.number,
@@ -188,6 +204,7 @@ impl Step {
                 &view.ended_at.map(millis),
                 was_ordered,
                 holds_service,
+                &view.put_aside.is_some(),
             ],
         )
         .await?;
@@ -326,11 +343,39 @@ async fn next_fence(db: &mut Link) -> Done<i64> {
     Ok(row.try_get(0)?)
 }
 
+/// Counts an attempt, unless it is the one that was counted last.
+pub(super) async fn attempt(db: &mut Link, claim: &Claim, name: &str) -> Done<u32> {
+    let row = db
+        .first(
+            "SELECT 1 FROM claim WHERE rollback = $1 AND owner = $2 AND fence = $3 FOR UPDATE",
+            &[&claim.rollback.as_str(), &claim.owner.as_str(), &int(claim.fence)],
+        )
+        .await?;
+    if row.is_none() {
+        return Err(StoreError::ClaimLost(claim.rollback.clone()).into());
+    }
+    let row = db
+        .first(
+            "INSERT INTO attempt (rollback, count, name) VALUES ($1, 1, $2)
+             ON CONFLICT (rollback) DO UPDATE
+             SET count = attempt.count + (attempt.name <> excluded.name)::int, name = excluded.name
+             RETURNING count",
+            &[&claim.rollback.as_str(), &name],
+        )
+        .await?;
+    let count: i64 = row.map_or(Ok(i64::MAX), |row| row.try_get(0))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 pub(super) async fn release(db: &mut Link, claim: &Claim) -> Done<()> {
-    db.execute(
-        "DELETE FROM claim WHERE rollback = $1 AND owner = $2 AND fence = $3",
-        &[&claim.rollback.as_str(), &claim.owner.as_str(), &int(claim.fence)],
-    )
-    .await?;
+    let given_back = db
+        .execute(
+            "DELETE FROM claim WHERE rollback = $1 AND owner = $2 AND fence = $3",
+            &[&claim.rollback.as_str(), &claim.owner.as_str(), &int(claim.fence)],
+        )
+        .await?;
+    if given_back > 0 {
+        db.execute("DELETE FROM attempt WHERE rollback = $1", &[&claim.rollback.as_str()]).await?;
+    }
     Ok(())
 }

@@ -11,7 +11,8 @@ const APPLICATION_ID: i64 = 0x726c_626b;
 
 /// The steps from an empty file to the newest schema. A released step is never edited: a file that
 /// has taken it would not take it again.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// The schema that this release writes.
 pub(super) fn newest() -> i64 {

@@ -59,12 +59,19 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
 }
 
 pub(super) fn unfinished(db: &Connection) -> Answer<Vec<RollbackId>> {
-    let rows: Vec<String> = all(
+    ids(
         db,
-        "SELECT id FROM rollback WHERE is_end = 0 OR holds_service = 1 ORDER BY number",
-        [],
-        |row| row.get(0),
-    )?;
+        "SELECT id FROM rollback
+         WHERE (is_end = 0 OR holds_service = 1) AND put_aside = 0 ORDER BY number",
+    )
+}
+
+pub(super) fn put_aside(db: &Connection) -> Answer<Vec<RollbackId>> {
+    ids(db, "SELECT id FROM rollback WHERE put_aside = 1 ORDER BY number")
+}
+
+fn ids(db: &Connection, question: &'static str) -> Answer<Vec<RollbackId>> {
+    let rows: Vec<String> = all(db, question, [], |row| row.get(0))?;
     rows.into_iter().map(|id| parsed(id, || "the id of a rollback".into())).collect()
 }
 

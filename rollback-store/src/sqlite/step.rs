@@ -9,7 +9,7 @@ use crate::notices;
 use crate::rules::{check_room, check_service, check_shape};
 use rollback_core::journal::Opening;
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
-use rollback_core::{Purpose, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{Label, Purpose, RollbackId, ServiceKey, Timestamp};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ impl Step {
         self.check_claim(db)?;
         let found = self.check_journal(db)?;
         self.check_slot(db)?;
+        self.forget_attempts(db)?;
         let (number, entries) = match found {
             Some(found) => (self.update(db, &found)?, found.entries),
             None => (self.insert(db)?, 0),
@@ -71,6 +72,20 @@ impl Step {
                 && self.commit.at < held.expires_at
         });
         if held { Ok(()) } else { Err(StoreError::ClaimLost(claim.rollback.clone())) }
+    }
+
+    /// Whoever stored a step was not ended by the work before it.
+    fn forget_attempts(&self, db: &Connection) -> Answer<()> {
+        let Commit { claim: Some(claim), begins_work, .. } = &self.commit else { return Ok(()) };
+        let id = claim.rollback.as_str();
+        if *begins_work {
+            let first = "INSERT INTO attempt (rollback, count, name) VALUES (?1, 1, '')
+                 ON CONFLICT (rollback) DO UPDATE SET count = 1, name = ''";
+            execute(db, first, [id])?;
+        } else {
+            execute(db, "DELETE FROM attempt WHERE rollback = ?1", [id])?;
+        }
+        Ok(())
     }
 
     fn check_journal(&self, db: &Connection) -> Answer<Option<Found>> {
@@ -126,8 +141,8 @@ impl Step {
         execute(
             db,
             "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
-                 entries, view, state, is_end, ended_at, was_ordered, holds_service)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 view.id.as_str(),
                 service,
@@ -142,6 +157,7 @@ impl Step {
                 view.ended_at.map(millis),
                 was_ordered,
                 holds_service,
+                view.put_aside.is_some(),
             ],
         )?;
         let number = db.last_insert_rowid();
@@ -158,7 +174,7 @@ impl Step {
         execute(
             db,
             "UPDATE rollback SET entries = entries + ?2, view = ?3, state = ?4, is_end = ?5,
-                 ended_at = ?6, was_ordered = ?7, holds_service = ?8
+                 ended_at = ?6, was_ordered = ?7, holds_service = ?8, put_aside = ?9
              WHERE number = ?1",
             params![
                 found.number,
@@ -169,6 +185,7 @@ impl Step {
                 view.ended_at.map(millis),
                 was_ordered,
                 holds_service,
+                view.put_aside.is_some(),
             ],
         )?;
         Ok(found.number)
@@ -264,11 +281,33 @@ fn next_fence(db: &Connection) -> Answer<u64> {
     uint(fence.ok_or_else(|| corrupt(what(), "it is missing"))?, what)
 }
 
+/// Counts an attempt, unless it is the one that was counted last.
+pub(super) fn attempt(db: &Connection, claim: &Claim, name: &Label) -> Answer<u32> {
+    let is_ours = held(db, &claim.rollback)?
+        .is_some_and(|held| held.owner == claim.owner && held.fence == claim.fence);
+    if !is_ours {
+        return Err(StoreError::ClaimLost(claim.rollback.clone()));
+    }
+    let count: Option<i64> = first(
+        db,
+        "INSERT INTO attempt (rollback, count, name) VALUES (?1, 1, ?2)
+         ON CONFLICT (rollback) DO UPDATE
+         SET count = count + (name <> excluded.name), name = excluded.name
+         RETURNING count",
+        params![claim.rollback.as_str(), name.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(count.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX))
+}
+
 pub(super) fn release(db: &Connection, claim: &Claim) -> Answer<()> {
-    execute(
+    let given_back = execute(
         db,
         "DELETE FROM claim WHERE rollback = ?1 AND owner = ?2 AND fence = ?3",
         params![claim.rollback.as_str(), claim.owner.as_str(), int(claim.fence)],
     )?;
+    if given_back > 0 {
+        execute(db, "DELETE FROM attempt WHERE rollback = ?1", [claim.rollback.as_str()])?;
+    }
     Ok(())
 }

@@ -126,6 +126,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.unfinished()).await
     }
 
+    async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
+        self.look(self.inner.put_aside()).await
+    }
+
     async fn claim(
         &self,
         id: &RollbackId,
@@ -150,6 +154,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
             claim
         };
         self.transact(call, silent).await
+    }
+
+    async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
+        self.transact(|| self.inner.attempt(claim, name), silent).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {

@@ -3,8 +3,8 @@
 use super::{Failure, Outcome, ensure, nth, refusal, same, take};
 use crate::fixtures::{at, parsed};
 use crate::script::{Ending, Script};
-use rollback_core::Timestamp;
 use rollback_core::ports::{Claim, Instance, Store, StoreError};
+use rollback_core::{PutAside, Timestamp};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -120,4 +120,82 @@ pub(super) async fn a_claim_that_was_lost_is_released_without_effect(store: &dyn
     same("the first one's claim", &refused, &None)?;
     store.release(&Claim::new(parsed("rb-9"), a(), 7, at(0))).await?;
     Ok(())
+}
+
+async fn attempted(store: &dyn Store, claim: &Claim, name: &str) -> Result<u32, Failure> {
+    Ok(store.attempt(claim, &name.into()).await?)
+}
+
+pub(super) async fn attempts_are_counted_over_all_owners_and_one_told_twice_counts_once(
+    store: &dyn Store,
+) -> Outcome {
+    let first = claimed(store, &a(), at(0)).await?;
+    same("the first attempt", &attempted(store, &first, "a/1").await?, &1)?;
+    same("the same one again", &attempted(store, &first, "a/1").await?, &1)?;
+    same("one more", &attempted(store, &first, "a/2").await?, &2)?;
+    let second = claimed(store, &b(), at(15)).await?;
+    same("another's", &attempted(store, &second, "b/1").await?, &3)?;
+    let other = store.claim(&parsed("rb-2"), &b(), at(15), LEASE).await?;
+    let other = other.ok_or_else(|| Failure("a free claim was not given".into()))?;
+    same("another rollback's", &attempted(store, &other, "b/2").await?, &1)
+}
+
+pub(super) async fn whoever_lost_a_claim_counts_no_attempt(store: &dyn Store) -> Outcome {
+    let old = claimed(store, &a(), at(0)).await?;
+    let new = claimed(store, &b(), at(15)).await?;
+    match store.attempt(&old, &"a/1".into()).await {
+        Err(error) => lost(&error)?,
+        Ok(count) => return Err(Failure(format!("a stranger's attempt was counted as {count}"))),
+    }
+    same("the owner's attempt", &attempted(store, &new, "b/1").await?, &1)
+}
+
+pub(super) async fn a_step_under_a_claim_forgets_the_attempts_and_a_persons_does_not(
+    store: &dyn Store,
+) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(store, [nth(&commits, 0)?]).await?;
+    let claim = claimed(store, &a(), at(0)).await?;
+    for (count, name) in (1..).zip(["a/1", "a/2"]) {
+        same("the attempts", &attempted(store, &claim, name).await?, &count)?;
+    }
+    let by_person = nth(&commits, 1)?;
+    take(store, [by_person]).await?;
+    same("after a person's word", &attempted(store, &claim, "a/3").await?, &3)?;
+    let mut last = nth(&commits, 2)?;
+    (last.claim, last.at, last.begins_work) = (Some(claim.clone()), at(3), false);
+    take(store, [last]).await?;
+    same("after a step", &attempted(store, &claim, "a/4").await?, &1)?;
+    let mut goes_on = nth(&commits, 3)?;
+    (goes_on.claim, goes_on.at, goes_on.begins_work) = (Some(claim.clone()), at(4), true);
+    take(store, [goes_on]).await?;
+    same("after a step that went on", &attempted(store, &claim, "a/5").await?, &2)
+}
+
+pub(super) async fn a_claim_that_is_given_back_forgets_the_attempts(store: &dyn Store) -> Outcome {
+    let old = claimed(store, &a(), at(0)).await?;
+    same("the first", &attempted(store, &old, "a/1").await?, &1)?;
+    let new = claimed(store, &b(), at(15)).await?;
+    store.release(&old).await?;
+    same("after a stranger's word", &attempted(store, &new, "b/1").await?, &2)?;
+    store.release(&new).await?;
+    let next = claimed(store, &a(), at(16)).await?;
+    same("after the owner's", &attempted(store, &next, "a/2").await?, &1)
+}
+
+pub(super) async fn what_is_put_aside_is_listed_apart_until_it_goes_on(
+    store: &dyn Store,
+) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(store, [nth(&commits, 0)?]).await?;
+    same("unfinished", &store.unfinished().await?, &vec![parsed("rb-1")])?;
+    same("put aside", &store.put_aside().await?, &Vec::new())?;
+    let mut aside = nth(&commits, 1)?;
+    aside.view.put_aside = Some(PutAside::new(3, at(1)));
+    take(store, [aside]).await?;
+    same("unfinished", &store.unfinished().await?, &Vec::new())?;
+    same("put aside", &store.put_aside().await?, &vec![parsed("rb-1")])?;
+    take(store, [nth(&commits, 2)?]).await?;
+    same("unfinished again", &store.unfinished().await?, &vec![parsed("rb-1")])?;
+    same("put aside still", &store.put_aside().await?, &Vec::new())
 }
