@@ -53,6 +53,7 @@
 mod client;
 mod counters;
 mod directory;
+mod drawn;
 pub mod escape;
 pub mod form;
 mod intake;

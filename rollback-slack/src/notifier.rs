@@ -253,36 +253,36 @@ impl Notifier for SlackNotifier {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
-        let version = delivery.version;
-        match &delivery.notice {
+        let (version, notice) = (delivery.version, &delivery.notice);
+        match notice {
             Notice::Deploy(card) => {
-                let message = deploy_message(card, version).map_err(over_limit)?;
+                let message = drawn(notice, || deploy_message(card, version))?;
                 let since = self.since(card.deploy.deployed_at);
                 self.settle(delivery, in_channel(delivery), since, message).await
             }
             Notice::Line { view, line } => {
                 let told = told(view, line, delivery);
-                let message = lines_message(&[told]).map_err(over_limit)?;
+                let message = drawn(notice, || lines_message(&[told]))?;
                 let since = self.since(view.opened_at);
                 self.settle_line(delivery, in_thread(delivery), since, message).await
             }
             Notice::Approval(view) => {
-                let message = approval_message(view, version).map_err(over_limit)?;
+                let message = drawn(notice, || approval_message(view, version))?;
                 let since = self.since(view.opened_at);
                 self.settle(delivery, in_thread(delivery), since, message).await
             }
             Notice::Private { to, text, view } => {
-                let message = views::private_message(text, view).map_err(over_limit)?;
+                let message = drawn(notice, || views::private_message(text, view))?;
                 self.privately(delivery, to, message).await
             }
             Notice::Deployer { to, view } => {
-                let message = deployer_message(view, version).map_err(over_limit)?;
+                let message = drawn(notice, || deployer_message(view, version))?;
                 let place = self.direct(to).await?;
                 self.settle(delivery, place, self.since(view.opened_at), message).await
             }
             Notice::OnCall(view) => {
                 let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
-                let message = on_call_message(view, version).map_err(over_limit)?;
+                let message = drawn(notice, || on_call_message(view, version))?;
                 let place = Place { channel: channel.as_str().to_owned(), thread: None };
                 self.settle(delivery, place, self.since(view.opened_at), message).await
             }
@@ -300,7 +300,8 @@ impl Notifier for SlackNotifier {
             core::iter::once(first).chain(following).map_while(new_line).collect();
         // The longest message that keeps Slack's limits.
         let fits = (2..=lines.len()).rev().find_map(|count| {
-            let message = lines_message(lines.get(..count)?).ok()?;
+            let some = lines.get(..count)?;
+            let message = crate::drawn::if_it_can_be(|| lines_message(some))?;
             Some((count.saturating_sub(1), message))
         });
         let Some((more, message)) = fits else { return Ok((0, self.deliver(first).await?)) };
@@ -353,8 +354,13 @@ fn posted(at: MessageRef) -> Result<Delivered, NotifyError> {
     }
 }
 
-fn over_limit(breach: Breach) -> NotifyError {
-    NotifyError::Rejected { why: breach.to_string() }
+/// The message of a notice, or its essentials where a view makes none.
+fn drawn(
+    notice: &Notice,
+    draw: impl FnOnce() -> Result<Message, Breach>,
+) -> Result<Message, NotifyError> {
+    crate::drawn::message(notice, draw)
+        .ok_or_else(|| NotifyError::Rejected { why: "not even its essentials were written".into() })
 }
 
 /// What a call that did not succeed means for the message. Certainty first.

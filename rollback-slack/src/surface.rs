@@ -18,12 +18,12 @@ use tokio_util::task::TaskTracker;
 use crate::Json;
 use crate::client::{OpenView, WebApi};
 use crate::intake::{ClickAck, ClosingAck, FieldErrors, Interactions, SubmissionAck};
-use crate::notifier;
 use crate::payload::{Click, Closing, Person, Place, Submission};
 use crate::views::{
-    APPROVE, Backdrop, Breach, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
-    REASON_BLOCK, REJECT, RollbackButton, checking_modal, confirm_modal, loading_modal,
+    APPROVE, Backdrop, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
+    REASON_BLOCK, REJECT, RELEASE, RollbackButton, checking_modal, confirm_modal, loading_modal,
 };
+use crate::{drawn, notifier};
 
 /// How long a click may take to be recorded before the modal's trigger is too old to use.
 const CLICK_MAX: Duration = Duration::from_millis(1_500);
@@ -112,7 +112,7 @@ impl Interactions for Surface {
                 });
                 ClickAck::Taken
             }
-            action @ (APPROVE | REJECT | CANCEL) => {
+            action @ (APPROVE | REJECT | CANCEL | RELEASE) => {
                 let Ok(button) = RollbackButton::parse(value) else {
                     tracing::warn!("the value of a rollback button is not ours; nothing was done");
                     return ClickAck::NotOurs;
@@ -120,6 +120,7 @@ impl Interactions for Surface {
                 let does = match action {
                     APPROVE => Says::Approve,
                     REJECT => Says::Reject,
+                    RELEASE => Says::Release,
                     _cancel => Says::Withdraw,
                 };
                 self.spawn(
@@ -155,7 +156,8 @@ impl Interactions for Surface {
             Some(modal) if modal.asks.actor.is(&asks.actor) => modal.asks.clone(),
             Some(_) | None => asks,
         };
-        let checking = modal.and_then(|modal| checking_modal(&modal.view).ok());
+        let checking =
+            modal.and_then(|Modal { view, .. }| drawn::modal(&view, || checking_modal(&view)));
         let shared = Arc::clone(&self.shared);
         self.spawn(async move { shared.confirm(&memo.rollback, asks, reason, shown).await });
         checking.map_or(SubmissionAck::CloseAll, SubmissionAck::Update)
@@ -181,6 +183,7 @@ enum Says {
     Approve,
     Reject,
     Withdraw,
+    Release,
 }
 
 fn asks(person: &Person, channel: Option<String>) -> Option<Asks> {
@@ -242,11 +245,9 @@ impl Shared {
                 return self.tell(&asks, &late).await;
             }
         };
-        let shown = match loading_modal(&view.key, &view.id, view.purpose) {
-            Ok(modal) => self.api.open_view(trigger_id, &modal).await,
-            Err(breach) => return not_drawn(&breach),
-        };
-        let opened = match shown {
+        let loading = || loading_modal(&view.key, &view.id, view.purpose);
+        let Some(modal) = drawn::modal(&view, loading) else { return };
+        let opened = match self.api.open_view(trigger_id, &modal).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, rollback = %view.id, "the modal could not be opened");
@@ -287,12 +288,8 @@ impl Shared {
         loop {
             if has_something_to_show(&view) {
                 let backdrop = Backdrop::new(card.as_ref(), self.clock.now());
-                let modal = match confirm_modal(&view, backdrop) {
-                    Ok(modal) => modal,
-                    Err(breach) => {
-                        not_drawn(&breach);
-                        break;
-                    }
+                let Some(modal) = drawn::modal(&view, || confirm_modal(&view, backdrop)) else {
+                    break;
                 };
                 if shown.as_ref() != Some(&modal) && !self.redraw(&view_id, &modal).await {
                     break;
@@ -353,12 +350,14 @@ impl Shared {
             let button = match says {
                 Says::Approve | Says::Reject => Button::Decide(id.clone()),
                 Says::Withdraw => Button::Stop(id.clone()),
+                Says::Release => Button::Release(id.clone()),
             };
             self.is_ours(&button, pressed_in.as_ref()).await?;
             match says {
                 Says::Approve => self.commands.approve(id, actor).await,
                 Says::Reject => self.commands.reject(id, actor).await,
                 Says::Withdraw => self.commands.withdraw(id, actor).await,
+                Says::Release => self.commands.release(id, actor).await,
             }
         };
         if let Err(error) = said.await {
@@ -414,8 +413,4 @@ const fn has_something_to_show(view: &RollbackView) -> bool {
         | StateName::Expired
         | StateName::OutcomeUnknown => true,
     }
-}
-
-fn not_drawn(breach: &Breach) {
-    tracing::error!(%breach, "a modal would break Slack's limits and was not shown");
 }

@@ -45,7 +45,7 @@ pub use self::deploy::deploy_message;
 pub use self::direct::{deployer_message, on_call_message, private_message};
 pub use self::ids::{
     APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN, REASON_ACTION,
-    REASON_BLOCK, REJECT, RollbackButton,
+    REASON_BLOCK, REJECT, RELEASE, RollbackButton,
 };
 pub use self::thread::{ThreadLine, lines_message, thread_message, witnessed_thread_message};
 

@@ -80,6 +80,25 @@ fn the_button_that_stops_is_there_exactly_while_stopping_is_possible() {
 }
 
 #[test]
+fn what_is_put_aside_says_so_whatever_its_state_with_the_button_that_lets_it_go_on() {
+    for state in StateName::ALL {
+        for aside in [true, false] {
+            let put_aside = aside.then(|| json!({"attempts": 3, "since": "2026-11-22T09:44:00Z"}));
+            let fields =
+                json!({"put_aside": put_aside, "explanation": "read the log, then release"});
+            let rollback = serde_json::to_value(view(state.as_str(), &fields)).unwrap();
+            let card = card(&json!({"rollback": rollback}));
+            let message = posted(&deploy_message(&card, 1).unwrap());
+            assert_eq!(actions(&message).contains(&"rollback_release"), aside, "{state}");
+            let text = message.to_string();
+            assert_eq!(text.contains("it ends whoever works on it"), aside, "{state}");
+            assert!(!aside || text.contains("read the log"), "{state}");
+            assert!(!aside || !has_button(&card), "{state}: another one could start");
+        }
+    }
+}
+
+#[test]
 fn only_a_modal_that_waits_for_the_confirmation_can_be_submitted_or_withdrawn_from() {
     for state in StateName::ALL {
         let backdrop = Backdrop::new(None, now());

@@ -5,7 +5,7 @@ use rollback_core::notice::DeployCard;
 use rollback_core::{Label, Purpose, RevisionRef, RollbackView, StateName};
 
 use super::block::{Block, BlockId, Button, ButtonStyle, Confirm, ListStyle, Plain, Rich};
-use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RollbackButton};
+use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RELEASE, RollbackButton};
 use super::text::{
     NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, line, reason,
 };
@@ -133,6 +133,7 @@ impl<'a> Way<'a> {
 /// Whether a rollback in this state leaves no room for another one.
 const fn stands_in_the_way(view: &RollbackView) -> bool {
     match view.state {
+        _ if view.put_aside.is_some() => true,
         StateName::Succeeded => matches!(view.purpose, Purpose::Real),
         // Until a person has settled it, nobody knows what runs.
         StateName::OutcomeUnknown => !view.settled,
@@ -159,6 +160,7 @@ const fn stands_in_the_way(view: &RollbackView) -> bool {
 fn shown_rollback(card: &DeployCard) -> Option<&RollbackView> {
     let view = card.rollback.as_ref()?;
     let shown = match view.state {
+        _ if view.put_aside.is_some() => true,
         StateName::Authorizing | StateName::Confirming | StateName::Denied => false,
         StateName::Withdrawn | StateName::Expired => {
             view.reason.is_some() || view.proposed_by.is_some()
@@ -263,7 +265,7 @@ fn details(view: &RollbackView) -> Vec<Rich<'_>> {
     if let Some(given) = view.reason.as_ref().or(view.proposed_because.as_ref()) {
         parts.push(reason(given.as_str()));
     }
-    if view.state.is_end() {
+    if view.state.is_end() || view.put_aside.is_some() {
         let words = Spans::new().words(&view.explanation, PARAGRAPH_UNITS_MAX);
         parts.push(words.section());
     } else if let Some(message) = view.progress.as_ref().and_then(|told| told.message.as_ref()) {
@@ -291,6 +293,9 @@ fn buttons<'a>(
     }
     if let Some(view) = card.rollback.as_ref().filter(|view| view.cancellable) {
         buttons.push(cancel(view, version)?);
+    }
+    if let Some(view) = card.rollback.as_ref().filter(|view| view.put_aside.is_some()) {
+        buttons.push(release(view, version)?);
     }
     let changes = card.deploy.changelog_url.as_deref().and_then(|url| SafeUrl::parse(url).ok());
     if let Some(url) = changes {
@@ -330,6 +335,26 @@ fn cancel(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach> 
             ),
             confirm: Plain::new("Stop it"),
             deny: Plain::new("Let it go on"),
+            style: ButtonStyle::Danger,
+        }),
+    })
+}
+
+fn release(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach> {
+    Ok(Button {
+        action_id: RELEASE,
+        text: Plain::new("Let it go on"),
+        value: Some(ids::written(&RollbackButton::new(view.id.clone(), version))?),
+        url: None,
+        style: None,
+        confirm: Some(Confirm {
+            title: Plain::new("Let it go on?"),
+            text: Plain::new(
+                "It ended every process that worked on it. Read their log first: what is not \
+                 mended ends the next one, too.",
+            ),
+            confirm: Plain::new("Let it go on"),
+            deny: Plain::new("Leave it"),
             style: ButtonStyle::Danger,
         }),
     })

@@ -9,6 +9,8 @@ use thiserror::Error;
 pub const OPEN: &str = "rollback_open";
 /// The button that stops a rollback while that is possible.
 pub const CANCEL: &str = "rollback_cancel";
+/// The button that lets a rollback go on that was put aside.
+pub const RELEASE: &str = "rollback_release";
 /// The button that approves.
 pub const APPROVE: &str = "rollback_approve";
 /// The button that rejects.
@@ -69,7 +71,7 @@ impl DeployButton {
     }
 }
 
-/// The value of [`CANCEL`], [`APPROVE`] and [`REJECT`].
+/// The value of [`CANCEL`], [`RELEASE`], [`APPROVE`] and [`REJECT`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RollbackButton {

@@ -16,6 +16,9 @@ const fn headline(emoji: &'static str, words: &'static str) -> Headline {
 
 /// The headline for a rollback that stands like this.
 pub(super) const fn of(view: &RollbackView) -> Headline {
+    if view.put_aside.is_some() {
+        return headline("rotating_light", "Rollback put aside: it ends whoever works on it");
+    }
     match (view.purpose, view.state) {
         (Purpose::Real, StateName::Succeeded) => headline("white_check_mark", "Rolled back"),
         (Purpose::Drill, StateName::Succeeded) => headline("white_check_mark", "Drill passed"),
@@ -62,6 +65,9 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
 
 /// What is being done right now.
 pub(super) const fn doing(view: &RollbackView) -> &'static str {
+    if view.put_aside.is_some() {
+        return "nothing is done until somebody releases it";
+    }
     match view.state {
         StateName::Proposed => "waiting for somebody who may to click",
         StateName::Authorizing => "checking who may",

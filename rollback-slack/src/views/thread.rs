@@ -156,6 +156,8 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
             words.say(":rotating_light: *An order that was given up had an effect after all*")
         }
         Line::Settled(actor) => words.say(":memo: Settled by ").actor(actor),
+        Line::PutAside => words.say(":rotating_light: *Put aside: it ends whoever works on it*"),
+        Line::Released(actor) => words.say(":arrow_forward: Let go on by ").actor(actor),
         // A line that this version does not know is told by how the rollback stands.
         _ => words.say(state::of(view).words),
     }
