@@ -5,6 +5,7 @@ mod catalog;
 pub mod check;
 mod config;
 mod kinds;
+mod lines;
 mod platform;
 mod secrets;
 mod store;

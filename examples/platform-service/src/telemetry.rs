@@ -1,5 +1,6 @@
 //! Logs, and traces for OpenTelemetry when its usual environment variables ask for them.
 
+use crate::lines::{Colours, Lines};
 use crate::secrets::Environment;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithHttpConfig as _;
@@ -75,13 +76,12 @@ impl Telemetry {
                 .with_tracer(provider.tracer("platform-service"))
                 .with_filter(tracing_subscriber::filter::LevelFilter::INFO)
         });
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let is_seen = std::io::stderr().is_terminal() && format == LogFormat::Text;
+        let colours = if is_seen { Colours::Some } else { Colours::None };
+        let lines = tracing_subscriber::fmt::layer().with_writer(Lines::new(format, colours));
         let lines = match format {
             LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-            LogFormat::Text => {
-                let is_seen = std::io::stderr().is_terminal();
-                lines.with_ansi(is_seen).with_filter(filter).boxed()
-            }
+            LogFormat::Text => lines.with_ansi(is_seen).with_filter(filter).boxed(),
         };
         let all = tracing_subscriber::registry().with(exported).with(lines);
         all.try_init().map_err(TelemetryError::Twice)?;

@@ -11,6 +11,7 @@
 mod canary;
 mod egress;
 mod incidents;
+mod lines;
 mod recorder;
 #[path = "../stage/mod.rs"]
 mod stage;

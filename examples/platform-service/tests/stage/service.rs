@@ -89,8 +89,19 @@ impl Service {
         cd: JoinHandle<()>,
         more: &[(&str, &str)],
     ) -> Self {
+        Self::start_logging("json", folder, slack, cd, more).await
+    }
+
+    /// The same with a log in this format.
+    pub(crate) async fn start_logging(
+        format: &str,
+        folder: tempfile::TempDir,
+        slack: &LocalSlack,
+        cd: JoinHandle<()>,
+        more: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_platform-service"))
-            .args(["--config", "rollback.yaml", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--config", "rollback.yaml", "--listen", "127.0.0.1:0", "--log-format", format])
             .current_dir(folder.path())
             .env_clear()
             .envs([
@@ -111,11 +122,10 @@ impl Service {
         std::thread::spawn(move || {
             let mut tell = Some(tell);
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let said: Value = serde_json::from_str(&line).unwrap_or_default();
-                if said["message"] == "listening"
+                if let Some(address) = listens_at(&line)
                     && let Some(tell) = tell.take()
                 {
-                    drop(tell.send(said["address"].as_str().unwrap_or_default().to_owned()));
+                    drop(tell.send(address));
                 }
                 let mut kept = kept.lock().expect("the log");
                 kept.push_str(&line);
@@ -177,6 +187,16 @@ impl Service {
         drop(self.child.wait());
         std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"))
     }
+}
+
+/// What the line says that the process listens at, in either format.
+fn listens_at(line: &str) -> Option<String> {
+    let said: Value = serde_json::from_str(line).unwrap_or_default();
+    if said["message"] == "listening" {
+        return said["address"].as_str().map(str::to_owned);
+    }
+    let (_, address) = line.split_once("listening address=")?;
+    address.split_whitespace().next().map(str::to_owned)
 }
 
 pub(crate) fn client() -> reqwest::Client {
