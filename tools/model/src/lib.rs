@@ -117,8 +117,7 @@ impl Setup {
 impl Game {
     /// Whether everything has ended, as far as the engine is concerned.
     #[must_use]
-    pub fn has_ended(&self, world: &World) -> bool {
-        let table = self.table();
+    pub fn has_ended(table: &Table, world: &World) -> bool {
         world.states().into_iter().all(|state: Id| table.info(state).name.is_end())
     }
 
@@ -137,24 +136,21 @@ impl Game {
             return false;
         }
         let mut acts = Vec::new();
-        self.acts(world, &mut acts);
-        !acts.into_iter().any(|act| self.after(world, act).is_some())
+        let mut table = self.table();
+        self.acts(&table, world, &mut acts);
+        !acts.into_iter().any(|act| self.after(&mut table, world, act).is_some())
     }
 
     /// A broken promise in words.
     #[must_use]
-    pub fn words(&self, broken: Broken) -> String {
+    pub fn words(table: &Table, broken: Broken) -> String {
         match broken {
             Broken::Promise(number) => {
                 let prefix = format!("INV-{number:02} ");
                 let name = rollback_verify::names().find(|name| name.starts_with(&prefix));
                 name.unwrap_or(&prefix).to_owned()
             }
-            Broken::Journal(place) => {
-                let found =
-                    self.table().found.get(usize::try_from(place).unwrap_or(usize::MAX)).cloned();
-                found.unwrap_or_default()
-            }
+            Broken::Journal(place) => table.found(place).unwrap_or_default(),
         }
     }
 }
@@ -168,11 +164,11 @@ impl Model for Game {
     }
 
     fn actions(&self, state: &World, actions: &mut Vec<Act>) {
-        self.acts(state, actions);
+        self.acts(&self.table(), state, actions);
     }
 
     fn next_state(&self, last: &World, act: Act) -> Option<World> {
-        self.after(last, act)
+        self.after(&mut self.table(), last, act)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

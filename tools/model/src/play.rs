@@ -1,5 +1,6 @@
 //! What can happen next in a world, and what comes of it.
 
+use crate::Setup;
 use crate::event::{Ev, Look, Odd, Rev, Who};
 use crate::table::{Info, Table, Wait};
 use crate::world::{
@@ -61,6 +62,12 @@ impl World {
 }
 
 impl Game {
+    /// The game that a setup says, with an empty table.
+    #[must_use]
+    pub fn of(setup: Setup, start: World) -> Self {
+        Self { cd: setup.cd, flaw: setup.flaw, start, table: Mutex::new(Table::new()) }
+    }
+
     /// The machine.
     pub fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,11 +80,10 @@ impl Game {
     }
 
     /// Everything that can happen next.
-    pub fn acts(&self, world: &World, acts: &mut Vec<Act>) {
+    pub fn acts(&self, table: &Table, world: &World, acts: &mut Vec<Act>) {
         if world.broken().is_some() {
             return;
         }
-        let table = self.table();
         for (op, state) in world.states().into_iter().enumerate() {
             self.acts_on(world, op, table.info(state), acts);
         }
@@ -233,9 +239,9 @@ impl Game {
 
     /// The world after something happened; none when nothing changed.
     #[must_use]
-    pub fn after(&self, before: &World, act: Act) -> Option<World> {
+    pub fn after(&self, table: &mut Table, before: &World, act: Act) -> Option<World> {
         let mut world = before.clone();
-        self.happens(&mut world, act);
+        self.happens(table, &mut world, act);
         (world != *before).then(|| {
             world.sort_replicas();
             world
@@ -243,26 +249,28 @@ impl Game {
     }
 
     /// Lets something happen.
-    pub fn happens(&self, world: &mut World, act: Act) {
+    pub fn happens(&self, table: &mut Table, world: &mut World, act: Act) {
         match act {
-            Act::Says(op, ev) => self.person(world, op, ev),
+            Act::Says(op, ev) => self.person(table, world, op, ev),
             Act::Claims(replica, op) => self.claims(world, replica, op),
-            Act::Works(replica, op) => self.works(world, replica, op),
+            Act::Works(replica, op) => self.works(table, world, replica, op),
             Act::WorksOddly(replica, op, ev) => {
                 world.budget.odd -= 1;
-                self.feeds(world, replica, op, ev);
+                self.feeds(table, world, replica, op, ev);
             }
             Act::Doubts(replica, op) => {
                 if self.has(Flaw::RecoveryResends) {
                     world.local(replica, op).sending =
                         Sending::Holds(world.look(replica, op).claim);
                 } else {
-                    self.feeds(world, replica, op, Ev::InDoubt);
+                    self.feeds(table, world, replica, op, Ev::InDoubt);
                 }
             }
-            Act::MakesSure(replica, op) => self.makes_sure(world, replica, op),
+            Act::MakesSure(replica, op) => self.makes_sure(table, world, replica, op),
             Act::Sends(replica, op) => self.sends(world, replica, op),
-            Act::Arrives { request, heard, again } => self.arrives(world, request, heard, again),
+            Act::Arrives { request, heard, again } => {
+                self.arrives(table, world, request, heard, again)
+            }
             Act::Lost(request) => {
                 world.budget.network -= 1;
                 world.net.remove(request);
@@ -272,7 +280,7 @@ impl Game {
                 world.local(replica, op).sending =
                     if again { Sending::Sure } else { Sending::Done };
                 if !again {
-                    self.feeds(world, replica, op, Ev::InDoubt);
+                    self.feeds(table, world, replica, op, Ev::InDoubt);
                 }
             }
             Act::StoresAnswer(replica, op) => {
@@ -283,7 +291,7 @@ impl Game {
                     Answer::Refused => Ev::Refused,
                     Answer::Conflict => Ev::Conflicted,
                 };
-                self.feeds(world, replica, op, ev);
+                self.feeds(table, world, replica, op, ev);
             }
             Act::Asks(replica, op) => self.asks(world, replica, op),
             Act::StoresFinding(replica, op) => {
@@ -294,20 +302,20 @@ impl Game {
                     Known::Absent => Ev::Absent,
                     Known::Unknown => Ev::DoubtRemained,
                 };
-                self.feeds(world, replica, op, ev);
+                self.feeds(table, world, replica, op, ev);
             }
             Act::DeadlinePasses(replica, op) => {
                 world.budget.deadlines -= 1;
-                self.feeds(world, replica, op, Ev::Deadline);
+                self.feeds(table, world, replica, op, Ev::Deadline);
             }
-            other => self.befalls(world, other),
+            other => self.befalls(table, world, other),
         }
     }
 
     /// What nobody here does: the CD system gets on, or something goes wrong.
-    fn befalls(&self, world: &mut World, act: Act) {
+    fn befalls(&self, table: &Table, world: &mut World, act: Act) {
         match act {
-            Act::Redeems(op) => self.redeems(world, op),
+            Act::Redeems(op) => self.redeems(table, world, op),
             Act::Ends(op, well) => {
                 world.budget.odd -= u8::from(!well);
                 world.set_execution(op, if well { Execution::Complete } else { Execution::Failed });

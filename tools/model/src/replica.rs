@@ -3,14 +3,14 @@
 
 use crate::event::{Ev, Look, Odd, Who};
 use crate::play::Game;
-use crate::table::{Step, Wait};
+use crate::table::{Step, Table, Wait};
 use crate::world::{Broken, Doubt, Execution, Flaw, Known, Local, Op, Sending, World};
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{Event, Phase, Receipt, StateName};
 
 impl Game {
-    pub(crate) fn person(&self, world: &mut World, op: usize, ev: Ev) {
-        if !self.commits(world, op, ev).is_some_and(|step| step.counted) {
+    pub(crate) fn person(&self, table: &mut Table, world: &mut World, op: usize, ev: Ev) {
+        if !Self::commits(table, world, op, ev).is_some_and(|step| step.counted) {
             return;
         }
         match ev {
@@ -59,15 +59,22 @@ impl Game {
 
     /// A replica brings an event: the store takes it under its claim, or the replica learns that it
     /// has none.
-    pub(crate) fn feeds(&self, world: &mut World, replica: usize, op: usize, ev: Ev) {
+    pub(crate) fn feeds(
+        &self,
+        table: &mut Table,
+        world: &mut World,
+        replica: usize,
+        op: usize,
+        ev: Ev,
+    ) {
         if !self.owns(world, replica, op) {
             *world.local(replica, op) = Local::default();
             return;
         }
         let stored = *world.op(op);
         let foreign = usize::from(stored.owner) != replica + 1;
-        let before = self.table().info(stored.state).name;
-        let Some(step) = self.commits(world, op, ev) else { return };
+        let before = table.info(stored.state).name;
+        let Some(step) = Self::commits(table, world, op, ev) else { return };
         if foreign && step.counted && self.flaw != Some(Flaw::NoFencingNoPrecondition) {
             world.breaks(op, 23);
         }
@@ -76,7 +83,7 @@ impl Game {
             world.op(op).given = true;
             world.local(replica, op).sending = Sending::Holds(claim);
         }
-        let after = self.table().info(step.next).name;
+        let after = table.info(step.next).name;
         if before != after && !step.ordered {
             let local = world.local(replica, op);
             (local.sending, local.doubt) = (Sending::No, Doubt::No);
@@ -84,8 +91,7 @@ impl Game {
     }
 
     /// Stores a step: the journal and the service's slot, or nothing.
-    fn commits(&self, world: &mut World, op: usize, ev: Ev) -> Option<Step> {
-        let mut table = self.table();
+    fn commits(table: &mut Table, world: &mut World, op: usize, ev: Ev) -> Option<Step> {
         let state = world.op(op).state;
         let mut step = table.step(state, ev);
         let holds = |id| table.info(id).holds;
@@ -103,7 +109,6 @@ impl Game {
         world.op(op).state = step.next;
         let info = table.info(step.next);
         let (name, ordered) = (info.name, info.was_ordered);
-        drop(table);
         Self::judge_end(world, op, name, ordered, ev);
         Some(step)
     }
@@ -129,13 +134,13 @@ impl Game {
         }
     }
 
-    pub(crate) fn works(&self, world: &mut World, replica: usize, op: usize) {
+    pub(crate) fn works(&self, table: &mut Table, world: &mut World, replica: usize, op: usize) {
         let state = world.op(op).state;
-        let info = *self.table().info(state);
+        let info = *table.info(state);
         let requester = info.requester.unwrap_or(Who::Ana);
         let ev = match info.wait {
             Wait::Standing => Ev::Standing(requester),
-            Wait::Facts => Ev::Facts(self.facts(world, op, requester)),
+            Wait::Facts => Ev::Facts(Self::facts(table, world, op, requester)),
             Wait::Intent => {
                 if !self.has(Flaw::RecordsLater) {
                     world.op(op).kept = true;
@@ -154,11 +159,10 @@ impl Game {
             Wait::Watch if world.execution(op) != Execution::None => Ev::Found,
             Wait::Watch | Wait::Nothing | Wait::Reconcile => return,
         };
-        self.feeds(world, replica, op, ev);
+        self.feeds(table, world, replica, op, ev);
     }
 
-    fn facts(&self, world: &World, op: usize, requester: Who) -> Look {
-        let table = self.table();
+    fn facts(table: &Table, world: &World, op: usize, requester: Who) -> Look {
         let others = || world.ops.iter().enumerate().filter(|(other, _)| *other != op);
         let info = |stored: &Op| *table.info(stored.state);
         Look {
@@ -175,7 +179,13 @@ impl Game {
     }
 
     /// Nobody takes the rollback over while the order is on its way.
-    pub(crate) fn makes_sure(&self, world: &mut World, replica: usize, op: usize) {
+    pub(crate) fn makes_sure(
+        &self,
+        table: &mut Table,
+        world: &mut World,
+        replica: usize,
+        op: usize,
+    ) {
         let Sending::Holds(fence) = world.look(replica, op).sending else { return };
         let stored = *world.op(op);
         let ours = usize::from(stored.owner) == replica + 1 && stored.fence == fence;
@@ -185,7 +195,7 @@ impl Game {
             return;
         }
         world.local(replica, op).sending = Sending::Done;
-        self.feeds(world, replica, op, Ev::Refused);
+        self.feeds(table, world, replica, op, Ev::Refused);
     }
 
     pub(crate) fn asks(&self, world: &mut World, replica: usize, op: usize) {

@@ -8,8 +8,7 @@ use crate::play::Game;
 use crate::table::Table;
 use crate::world::{Act, Budget, Cd, Flaw, World};
 use rollback_core::StateName;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most moves of a history. One that is longer has stopped getting on.
 pub const MOVES_MAX: usize = 400;
@@ -149,6 +148,29 @@ pub struct Counts {
     pub ends: BTreeMap<StateName, u64>,
 }
 
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.histories += other.histories;
+        self.moves += other.moves;
+        self.sent += other.sent;
+        self.took_effect += other.took_effect;
+        self.taken_over += other.taken_over;
+        self.zombies += other.zombies;
+        self.found += other.found;
+        self.absent += other.absent;
+        self.fences += other.fences;
+        self.repeated += other.repeated;
+        self.late += other.late;
+        self.both += other.both;
+        for (end, times) in other.ends {
+            *self.ends.entry(end).or_default() += times;
+        }
+        self
+    }
+}
+
 /// A history that broke a promise.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a failure prints all of it")]
@@ -166,8 +188,9 @@ pub struct Failure {
 /// Plays histories on one table.
 #[derive(Debug)]
 pub struct Player {
-    games: Vec<(Setup, Game)>,
+    table: Table,
     acts: Vec<Act>,
+    weights: Vec<u32>,
     made: Vec<Act>,
     /// What was seen so far.
     pub counts: Counts,
@@ -183,16 +206,16 @@ impl Player {
     /// Nothing was played yet.
     #[must_use]
     pub fn new() -> Self {
-        let game = Game {
-            cd: Cd::Compares,
-            flaw: None,
-            start: World::new([0; crate::world::OPS], Budget::default()),
-            table: Mutex::new(Table::new()),
-        };
-        let setup = Setup::new(Cd::Compares);
+        Self::on(&Table::new())
+    }
+
+    /// Nothing was played yet, on a table that others play on, too.
+    #[must_use]
+    pub fn on(table: &Table) -> Self {
         Self {
-            games: vec![(setup, game)],
+            table: table.clone(),
             acts: Vec::new(),
+            weights: Vec::new(),
             made: Vec::new(),
             counts: Counts::default(),
         }
@@ -205,80 +228,85 @@ impl Player {
     /// [`Failure`] when a promise is broken.
     pub fn play(&mut self, seed: u64, flaw: Option<Flaw>) -> Result<(), Box<Failure>> {
         let options = Options::drawn(seed, flaw);
-        let Some((_, game)) = self.games.first_mut() else { return Ok(()) };
-        (game.cd, game.flaw) = (options.setup.cd, flaw);
-        let mut world = options.setup.world(&mut game.table());
+        let Self { table, acts, weights, made, counts } = self;
+        let mut world = options.setup.world(table);
+        let game = Game::of(options.setup, World::new(world.states(), Budget::default()));
         let mut draw = Draw::new(seed);
-        self.made.clear();
-        let counts = &mut self.counts;
+        made.clear();
         counts.histories += 1;
         let mut once = Once::default();
         for _move in 0..MOVES_MAX {
-            self.acts.clear();
-            game.acts(&world, &mut self.acts);
-            let Some(act) = choose(&self.acts, &options.weights, &mut draw) else { break };
-            once.before(game, &world, act, counts);
-            game.happens(&mut world, act);
+            acts.clear();
+            game.acts(table, &world, acts);
+            let Some(act) = choose(acts, &options.weights, weights, &mut draw) else { break };
+            once.before(table, &world, act, counts);
+            game.happens(table, &mut world, act);
             counts.moves += 1;
-            self.made.push(act);
+            made.push(act);
             if let Some(broken) = world.broken() {
-                let broken = game.words(broken);
-                let moves = shortened(game, &options, &self.made);
+                let broken = Game::words(table, broken);
+                let moves = shortened(&game, table, &options, made);
                 return Err(Box::new(Failure { seed, options, broken, moves }));
             }
         }
         // Nothing goes wrong from now on, and time passes: everything must end.
         world.budget = Budget { deadlines: DEADLINES_MAX, ..Budget::default() };
-        let mut weights = [16; KINDS];
+        let mut calm = [16; KINDS];
         // People have said what they had to say, and time passes slowly.
         for rare in [Act::Says(0, Ev::Deadline), Act::DeadlinePasses(0, 0)] {
-            if let Some(weight) = weights.get_mut(kind(rare)) {
+            if let Some(weight) = calm.get_mut(kind(rare)) {
                 *weight = 2;
             }
         }
         for _move in 0..MOVES_MAX {
-            if game.has_ended(&world) {
+            if Game::has_ended(table, &world) {
                 break;
             }
-            self.acts.clear();
-            game.acts(&world, &mut self.acts);
-            let Some(act) = choose(&self.acts, &weights, &mut draw) else { break };
-            game.happens(&mut world, act);
-            self.made.push(act);
+            acts.clear();
+            game.acts(table, &world, acts);
+            let Some(act) = choose(acts, &calm, weights, &mut draw) else { break };
+            game.happens(table, &mut world, act);
+            made.push(act);
         }
-        if !game.has_ended(&world) || world.broken().is_some() {
-            let broken = world.broken().map(|broken| game.words(broken));
+        if !Game::has_ended(table, &world) || world.broken().is_some() {
+            let broken = world.broken().map(|broken| Game::words(table, broken));
             let broken = broken.unwrap_or_else(|| "INV-35 everything ends: it did not".to_owned());
-            let moves = self.made.clone();
+            let moves = made.clone();
             return Err(Box::new(Failure { seed, options, broken, moves }));
         }
-        once.after(game, &world, counts);
+        once.after(table, &world, counts);
         Ok(())
     }
 
     /// What the machine was seen to do: states, refusals by guard and verdict, dispositions.
     #[must_use]
-    pub fn seen(&self) -> Vec<String> {
-        let seen = self.games.first().map(|(_, game)| game.table().seen.clone());
-        seen.into_iter().flatten().collect()
+    pub fn seen(&self) -> BTreeSet<String> {
+        self.table.seen()
     }
 
     /// How many states and steps of the machine there were.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        self.games.first().map(|(_, game)| game.table().size()).unwrap_or_default()
+        self.table.size()
     }
 }
 
-fn choose(acts: &[Act], weights: &[u32; KINDS], draw: &mut Draw) -> Option<Act> {
-    let weight = |act: Act| u64::from(weights.get(kind(act)).copied().unwrap_or(1));
-    let all: u64 = acts.iter().map(|act| weight(*act)).sum();
+/// One of these, each as likely as its kind weighs. `weights` is scratch paper.
+fn choose(
+    acts: &[Act],
+    kinds: &[u32; KINDS],
+    weights: &mut Vec<u32>,
+    draw: &mut Draw,
+) -> Option<Act> {
+    weights.clear();
+    weights.extend(acts.iter().map(|act| kinds.get(kind(*act)).copied().unwrap_or(1)));
+    let all: u32 = weights.iter().sum();
     if all == 0 {
         return None;
     }
-    let mut left = draw.below(all);
-    for act in acts {
-        let own = weight(*act);
+    let mut left = draw.below(u64::from(all));
+    for (act, own) in acts.iter().zip(weights) {
+        let own = u64::from(*own);
         if left < own {
             return Some(*act);
         }
@@ -288,17 +316,17 @@ fn choose(acts: &[Act], weights: &[u32; KINDS], draw: &mut Draw) -> Option<Act> 
 }
 
 /// The same end with fewer moves: each is left out if the rest still breaks the promise.
-fn shortened(game: &Game, options: &Options, made: &[Act]) -> Vec<Act> {
-    let breaks = |moves: &[Act]| {
-        let mut world = options.setup.world(&mut game.table());
+fn shortened(game: &Game, table: &mut Table, options: &Options, made: &[Act]) -> Vec<Act> {
+    let mut breaks = |moves: &[Act]| {
+        let mut world = options.setup.world(table);
         let mut possible = Vec::new();
         for act in moves {
             possible.clear();
-            game.acts(&world, &mut possible);
+            game.acts(table, &world, &mut possible);
             if !possible.contains(act) {
                 return false;
             }
-            game.happens(&mut world, *act);
+            game.happens(table, &mut world, *act);
         }
         world.broken().is_some()
     };
@@ -324,7 +352,7 @@ struct Once {
 }
 
 impl Once {
-    fn before(&mut self, game: &Game, world: &World, act: Act, counts: &mut Counts) {
+    fn before(&mut self, table: &Table, world: &World, act: Act, counts: &mut Counts) {
         match act {
             Act::Claims(_, op) => {
                 let given = world.ops.get(op).is_some_and(|op| op.given && op.fence > 0);
@@ -360,7 +388,7 @@ impl Once {
                 let op =
                     world.net.get(request).and_then(|sent| world.ops.get(usize::from(sent.op)));
                 let unknown = op.is_some_and(|op| {
-                    op.effects == 0 && game.table().info(op.state).name == StateName::OutcomeUnknown
+                    op.effects == 0 && table.info(op.state).name == StateName::OutcomeUnknown
                 });
                 counts.late += u64::from(unknown);
             }
@@ -368,12 +396,11 @@ impl Once {
         }
     }
 
-    fn after(&self, game: &Game, world: &World, counts: &mut Counts) {
+    fn after(&self, table: &Table, world: &World, counts: &mut Counts) {
         let (sends, effects) = world.count();
         counts.sent += u64::from(sends > 0);
         counts.took_effect += u64::from(effects > 0);
         counts.both += u64::from(world.ops.iter().all(|op| op.given));
-        let table = game.table();
         for state in world.states() {
             *counts.ends.entry(table.info(state).name).or_default() += 1;
         }

@@ -2,6 +2,7 @@
 
 use crate::event::Rev;
 use crate::play::Game;
+use crate::table::Table;
 use crate::world::{Answer, Cd, Execution, Flaw, Sending, Sent, World};
 use rollback_core::StateName;
 use rollback_core::ports::Fenced;
@@ -33,21 +34,28 @@ impl Game {
         world.local(replica, op).sending = heard;
     }
 
-    pub(crate) fn arrives(&self, world: &mut World, request: usize, heard: bool, again: bool) {
+    pub(crate) fn arrives(
+        &self,
+        table: &Table,
+        world: &mut World,
+        request: usize,
+        heard: bool,
+        again: bool,
+    ) {
         let Some(sent) = world.net.get(request).copied() else { return };
         world.budget.network -= u8::from(!heard || again);
         if !again {
             world.net.remove(request);
         }
         let op = usize::from(sent.op);
-        let answer = self.receives(world, op, sent.generation);
+        let answer = self.receives(table, world, op, sent.generation);
         let local = world.local(usize::from(sent.replica), op);
         if heard && local.sending == Sending::Waits {
             local.sending = Sending::Heard(answer);
         }
     }
 
-    fn receives(&self, world: &mut World, op: usize, generation: u8) -> Answer {
+    fn receives(&self, table: &Table, world: &mut World, op: usize, generation: u8) -> Answer {
         if world.execution(op) != Execution::None {
             return Answer::Accepted;
         }
@@ -64,21 +72,21 @@ impl Game {
         if world.executions.contains(&Execution::Running) {
             return Answer::Refused;
         }
-        self.takes_effect(world, op);
+        self.takes_effect(table, world, op);
         Answer::Accepted
     }
 
-    pub(crate) fn redeems(&self, world: &mut World, op: usize) {
+    pub(crate) fn redeems(&self, table: &Table, world: &mut World, op: usize) {
         let stale = self.compares() && world.live != Rev::From;
         if world.is_void(op) || stale {
             world.set_execution(op, Execution::Failed);
         } else {
-            self.takes_effect(world, op);
+            self.takes_effect(table, world, op);
         }
     }
 
     /// The ground truth.
-    fn takes_effect(&self, world: &mut World, op: usize) {
+    fn takes_effect(&self, table: &Table, world: &mut World, op: usize) {
         let declared = self.cd != Cd::Neither;
         if declared && world.live != Rev::From {
             world.breaks(op, 10);
@@ -91,7 +99,7 @@ impl Game {
         if effects > 1 {
             world.breaks(op, 16);
         }
-        let name = self.table().info(state).name;
+        let name = table.info(state).name;
         if name.is_end() && name != StateName::OutcomeUnknown {
             world.breaks(op, 20);
         }

@@ -18,6 +18,7 @@ use rollback_core::{
 use rollback_verify::{Evidence, Scope, judge};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of a state.
 pub type Id = u32;
@@ -83,7 +84,7 @@ pub struct Step {
     pub declined: bool,
     /// Whether it gave an order.
     pub ordered: bool,
-    /// The violation that the checker found in the journal: an index into [`Table::found`].
+    /// The violation that the checker found in the journal: its place in [`Table::found`].
     pub broken: Option<u32>,
 }
 
@@ -125,38 +126,45 @@ struct Path {
     events: Vec<(Timestamp, Ev)>,
 }
 
-/// Every state and every step so far.
-#[derive(Debug, Default)]
+/// Every state and every step that were asked for, and the machine behind them. A clone asks the same
+/// machine: what one has asked, the other is told without a step.
+#[derive(Clone, Debug, Default)]
 pub struct Table {
+    infos: Vec<Info>,
+    steps: HashMap<(Id, Ev), Step, BuildHasherDefault<Quick>>,
+    /// Where each kind of rollback begins.
+    pub(crate) begun: HashMap<Kind, Id, BuildHasherDefault<Quick>>,
+    machine: Arc<Mutex<Machine>>,
+}
+
+/// Every state and every step that were ever taken.
+#[derive(Debug, Default)]
+struct Machine {
     openings: Vec<Opening>,
     numbers: HashMap<(usize, String), Id>,
     infos: Vec<Info>,
     paths: Vec<Path>,
     steps: HashMap<(Id, Ev), Step, BuildHasherDefault<Quick>>,
-    /// Where each kind of rollback begins.
-    pub(crate) begun: HashMap<Kind, Id>,
-    /// What the checker found, in words.
-    pub found: Vec<String>,
-    /// The names of the states, the reasons of refusals and the dispositions that were seen.
-    pub seen: BTreeSet<String>,
+    found: Vec<String>,
+    seen: BTreeSet<String>,
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table, with a machine of its own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens a rollback.
     pub fn open(&mut self, opening: &Opening) -> Id {
-        let number = self.openings.iter().position(|known| known == opening);
-        let number = number.unwrap_or_else(|| {
-            self.openings.push(opening.clone());
-            self.openings.len() - 1
-        });
-        let rollback = Rollback::open(opening.clone()).rollback;
-        self.enter(Path { opening: number, events: Vec::new() }, &rollback)
+        let id = self.machine().open(opening);
+        self.learn();
+        id
     }
 
     /// What is known of a state.
@@ -166,14 +174,56 @@ impl Table {
         &self.infos[index(id)]
     }
 
-    /// How many states and steps there are.
+    /// How many states and steps the machine has taken.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        (self.infos.len(), self.steps.len())
+        let machine = self.machine();
+        (machine.infos.len(), machine.steps.len())
+    }
+
+    /// What the checker found, in words, by its place.
+    #[must_use]
+    pub fn found(&self, place: u32) -> Option<String> {
+        self.machine().found.get(index(place)).cloned()
+    }
+
+    /// The names of the states, the reasons of refusals and the dispositions that were seen.
+    #[must_use]
+    pub fn seen(&self) -> BTreeSet<String> {
+        self.machine().seen.clone()
     }
 
     /// Takes a step: looked up, or taken by the real machine.
     pub fn step(&mut self, id: Id, ev: Ev) -> Step {
+        if let Some(step) = self.steps.get(&(id, ev)) {
+            return *step;
+        }
+        let step = self.machine().step(id, ev);
+        self.learn();
+        self.steps.insert((id, ev), step);
+        step
+    }
+
+    /// The machine may have entered new states, for whichever table.
+    fn learn(&mut self) {
+        let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = machine.infos.get(self.infos.len()..).unwrap_or_default();
+        self.infos.extend_from_slice(new);
+    }
+}
+
+impl Machine {
+    fn open(&mut self, opening: &Opening) -> Id {
+        let number = self.openings.iter().position(|known| known == opening);
+        let number = number.unwrap_or_else(|| {
+            self.openings.push(opening.clone());
+            self.openings.len() - 1
+        });
+        let rollback = Rollback::open(opening.clone()).rollback;
+        self.enter(Path { opening: number, events: Vec::new() }, &rollback)
+    }
+
+    fn step(&mut self, id: Id, ev: Ev) -> Step {
         if let Some(step) = self.steps.get(&(id, ev)) {
             return *step;
         }
@@ -183,9 +233,8 @@ impl Table {
     }
 
     /// The journal that led to a state, with one event more.
-    #[must_use]
     #[expect(clippy::indexing_slicing, reason = "a number comes from the table")]
-    pub fn journal(&self, id: Id, then: Option<Ev>) -> Journal {
+    fn journal(&self, id: Id, then: Option<Ev>) -> Journal {
         let path = &self.paths[index(id)];
         let info = &self.infos[index(id)];
         let mut entries: Vec<Entry> =

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the size of what was played is its point")]
 
 use rollback_model::Setup;
+use rollback_model::play::Game;
 use rollback_model::world::{Act, Budget, Cd, Flaw};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::time::Instant;
@@ -42,8 +43,10 @@ fn holds(name: &str, setup: Setup, worlds_min: usize) {
     );
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
         let broken = path.last_state().broken();
-        let words =
-            broken.map_or_else(|| property.to_owned(), |broken| checker.model().words(broken));
+        let words = broken.map_or_else(
+            || property.to_owned(),
+            |broken| Game::words(&checker.model().table(), broken),
+        );
         panic!("{name}: {words}\n{}\n{setup:?}", lines(&path.into_actions()));
     }
     assert!(worlds >= worlds_min, "only {worlds} worlds: the model lost its moves");
@@ -92,8 +95,10 @@ fn every_flaw_of_the_world_is_found() {
             panic!("{name} is not found in {worlds} worlds");
         };
         let broken = path.last_state().broken();
-        let words =
-            broken.map_or_else(|| property.to_owned(), |broken| checker.model().words(broken));
+        let words = broken.map_or_else(
+            || property.to_owned(),
+            |broken| Game::words(&checker.model().table(), broken),
+        );
         let acts = path.into_actions();
         let took = began.elapsed().as_secs_f64();
         println!("{name}: {words}, {} moves, {worlds} worlds, {took:.2} s", acts.len());
