@@ -1,6 +1,6 @@
 //! Steps: what one event does in one state, where a story does not tell the detail, and what a
 //! rollback says of itself on the way.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::access::Standing;
 use rollback_core::audit::Draft;

@@ -1,6 +1,5 @@
 //! Replicas that are configured differently: nothing is sent under another policy, or to another CD
 //! system, than the rollback was opened for.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -225,22 +225,48 @@ fn what_was_mended_stays_mended() {
     }
 }
 
-/// A simulator that cannot fail shows nothing: each of these fakes is broken, and is found out.
+/// Fakes that are broken on purpose, what each breaks, and the world that must show it: a run in which
+/// one of these is green shows nothing.
+const CANARIES: &[(Canary, &str, &str)] = &[
+    (
+        Canary::SinkLies,
+        "INV-29",
+        "seed=0 replicas=1 services=1 rounds=1 approvals=0 compares=no fence=no drill=0",
+    ),
+    (
+        Canary::FenceLies,
+        "INV-19",
+        "seed=20 replicas=1 services=2 rounds=1 approvals=0 compares=yes fence=no drill=0 \
+         cd-lost=5000",
+    ),
+    (
+        Canary::StoreForgetsClaims,
+        "INV-23",
+        "seed=263 replicas=3 services=1 rounds=1 approvals=2 compares=no fence=yes drill=0 \
+         pause=120",
+    ),
+];
+
+fn finds(swarm: &Swarm, canary: Canary, invariant: &str) -> bool {
+    play(swarm, Some(canary)).found.iter().any(|found| found.starts_with(invariant))
+}
+
+#[test]
+fn each_canary_fails_in_its_world_and_nothing_else_does() {
+    for (canary, invariant, line) in CANARIES {
+        let swarm = Swarm::parse(line).unwrap();
+        assert!(finds(&swarm, *canary, invariant), "{canary:?} does not fail in `{line}`");
+        assert_eq!(broken(&swarm, None), None, "`{line}` fails without its canary");
+    }
+}
+
 #[test]
 fn a_fake_that_is_broken_on_purpose_is_found_out() {
-    let canaries = [
-        (Canary::SinkLies, "INV-29"),
-        (Canary::FenceLies, "INV-19"),
-        (Canary::StoreForgetsClaims, "INV-23"),
-    ];
-    for (canary, invariant) in canaries {
-        let finds = |swarm: &Swarm| {
-            let found = play(swarm, Some(canary)).found;
-            found.iter().any(|found| found.starts_with(invariant))
-        };
-        let found = (0..SEEDS).map(Swarm::drawn).find(finds);
+    for (canary, invariant, _) in CANARIES {
+        let breaks = |swarm: &Swarm| finds(swarm, *canary, invariant);
+        let found = (0..SEEDS).map(Swarm::drawn).find(breaks);
         let Some(swarm) = found else { panic!("{canary:?} was never found out as {invariant}") };
-        println!("{canary:?} is found out by `{}`", swarm.shrunk(finds));
+        println!("{canary:?} is found out by `{}`", swarm.shrunk(breaks));
     }
 }
 

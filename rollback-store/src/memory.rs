@@ -534,7 +534,7 @@ impl Store for MemoryStore {
             return Err(StoreError::ClaimLost(claim.rollback.clone()));
         }
         let (count, last) =
-            books.attempts.entry(claim.rollback.clone()).or_insert((0, Label::new("")));
+            books.attempts.entry(claim.rollback.clone()).or_insert_with(|| (0, Label::new("")));
         if last != name {
             *count = count.saturating_add(1);
             *last = name.clone();

@@ -105,10 +105,10 @@ pub(crate) fn claims_last(case: &Case<'_>) -> Vec<String> {
                     ));
                 }
             }
-            Seen::GaveBack { rollback, fence } => {
-                if held.get(rollback).is_some_and(|(_, held, _)| held == fence) {
-                    held.remove(rollback);
-                }
+            Seen::GaveBack { rollback, fence }
+                if held.get(rollback).is_some_and(|(_, held, _)| held == fence) =>
+            {
+                held.remove(rollback);
             }
             _ => {}
         }

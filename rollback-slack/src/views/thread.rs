@@ -169,9 +169,13 @@ fn details<'a>(view: &'a RollbackView, line: &'a Line) -> Vec<Rich<'a>> {
         Line::Proposed | Line::Confirmed => {
             view.reason.iter().map(|given| reason(given.as_str())).collect()
         }
-        Line::Refused | Line::Rejected(_) | Line::Ended | Line::LateEffect | Line::Settled(_) => {
-            explanation()
-        }
+        Line::Refused
+        | Line::Rejected(_)
+        | Line::Ended
+        | Line::LateEffect
+        | Line::Settled(_)
+        | Line::PutAside
+        | Line::Released(_) => explanation(),
         Line::Phase(progress) => progress
             .message
             .iter()

@@ -269,7 +269,7 @@ impl Game {
             Act::MakesSure(replica, op) => self.makes_sure(table, world, replica, op),
             Act::Sends(replica, op) => self.sends(world, replica, op),
             Act::Arrives { request, heard, again } => {
-                self.arrives(table, world, request, heard, again)
+                self.arrives(table, world, request, heard, again);
             }
             Act::Lost(request) => {
                 world.budget.network -= 1;

@@ -90,7 +90,7 @@ pub struct Step {
 
 /// A quick hash of small keys: they are all of our own making, and looked up a hundred million times.
 #[derive(Clone, Copy, Debug, Default)]
-struct Quick(u64);
+pub(crate) struct Quick(u64);
 
 impl Hasher for Quick {
     fn finish(&self) -> u64 {
