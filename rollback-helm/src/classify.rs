@@ -97,7 +97,9 @@ pub(crate) fn cause(stderr: &str) -> Cause {
         return Cause::NotReady(words());
     }
     if has("could not find the requested resource") || has("unable to build kubernetes objects") {
-        return Cause::KindGone(words());
+        // Which kind it is comes last, and is all that counts.
+        let which = message.split_once("no matches for ").map_or(message, |(_, which)| which);
+        return Cause::KindGone(clip(which.lines().next().unwrap_or_default()));
     }
     if (lower.starts_with("no ") || has("original object ")) && has("with the name ") {
         return Cause::ObjectMissing(words());
@@ -160,7 +162,7 @@ impl fmt::Display for Cause {
             ),
             Self::KindGone(words) => write!(
                 f,
-                "the cluster does not know a kind of the target any more: {words}; deploy that version anew with a newer chart"
+                "the cluster does not serve what a revision has any more: {words}"
             ),
             Self::Usage(words) => {
                 write!(f, "helm does not know how it was called: {words}; use Helm 3 or 4")
@@ -170,6 +172,9 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod against_helm;
 
 #[cfg(test)]
 mod tests {
@@ -258,6 +263,10 @@ mod tests {
         ),
         (
             "Error: unable to build kubernetes objects from current release manifest: no matches",
+            "KindGone",
+        ),
+        (
+            "Error: unable to build kubernetes objects from new release manifest: resource mapping not found for name: \"thing\" namespace: \"\" from \"\": no matches for kind \"Widget\" in version \"shop.example.com/v1\"\nensure CRDs are installed first",
             "KindGone",
         ),
         ("Error: unknown flag: --recreate-pods", "Usage"),

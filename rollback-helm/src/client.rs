@@ -167,19 +167,28 @@ impl Client {
     ) -> Result<Option<Resource>, ClusterError> {
         let known = {
             let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-            kinds.get(api_version).map(|kinds| kinds.get(kind).cloned())
+            kinds.get(api_version).and_then(|kinds| kinds.get(kind).cloned())
         };
-        if let Some(known) = known {
+        if known.is_some() {
             return Ok(known);
         }
-        let Some(list) = found(self.ask::<Value>(Ask::kinds(api_version)).await)? else {
-            return Ok(None);
-        };
-        let read = kinds_of(&list);
-        let resource = read.get(kind).cloned();
+        self.learn(api_version).await?;
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(kinds.get(api_version).and_then(|kinds| kinds.get(kind).cloned()))
+    }
+
+    /// Asks which kinds the cluster serves in a group and version now.
+    pub(crate) async fn learn(&self, api_version: &str) -> Result<(), ClusterError> {
+        let list = found(self.ask::<Value>(Ask::kinds(api_version)).await)?;
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        kinds.insert(api_version.to_owned(), read);
-        Ok(resource)
+        kinds.insert(api_version.to_owned(), list.as_ref().map(kinds_of).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Whether it served a kind when it was asked last. None when it never was.
+    pub(crate) fn is_served(&self, api_version: &str, kind: &str) -> Option<bool> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.get(api_version).map(|kinds| kinds.contains_key(kind))
     }
 
     async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ClusterError> {

@@ -33,6 +33,16 @@ impl Wanted {
         clip(&format!("{} {}", self.kind.to_ascii_lowercase(), self.name))
     }
 
+    /// `kind Widget (shop.example.com/v1)`
+    pub(crate) fn kind_in_words(&self) -> String {
+        clip(&format!("kind {} ({})", self.kind, self.api_version))
+    }
+
+    /// Whether it only holds others.
+    pub(crate) fn is_list(&self) -> bool {
+        self.api_version == "v1" && self.kind == "List"
+    }
+
     /// Whether it has pods of its own.
     pub(crate) fn is_workload(&self) -> bool {
         self.api_version == "apps/v1"

@@ -9,6 +9,7 @@ use crate::site::Site;
 use rollback_cluster::ClusterError;
 use rollback_core::Plan;
 use rollback_core::observed::{Acceptance, Preflight};
+use std::collections::BTreeSet;
 
 impl Site {
     /// Who else is in charge of the release.
@@ -44,6 +45,26 @@ impl Site {
             }
         }
         Ok(notes)
+    }
+
+    /// The first object of a kind that the cluster does not serve. What it served before counts for
+    /// nothing: a kind goes with its definition.
+    async fn unserved<'a>(&self, wanted: &'a [Wanted]) -> Result<Option<&'a Wanted>, ClusterError> {
+        let mut asked: BTreeSet<&str> = BTreeSet::new();
+        for object in wanted.iter().filter(|it| !it.is_list()) {
+            let group = object.api_version.as_str();
+            if asked.insert(group) {
+                match self.client.learn(group).await {
+                    // Who may not see what is served is told by helm.
+                    Ok(()) | Err(ClusterError::Forbidden { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if self.client.is_served(group, &object.kind) == Some(false) {
+                return Ok(Some(object));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the API server would take every object of the target. Helm would notice only when it
@@ -82,12 +103,18 @@ impl Site {
         let (_record, content) = self.content(current.number).await?;
         let wanted = manifest::read(&content).unwrap_or_default();
         let keeper = self.keeper(current, &wanted).await?;
+        let unread = self.unserved(&wanted).await?.map(Wanted::kind_in_words);
         let (_record, content) = self.content(target.number).await?;
         let wanted = manifest::read(&content).unwrap_or_default();
         let mut preflight = Preflight::accepted();
         if let Some(keeper) = keeper {
             preflight = Preflight::rejected(keeper.words());
             preflight.undone_by = keeper.by_itself.then_some(keeper.who);
+        } else if let Some(gone) = self.unserved(&wanted).await? {
+            preflight = Preflight::rejected(format!(
+                "the cluster does not serve {} any more, which the target has, and helm would stop there; install that kind again, or deploy that version anew with a newer chart",
+                gone.kind_in_words()
+            ));
         } else {
             match self.helm.version(&self.config.helm).await {
                 Ok(version) if version.can_apply_on_server() && target.applied_on_server => {
@@ -98,6 +125,12 @@ impl Site {
             }
         }
         preflight.not_undone = seen.notes(&newest, target);
+        preflight.not_undone.extend(unread.map(|kind| {
+            format!(
+                "the cluster does not serve {kind} any more, which revision {} has: helm stops there before it changes anything, and the rollback after this one goes through",
+                current.number
+            )
+        }));
         preflight.not_undone.extend(self.replica_notes(&wanted).await?);
         Ok(preflight)
     }

@@ -178,6 +178,13 @@ impl Run {
         if !ended.success {
             let cause = cause(&ended.stderr);
             let left = match status {
+                // Helm reads its newest record before it changes anything, and that is the target's.
+                Some(status) if status.is_pending() && matches!(cause, Cause::KindGone(_)) => {
+                    format!(
+                        "revision {number} stays {} and keeps helm from deploying; install it again, or roll back to another revision, twice if helm stops there once more",
+                        status.as_str()
+                    )
+                }
                 Some(status) if status.is_pending() => format!(
                     "revision {number} stays {} and keeps helm from deploying; roll back once more, that ends it",
                     status.as_str()

@@ -430,8 +430,10 @@ async fn a_number_that_was_given_again_is_not_the_revision_that_was_confirmed() 
     let again = stage.deploy(4).await;
     assert!(again.as_str().starts_with("3@"), "helm gave the number again: {again}");
     let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
-    let StartError::Conflict { live, .. } = refused else { panic!("{refused:?}") };
+    let StartError::Conflict { live, why } = refused else { panic!("{refused:?}") };
     assert_eq!(live.unwrap().revision, again);
+    // Both are called 3: then a person reads what tells them apart.
+    assert!(why.contains(again.as_str()) && why.contains(stage.id(3).as_str()), "{why}");
 }
 
 #[tokio::test]

@@ -163,6 +163,105 @@ async fn a_helm_that_somebody_kills_is_told_as_cut_off_and_cured_by_the_next_rol
     }
 }
 
+/// What says of each revision that it is done.
+fn is_last_word(method: &Method, path: &str, _body: &[u8]) -> bool {
+    *method == Method::PUT && path.contains("/secrets/sh.helm.release.v1.web.v4")
+}
+
+#[tokio::test]
+async fn a_rollback_whose_last_word_is_lost_is_told_as_pending_and_cured() {
+    let Some((lab, folder)) = peers("a last word that is lost") else { return };
+    for helm in BOTH {
+        let stage = Stage::set(lab, &folder, helm).await;
+        stage.wire.lose(is_last_word);
+        let ended = ordered(&stage, &stage.id(2)).await;
+        assert_eq!(ended.phase, Phase::Failed);
+        let told = message(&ended);
+        assert!(told.contains("stays pending-rollback and keeps helm from deploying"), "{told}");
+        assert_eq!(stage.truth().await, Some(stage.id(2)), "all of it was done");
+        // Nothing is deployed any more, by helm's own account.
+        let told = statuses(&stage).await;
+        assert_eq!(told, ["superseded", "superseded", "superseded", "pending-rollback"]);
+        let live = stage.backend.live(&key()).await.unwrap();
+        assert_eq!(live.in_progress, None, "nobody works on it");
+        stage.wire.heal();
+        is_cured(&stage).await;
+    }
+}
+
+const WIDGET: &str = "
+{{ if .Values.widget }}
+apiVersion: {{ .Release.Namespace }}.example.com/v1
+kind: Widget
+metadata: {name: thing}
+{{ end }}
+";
+
+/// Makes the cluster serve a kind that is of this namespace alone, or no longer.
+async fn serve_widgets(stage: &Stage, serve: bool) {
+    const KINDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let group = format!("{}.example.com", stage.space.name());
+    let name = format!("widgets.{group}");
+    let schema = json!({"openAPIV3Schema": {"type": "object"}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": name},
+        "spec": {"group": group, "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]},
+    });
+    let (method, path, body) = match serve {
+        true => (Method::POST, KINDS.to_owned(), definition),
+        false => (Method::DELETE, format!("{KINDS}/{name}"), json!({})),
+    };
+    stage.space.try_ask(method, &path, "application/json", &body).await.unwrap();
+    let path = format!("/apis/{group}/v1");
+    stage
+        .wait("the kinds of the cluster", async || {
+            let asked =
+                stage.space.try_ask(Method::GET, &path, "application/json", &json!(null)).await;
+            let kinds = asked.ok().and_then(|it| it.pointer("/resources/0/kind").cloned());
+            (kinds == serve.then(|| json!("Widget"))).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_kind_that_is_no_longer_served_is_told_before_and_what_helm_makes_of_it_is_cured() {
+    let Some((lab, folder)) = peers("a kind that is no longer served") else { return };
+    for helm in BOTH {
+        let stage = Stage::set(lab, &folder, helm).await;
+        std::fs::write(stage.chart_path().join("templates/widget.yaml"), WIDGET).unwrap();
+        serve_widgets(&stage, true).await;
+        stage.upgrade(4, &["--set=widget=true", "--wait", "--timeout=100s"]).await;
+        stage.deploy(5).await;
+        let plan = stage.plan(&stage.id(5), &stage.id(4));
+        let preflight = stage.backend.preflight(&plan).await.unwrap();
+        // Helm 4's is rehearsed, and this account may not apply widgets.
+        let before = format!("{:?}", preflight.acceptance);
+        assert!(!before.contains("does not serve"), "{before}");
+        serve_widgets(&stage, false).await;
+        let preflight = stage.backend.preflight(&plan).await.unwrap();
+        let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted") };
+        let kind = format!("kind Widget ({}.example.com/v1)", stage.space.name());
+        assert!(why.contains(&kind) && why.contains("install that kind again"), "{why}");
+        // It went between the look and the order.
+        let ended = ordered(&stage, &stage.id(4)).await;
+        assert_eq!(ended.phase, Phase::Failed);
+        let told = message(&ended);
+        assert!(told.contains("does not serve what a revision has any more: kind"), "{told}");
+        assert!(told.contains("stays pending-rollback") && told.ends_with("once more"), "{told}");
+        assert_eq!(stage.truth().await, Some(stage.id(5)), "no workload was touched");
+        // Helm's newest record is one that it cannot read: that is told, and so it comes.
+        let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
+        let preflight = stage.backend.preflight(&stage.plan(&live.revision, &stage.id(1))).await;
+        let notes = preflight.unwrap().not_undone.join("\n");
+        assert!(notes.contains("the rollback after this one goes through"), "{notes}");
+        assert_eq!(ordered(&stage, &stage.id(1)).await.phase, Phase::Failed);
+        is_cured(&stage).await;
+    }
+}
+
 #[tokio::test]
 async fn whoever_else_keeps_a_real_release_is_named_and_nothing_is_changed() {
     let Some((lab, folder)) = peers("somebody else's release") else { return };
