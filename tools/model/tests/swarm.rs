@@ -60,6 +60,7 @@ fn sweep(seeds: Range<u64>, flaw: Option<Flaw>) -> Result<Vec<Player>, Box<Failu
         }
     };
     let played: Vec<Result<Player, Box<Failure>>> = std::thread::scope(|scope| {
+        #[expect(clippy::needless_collect, reason = "all play before the first is waited for")]
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
