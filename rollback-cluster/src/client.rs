@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::WatchEvent;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -124,6 +125,9 @@ impl Cluster {
         let first = std::pin::pin!(events).next().await;
         match first {
             Some(Err(error)) => Err(classify(error, &tried)),
+            // A version that is compacted: the object need not have changed since, and whoever looks
+            // may find the same version once more.
+            Some(Ok(WatchEvent::Error(status))) => Err(classify(kube::Error::Api(status), &tried)),
             Some(Ok(_)) | None => Ok(()),
         }
     }

@@ -144,6 +144,29 @@ async fn the_api_server_and_the_controllers_die_in_the_middle_and_it_ends_when_t
 }
 
 #[tokio::test]
+async fn a_watch_from_before_a_compaction_is_a_hint_to_look_again_and_goes_on_from_there() {
+    let Some((lab, folder)) = peers("a watch that is gone") else { return };
+    if !lab.is_ours_for("a watch that is gone") {
+        return;
+    }
+    let _turn = alone().await;
+    let stage = Stage::set(lab, &folder, Helm::Four).await;
+    let key = stage::key();
+    stage.backend.live(&key).await.unwrap();
+    lab.forget_the_past().await;
+    let hint = tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key));
+    assert!(hint.await.is_ok(), "nothing would ever be looked at again");
+    stage.backend.live(&key).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), stage.backend.changes(&key));
+    assert!(quiet.await.is_err(), "it looks again and again for nothing");
+    let (newer, hint) = tokio::join!(
+        stage.deploy(4),
+        tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key))
+    );
+    assert!(hint.is_ok(), "{newer} was not hinted at");
+}
+
+#[tokio::test]
 async fn our_process_dies_with_helms_record_on_its_way_and_the_next_one_proves_that_nothing_happened()
  {
     let Some((lab, folder)) = peers("a process that dies with helm's record on its way") else {

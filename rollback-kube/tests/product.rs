@@ -159,6 +159,37 @@ async fn the_api_server_dies_in_the_middle_and_it_ends_when_it_is_back() {
     assert_eq!(product.stage.wire.carried_out(), 1);
 }
 
+/// What a watch would go on from is gone: etcd has compacted it, and the API server that comes back
+/// remembers nothing from before.
+#[tokio::test]
+async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_something_changes() {
+    let Some(lab) = Lab::shared("a watch that is gone") else { return };
+    if !lab.is_ours_for("a watch that is gone") {
+        return;
+    }
+    let _turn = alone().await;
+    let stage = Stage::set(lab, Kind::Deployment).await;
+    stage.settled().await;
+    let key = stage::key();
+    stage.backend.live(&key).await.unwrap();
+    lab.forget_the_past().await;
+    stage.settled().await;
+    // The workload has the version that it had: until it changes it is looked at now and then.
+    for _look in 0..2 {
+        let began = Instant::now();
+        let hint = tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key));
+        assert!(hint.await.is_ok(), "nothing would ever be looked at again");
+        assert!(began.elapsed() > Duration::from_secs(1), "it is looked at again and again");
+        stage.backend.live(&key).await.unwrap();
+    }
+    let change = serde_json::json!({"metadata": {"annotations": {"example.com/note": "x"}}});
+    stage.space.merge(stage::APPS, &stage.object(), change).await;
+    stage.settled().await;
+    stage.backend.live(&key).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), stage.backend.changes(&key));
+    assert!(quiet.await.is_err(), "a watch is possible again");
+}
+
 #[tokio::test]
 async fn our_process_dies_with_the_order_on_its_way_and_the_next_one_finds_it() {
     let Some(lab) = Lab::shared("a process that dies with its order on its way") else { return };

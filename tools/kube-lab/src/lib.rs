@@ -209,10 +209,15 @@ impl Lab {
         self.revive(Server::Api).await;
     }
 
+    /// The version of an object that is made for it: whatever was seen before is older.
     async fn newest_version(&self) -> u64 {
-        let list = http::Request::get("/api/v1/namespaces?limit=1").body(Vec::new()).unwrap();
-        let list: serde_json::Value = self.client().await.request(list).await.unwrap();
-        list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+        let object = serde_json::json!({"metadata": {"generateName": "newer-than-all-"}});
+        let make = http::Request::post("/api/v1/namespaces/default/configmaps")
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap();
+        let made: serde_json::Value = self.client().await.request(make).await.unwrap();
+        made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
     }
 
     fn servers(&self) -> std::sync::MutexGuard<'_, Servers> {
