@@ -511,6 +511,9 @@ pub enum CommandError {
          few seconds"
     )]
     NotPostedYet,
+    /// The same request was received before, here or by another process.
+    #[error("this was received before; nothing was done a second time")]
+    ReceivedBefore,
     /// The service is stopping.
     #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
     Stopping,
@@ -523,6 +526,23 @@ pub enum CommandError {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Commands: fmt::Debug + Send + Sync {
+    /// A request came that asks for something, recognized by these digests, at this moment by the
+    /// clock that says whether it is stale. A surface asks here before it does what the request
+    /// asks for, and does nothing unless this succeeds: of all processes that share the store, now
+    /// and for as long as it is kept, one takes a request. What that one then leaves undone, because
+    /// it died, nobody does.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::ReceivedBefore`], and [`CommandError::NotRecorded`] when it cannot be found
+    /// out; then the request may count as received.
+    async fn receive(
+        &self,
+        digests: &[[u8; 32]],
+        at: Timestamp,
+        keep: Duration,
+    ) -> Result<(), CommandError>;
+
     /// Somebody pressed a button in a message. What a button carries can be copied into another
     /// message, so a surface asks here before it takes the press for anything: only the message
     /// that the notifier posted and keeps up to date counts. Waits about a second for a post that

@@ -16,12 +16,26 @@ use rollback_core::ports::{
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
-    RevisionRef, RollbackId, RollbackView, Said, ServiceKey, Settlement, StateName,
+    RevisionRef, RollbackId, RollbackView, Said, ServiceKey, Settlement, StateName, Timestamp,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 #[async_trait]
 impl Commands for Engine {
+    async fn receive(
+        &self,
+        digests: &[[u8; 32]],
+        at: Timestamp,
+        keep: Duration,
+    ) -> Result<(), CommandError> {
+        match self.inner.store.see(digests, at, keep).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CommandError::ReceivedBefore),
+            Err(error) => Err(not_recorded(&error)),
+        }
+    }
+
     async fn pressed_in(
         &self,
         button: &Button,

@@ -5,7 +5,9 @@ mod common;
 
 use common::{Setup, Site, limits, paused};
 use rollback_core::notice::MessageRef;
-use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Fence, SavedDeploy};
+use rollback_core::ports::{
+    Button, ClickedOn, CommandError, Commands, Fence, Retention, SavedDeploy,
+};
 use rollback_core::{Migrations, Phase, Proposer, Purpose, Reason, StateName};
 use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method, NotifierFault, SinkFault};
@@ -904,6 +906,28 @@ fn a_proposal_takes_a_number_and_names_the_ones_there_are_for_a_bad_one() {
         site.cd.deploy(twin);
         let Err(CommandError::NoTarget(why)) = propose("43").await else { panic!("proposed") };
         assert!(why.contains("`42@x` or `43@c`"), "{why}");
+    });
+}
+
+#[test]
+fn a_request_is_received_once_and_forgotten_when_it_cannot_be_sent_again() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let another = site.boot(Fate::Spared);
+        let (began, keep) = (site.now(), MINUTE * 20);
+        for number in 0..100 {
+            host.engine.receive(&[[number; 32]], began, keep).await.unwrap();
+        }
+        // Neither here nor elsewhere a second time, and not with something new beside it.
+        for engine in [&host.engine, &another.engine] {
+            let again = engine.receive(&[[7; 32]], site.now(), keep).await;
+            assert_eq!(again, Err(CommandError::ReceivedBefore));
+            let beside = engine.receive(&[[200; 32], [7; 32]], site.now(), keep).await;
+            assert_eq!(beside, Err(CommandError::ReceivedBefore));
+        }
+        tokio::time::sleep(MINUTE * 200).await;
+        let forgotten = site.store.prune(site.now(), Retention::default()).await.unwrap();
+        assert_eq!(forgotten, 0, "the engine has forgotten all of them by itself");
     });
 }
 

@@ -50,10 +50,15 @@ counters! {
     not_ours,
     /// Of a kind that this crate does not know. Answered 200.
     unknown_kinds,
+    /// Clicks that were not taken since too much waited. Answered 503.
+    busy,
     /// Slack's unsigned probes. Answered 200, never handed on.
     ssl_checks,
     /// Seen before. Answered 200, not handed on again.
     repeats,
+    /// Taken before by another process, or by this one before it was started again; found out behind
+    /// the acknowledgement. Nothing was done.
+    repeats_elsewhere,
     /// Repeats that can no longer be recognized, because the memory was full.
     forgotten_early,
     /// Larger than the bound. Answered 413.

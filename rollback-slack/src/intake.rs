@@ -1,8 +1,10 @@
 //! Where every interaction passes, whichever way it came: is it for us, is it new, whose is it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::counters::Counters;
+use crate::delivery::{By, Delivery};
 use crate::interactivity::Response;
 use crate::payload::{Click, Closing, Interaction, Submission, Via, parse};
 use crate::replay::{Key, ReplayMemory, Sight};
@@ -37,6 +39,8 @@ pub enum ClickAck {
     Taken,
     /// No such action here.
     NotOurs,
+    /// So much waits to be done that this is not taken. Slack shows the person that it did not work.
+    Busy,
 }
 
 /// The acknowledgement of a submitted modal.
@@ -141,14 +145,15 @@ impl Accepted {
 /// Checks every interaction, hands it on once, and counts. One for the whole process, shared by
 /// HTTP and all Socket Mode connections.
 ///
-/// The memory against repeats is this process's own: where several replicas take requests, the
-/// store's compare-and-set on the rollback has the last word.
+/// The memory against repeats is this process's own, and the first look. What all replicas remember
+/// is asked behind the acknowledgement, by the [`Delivery`] that each interaction carries: see
+/// [`Commands::receive`](rollback_core::ports::Commands::receive).
 #[derive(Debug)]
 pub struct Intake<H> {
     accepted: Accepted,
     handler: H,
     replays: ReplayMemory,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 /// Why a payload was not handed on. Already counted and logged.
@@ -162,6 +167,7 @@ pub(crate) enum Rejected {
 #[derive(Debug)]
 pub(crate) enum Ack {
     Empty,
+    Busy,
     Respond(Response),
 }
 
@@ -169,12 +175,12 @@ impl<H: Interactions> Intake<H> {
     /// Takes what is accepted, and who gets it.
     #[must_use]
     pub fn new(accepted: Accepted, handler: H) -> Self {
-        Self { accepted, handler, replays: ReplayMemory::new(), counters: Counters::default() }
+        Self { accepted, handler, replays: ReplayMemory::new(), counters: Arc::default() }
     }
 
     /// The counts so far.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
@@ -185,13 +191,8 @@ impl<H: Interactions> Intake<H> {
     }
 
     /// Hands a payload on whose origin is proved, by its signature or by the socket.
-    pub(crate) fn take(
-        &self,
-        payload: &str,
-        delivery: Key<'_>,
-        now: UnixSeconds,
-    ) -> Result<Ack, Rejected> {
-        let interaction = parse(payload).map_err(|error| {
+    pub(crate) fn take(&self, payload: &str, by: By, now: UnixSeconds) -> Result<Ack, Rejected> {
+        let mut interaction = parse(payload).map_err(|error| {
             self.counters.bad_payloads();
             tracing::warn!(%error, "an interaction was not accepted");
             Rejected::Unreadable
@@ -202,7 +203,7 @@ impl<H: Interactions> Intake<H> {
             return Err(Rejected::Foreign);
         }
         let trigger = interaction.trigger_id().map(Key::Trigger);
-        match self.replays.see(&[Some(delivery), trigger], now) {
+        match self.replays.see(&[Some(by.key()), trigger], now) {
             Sight::Repeat => {
                 self.counters.repeats();
                 return Ok(Ack::Empty);
@@ -211,6 +212,8 @@ impl<H: Interactions> Intake<H> {
                 (0..forgotten).for_each(|_| self.counters.forgotten_early());
             }
         }
+        let delivery = Delivery::new(by, interaction.trigger_id(), now, &self.counters);
+        interaction.came_by(delivery);
         Ok(self.dispatch(interaction))
     }
 
@@ -221,6 +224,10 @@ impl<H: Interactions> Intake<H> {
                 match self.handler.clicked(click) {
                     ClickAck::Taken => Ack::Empty,
                     ClickAck::NotOurs => self.not_ours(),
+                    ClickAck::Busy => {
+                        self.counters.busy();
+                        Ack::Busy
+                    }
                 }
             }
             Interaction::Submission(submission) => {

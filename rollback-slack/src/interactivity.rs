@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
 
+use crate::delivery::By;
 use crate::form::{is_ssl_check, payload_of};
 use crate::intake::{Ack, Intake, Interactions, Rejected};
-use crate::replay::Key;
 use crate::{SignatureError, SigningSecrets, UnixSeconds};
 
 /// The largest body that is looked at. Slack's own payloads for our views stay under 30 kB.
@@ -112,7 +112,7 @@ impl<H: Interactions> Interactivity<H> {
                 return Reply::empty(400);
             }
         };
-        match self.intake.take(&payload, Key::Signature(genuine.digest()), now) {
+        match self.intake.take(&payload, By::Signature(genuine.digest()), now) {
             Ok(ack) => acknowledged(&ack),
             Err(Rejected::Unreadable) => Reply::empty(400),
             Err(Rejected::Foreign) => Reply::empty(403),
@@ -121,7 +121,11 @@ impl<H: Interactions> Interactivity<H> {
 }
 
 fn acknowledged(ack: &Ack) -> Reply {
-    let Ack::Respond(response) = ack else { return Reply::empty(200) };
+    let response = match ack {
+        Ack::Empty => return Reply::empty(200),
+        Ack::Busy => return Reply::empty(503),
+        Ack::Respond(response) => response,
+    };
     response.to_json().map_or_else(
         |error| {
             tracing::error!(%error, "an acknowledgement could not be written");

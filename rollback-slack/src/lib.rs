@@ -52,6 +52,7 @@
 
 mod client;
 mod counters;
+mod delivery;
 mod directory;
 mod drawn;
 pub mod escape;
@@ -75,6 +76,7 @@ pub use self::client::{
     WebApiOptions, Why,
 };
 pub use self::counters::{Counters, CountersSnapshot};
+pub use self::delivery::{Delivery, REMEMBERED_BY_ALL};
 pub use self::directory::SlackDirectory;
 pub use self::intake::{
     Accepted, ClickAck, ClosingAck, FieldErrors, Intake, Interactions, SubmissionAck,

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::delivery::Delivery;
+
 pub use self::raw::parse;
 
 /// Why a payload is not an interaction. Nothing was dispatched.
@@ -62,6 +64,16 @@ impl Interaction {
             Self::Click(click) => Some(&click.trigger_id),
             Self::Submission(submission) => submission.trigger_id.as_deref(),
             Self::Closing(_) | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Notes how it came.
+    pub(crate) fn came_by(&mut self, delivery: Delivery) {
+        match self {
+            Self::Click(click) => click.delivery = Some(delivery),
+            Self::Submission(submission) => submission.delivery = Some(delivery),
+            Self::Closing(closing) => closing.delivery = Some(delivery),
+            Self::Unknown(_) => {}
         }
     }
 }
@@ -132,6 +144,8 @@ pub struct Click {
     pub action: Action,
     /// Further elements in the same payload; Slack sends one at a time today.
     pub more_actions: Vec<Action>,
+    /// How it came; none where it was read and no intake has taken it.
+    pub delivery: Option<Delivery>,
 }
 
 /// Where an element stands.
@@ -189,6 +203,8 @@ pub struct Submission {
     pub trigger_id: Option<String>,
     /// The modal, with what was typed into it.
     pub view: View,
+    /// How it came; none where it was read and no intake has taken it.
+    pub delivery: Option<Delivery>,
 }
 
 /// A modal was closed without being submitted.
@@ -203,6 +219,8 @@ pub struct Closing {
     pub view: View,
     /// Whether every modal of the stack was closed at once.
     pub whole_stack: bool,
+    /// How it came; none where it was read and no intake has taken it.
+    pub delivery: Option<Delivery>,
 }
 
 /// An interaction of a kind that this crate does not know.

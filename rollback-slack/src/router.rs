@@ -27,7 +27,7 @@ pub const BODY_WAIT_MAX: Duration = Duration::from_secs(3);
 /// whatever authentication the host has: the signature is the authentication.
 ///
 /// Answers 200 (taken), 400 (signed, not readable), 401 (not Slack's), 403 (for another
-/// installation), 408 (too slow) or 413 (too large), and never says more.
+/// installation), 408 (too slow), 413 (too large) or 503 (too much waits), and never says more.
 pub fn router<H: Interactions>(interactivity: Arc<Interactivity<H>>) -> Router {
     Router::new()
         .route(INTERACTIVITY_PATH, post(interact::<H>).get(probe::<H>))

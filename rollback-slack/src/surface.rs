@@ -1,36 +1,41 @@
 //! Where a click becomes a command: every interaction is acknowledged at once, and what is slow
 //! happens behind it. Nothing is decided here; a surface only says who did what on which button.
 
+mod asks;
+mod modal;
+mod once;
 mod tell;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rollback_core::notice::{DeployCard, MessageRef};
+use rollback_core::notice::MessageRef;
 use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands};
-use rollback_core::{
-    Actor, ChannelId, DeployId, Label, Pair, Reason, RollbackId, RollbackView, StateName, UserId,
-    WorkspaceId,
-};
+use rollback_core::{DeployId, Pair, Reason, RollbackId, RollbackView, StateName};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::Json;
-use crate::client::{OpenView, WebApi};
+use self::asks::{Asks, asks, channel_of, message_of};
+use self::modal::Modal;
+use self::once::Received;
+use crate::client::WebApi;
+use crate::delivery::Delivery;
 use crate::intake::{ClickAck, ClosingAck, FieldErrors, Interactions, SubmissionAck};
-use crate::payload::{Click, Closing, Person, Place, Submission};
+use crate::payload::{Click, Closing, Submission};
 use crate::views::{
-    APPROVE, Backdrop, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
-    REASON_BLOCK, REJECT, RELEASE, RollbackButton, checking_modal, confirm_modal, loading_modal,
+    APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION, REASON_BLOCK,
+    REJECT, RELEASE, RollbackButton, checking_modal, loading_modal,
 };
 use crate::{drawn, notifier};
 
-/// How long a click may take to be recorded before the modal's trigger is too old to use.
+/// How long a request may take to be found new, and a click to be recorded besides, before the
+/// modal's trigger is too old to use.
 const CLICK_MAX: Duration = Duration::from_millis(1_500);
 
-/// Modals that are remembered at once. The oldest is forgotten first; it then closes on submit
-/// instead of saying that it checks.
-const MODALS_MAX: usize = 1_000;
+/// Interactions that are acknowledged and not done yet: while our own store does not answer, each
+/// waits for a second and a half, and then to be told.
+const WAITING_MAX: usize = 1_000;
 
 /// Takes Slack's interactions to the engine.
 ///
@@ -57,20 +62,6 @@ struct Shared {
     tasks: TaskTracker,
 }
 
-/// A modal somebody looks at.
-#[derive(Clone, Debug)]
-struct Modal {
-    asks: Asks,
-    view: RollbackView,
-}
-
-/// Who asked, and where they can be told in private.
-#[derive(Clone, Debug)]
-struct Asks {
-    actor: Actor,
-    channel: Option<String>,
-}
-
 impl Surface {
     /// Takes interactions to `commands`, and shows modals through `api`.
     #[must_use]
@@ -88,8 +79,24 @@ impl Surface {
         self.shared.tasks.wait().await;
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.shared.tasks.spawn(work);
+    fn is_full(&self) -> bool {
+        self.shared.tasks.len() >= WAITING_MAX
+    }
+
+    /// Does behind the acknowledgement what a request asks for, unless it was taken before.
+    fn once(
+        &self,
+        delivery: Delivery,
+        tell: Option<Asks>,
+        until: Instant,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            if shared.receives(&delivery, tell.as_ref(), until).await == Received::Now {
+                work.await;
+            }
+        });
     }
 }
 
@@ -98,8 +105,12 @@ impl Interactions for Surface {
         let Some(asks) = asks(&click.person, channel_of(&click.place)) else {
             return ClickAck::NotOurs;
         };
-        let shared = Arc::clone(&self.shared);
-        let pressed_in = message_of(&click.place);
+        let Some(delivery) = click.delivery else { return once::not_taken_in(ClickAck::NotOurs) };
+        if self.is_full() {
+            return ClickAck::Busy;
+        }
+        let (shared, tell) = (Arc::clone(&self.shared), Some(asks.clone()));
+        let (pressed_in, until) = (message_of(&click.place), Instant::now() + CLICK_MAX);
         let value = click.action.value.as_deref();
         match click.action.action_id.as_str() {
             OPEN => {
@@ -107,8 +118,8 @@ impl Interactions for Surface {
                     tracing::warn!("the value of a rollback button is not ours; nothing was done");
                     return ClickAck::NotOurs;
                 };
-                self.spawn(async move {
-                    shared.open(button.deploy, pressed_in, asks, &click.trigger_id).await;
+                self.once(delivery, tell, until, async move {
+                    shared.open(button.deploy, pressed_in, asks, &click.trigger_id, until).await;
                 });
                 ClickAck::Taken
             }
@@ -123,9 +134,9 @@ impl Interactions for Surface {
                     RELEASE => Says::Release,
                     _cancel => Says::Withdraw,
                 };
-                self.spawn(
-                    async move { shared.say(does, &button.rollback, pressed_in, asks).await },
-                );
+                self.once(delivery, tell, until, async move {
+                    shared.say(does, &button.rollback, pressed_in, asks).await;
+                });
                 ClickAck::Taken
             }
             CHANGES => ClickAck::Taken,
@@ -143,6 +154,12 @@ impl Interactions for Surface {
             return SubmissionAck::NotOurs;
         };
         let refused = |text: String| SubmissionAck::Errors(FieldErrors::at(REASON_BLOCK, text));
+        let Some(delivery) = submission.delivery else {
+            return once::not_taken_in(SubmissionAck::NotOurs);
+        };
+        if self.is_full() {
+            return refused("too much waits to be done; nothing was changed; try again".into());
+        }
         let Some(shown) = memo.shown else {
             return refused("this is still being checked; try again in a moment".into());
         };
@@ -158,8 +175,17 @@ impl Interactions for Surface {
         };
         let checking =
             modal.and_then(|Modal { view, .. }| drawn::modal(&view, || checking_modal(&view)));
-        let shared = Arc::clone(&self.shared);
-        self.spawn(async move { shared.confirm(&memo.rollback, asks, reason, shown).await });
+        let (shared, until) = (Arc::clone(&self.shared), Instant::now() + CLICK_MAX);
+        self.shared.tasks.spawn(async move {
+            let taken = match shared.receives(&delivery, Some(&asks), until).await {
+                Received::Now => shared.confirm(&memo.rollback, asks, reason, shown).await,
+                Received::Before => true,
+                Received::Unknown => false,
+            };
+            if !taken {
+                shared.ask_again(&memo.rollback, &submission.view.id).await;
+            }
+        });
         checking.map_or(SubmissionAck::CloseAll, SubmissionAck::Update)
     }
 
@@ -171,8 +197,17 @@ impl Interactions for Surface {
         let (Ok(memo), Some(asks)) = (memo, asks(&closing.person, None)) else {
             return ClosingAck::NotOurs;
         };
+        let Some(delivery) = closing.delivery else {
+            return once::not_taken_in(ClosingAck::NotOurs);
+        };
+        if self.is_full() {
+            tracing::warn!("too much waits; what a closed modal was about expires");
+            return ClosingAck::Taken;
+        }
         let shared = Arc::clone(&self.shared);
-        self.spawn(async move { shared.close(&memo.rollback, asks).await });
+        self.once(delivery, None, Instant::now() + CLICK_MAX, async move {
+            shared.close(&memo.rollback, asks).await;
+        });
         ClosingAck::Taken
     }
 }
@@ -184,32 +219,6 @@ enum Says {
     Reject,
     Withdraw,
     Release,
-}
-
-fn asks(person: &Person, channel: Option<String>) -> Option<Asks> {
-    let mut actor = Actor::new(UserId::parse(person.id.as_str()).ok()?);
-    actor.name = person.name.as_deref().map(Label::new);
-    actor.workspace = person.team_id.as_deref().and_then(|id| WorkspaceId::parse(id).ok());
-    actor.channel = channel.as_deref().and_then(|id| id.parse().ok());
-    Some(Asks { actor, channel })
-}
-
-fn channel_of(place: &Place) -> Option<String> {
-    match place {
-        Place::Message { channel_id, .. } => Some(channel_id.clone()),
-        Place::View(_) | Place::Unknown { .. } => None,
-    }
-}
-
-/// The message that an element stands in; what has no readable name is none of ours.
-fn message_of(place: &Place) -> Option<MessageRef> {
-    match place {
-        Place::Message { channel_id, message_ts, .. } => {
-            let channel = ChannelId::parse(channel_id.as_str()).ok()?;
-            Some(MessageRef::new(channel, message_ts.as_str()))
-        }
-        Place::View(_) | Place::Unknown { .. } => None,
-    }
 }
 
 impl Shared {
@@ -232,18 +241,16 @@ impl Shared {
         pressed_in: Option<MessageRef>,
         asks: Asks,
         trigger_id: &str,
+        until: Instant,
     ) {
         let clicked = async {
             self.is_ours(&Button::Open(deploy.clone()), pressed_in.as_ref()).await?;
             self.commands.click(&ClickedOn::Deploy(deploy), asks.actor.clone()).await
         };
-        let view = match tokio::time::timeout(CLICK_MAX, clicked).await {
+        let view = match timeout_at(until, clicked).await {
             Ok(Ok(view)) => view,
             Ok(Err(error)) => return self.tell(&asks, &error).await,
-            Err(_elapsed) => {
-                let late = CommandError::NotRecorded("our own store did not answer in time".into());
-                return self.tell(&asks, &late).await;
-            }
+            Err(_elapsed) => return self.tell(&asks, &once::too_late()).await,
         };
         let loading = || loading_modal(&view.key, &view.id, view.purpose);
         let Some(modal) = drawn::modal(&view, loading) else { return };
@@ -274,57 +281,14 @@ impl Shared {
         }
     }
 
-    /// Keeps a modal at the state of its rollback until there is nothing more to say in it.
-    async fn follow(
-        &self,
-        opened: OpenView,
-        asks: Asks,
-        card: Option<DeployCard>,
-        mut view: RollbackView,
-    ) {
-        let (id, view_id) = (view.id.clone(), opened.id);
-        self.remember(Modal { asks, view: view.clone() });
-        let mut shown: Option<Json> = None;
-        loop {
-            if has_something_to_show(&view) {
-                let backdrop = Backdrop::new(card.as_ref(), self.clock.now());
-                let Some(modal) = drawn::modal(&view, || confirm_modal(&view, backdrop)) else {
-                    break;
-                };
-                if shown.as_ref() != Some(&modal) && !self.redraw(&view_id, &modal).await {
-                    break;
-                }
-                shown = Some(modal);
-            }
-            if view.state.is_end() {
-                break;
-            }
-            match self.commands.changed(&id, view.steps).await {
-                Ok(next) => view = next,
-                Err(error) => {
-                    tracing::warn!(%error, rollback = %id, "a modal is no longer brought up to date");
-                    break;
-                }
-            }
-            self.update_memory(&view);
-        }
-        self.forget(&id);
-    }
-
-    /// False when nobody looks at the modal any more.
-    async fn redraw(&self, view_id: &str, modal: &Json) -> bool {
-        match self.api.update_view(view_id, None, modal).await {
-            Ok(_) => true,
+    /// Whether it was taken; if not, whoever confirmed has been told why.
+    async fn confirm(&self, id: &RollbackId, asks: Asks, reason: Reason, shown: Pair) -> bool {
+        match self.commands.confirm(id, asks.actor.clone(), reason, shown).await {
+            Ok(_view) => true,
             Err(error) => {
-                tracing::debug!(%error, "a modal was not brought up to date: it is closed, or Slack does not answer");
+                self.tell(&asks, &error).await;
                 false
             }
-        }
-    }
-
-    async fn confirm(&self, id: &RollbackId, asks: Asks, reason: Reason, shown: Pair) {
-        if let Err(error) = self.commands.confirm(id, asks.actor.clone(), reason, shown).await {
-            self.tell(&asks, &error).await;
         }
     }
 
@@ -363,54 +327,5 @@ impl Shared {
         if let Err(error) = said.await {
             self.tell(&asks, &error).await;
         }
-    }
-
-    fn modal(&self, id: &RollbackId) -> Option<Modal> {
-        self.lock().get(id).cloned()
-    }
-
-    fn remember(&self, modal: Modal) {
-        let mut modals = self.lock();
-        if modals.len() >= MODALS_MAX {
-            // Rollback ids grow with time, so that the first one is the oldest.
-            modals.pop_first();
-        }
-        modals.insert(modal.view.id.clone(), modal);
-    }
-
-    fn update_memory(&self, view: &RollbackView) {
-        if let Some(modal) = self.lock().get_mut(&view.id) {
-            modal.view = view.clone();
-        }
-    }
-
-    fn forget(&self, id: &RollbackId) {
-        self.lock().remove(id);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RollbackId, Modal>> {
-        self.modals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// While the facts are read, the modal says so already.
-const fn has_something_to_show(view: &RollbackView) -> bool {
-    match view.state {
-        StateName::Proposed | StateName::Authorizing => false,
-        StateName::Confirming => !view.guards.is_empty(),
-        StateName::Approving
-        | StateName::Checking
-        | StateName::Recording
-        | StateName::Triggering
-        | StateName::Running
-        | StateName::Verifying
-        | StateName::Succeeded
-        | StateName::Failed
-        | StateName::NotVerified
-        | StateName::Refused
-        | StateName::Denied
-        | StateName::Withdrawn
-        | StateName::Expired
-        | StateName::OutcomeUnknown => true,
     }
 }

@@ -25,6 +25,7 @@ impl Interactions for Recorder {
         self.seen.lock().unwrap().push(format!("click {}", click.action.action_id));
         match click.action.action_id.as_str() {
             "rollback_open" => ClickAck::Taken,
+            "too_much" => ClickAck::Busy,
             _ => ClickAck::NotOurs,
         }
     }
@@ -111,6 +112,14 @@ fn an_unknown_action_is_answered_200_and_counted() {
     let app = plain();
     assert_eq!(send(&app, &form(&click("logs_open", "1.2.a"))).status, 200);
     assert_eq!(counted(&app).not_ours, 1);
+}
+
+/// Slack shows the person that it did not work.
+#[test]
+fn a_click_for_which_too_much_waits_is_told_503_and_counted() {
+    let app = plain();
+    assert_eq!(send(&app, &form(&click("too_much", "1.2.a"))).status, 503);
+    assert_eq!(counted(&app).busy, 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod stage;
 
-use local_slack::LocalSlack;
+use local_slack::{Delivery, LocalSlack, Outcome, sign};
 use postgres_lab::Server;
 use rollback_core::{Phase, StateName};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use stage::{Host, Stage, cd, deploy};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use team::{CHANNEL, OWNER, SECRET, TOKEN, Team, VERSION};
+use team::{CHANNEL, OWNER, PATIENCE, SECRET, TOKEN, Team, VERSION};
 
 /// The audit file is one process's own; several keep the log in their store.
 fn yaml_of_replicas(cd: SocketAddr) -> String {
@@ -39,7 +39,29 @@ async fn ends(service: &Service, state: &str) -> Value {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(team::PATIENCE, ended).await.unwrap()
+    tokio::time::timeout(PATIENCE, ended).await.unwrap()
+}
+
+/// Waits until a process has found out that somebody else had taken so many requests, or has opened
+/// another rollback, and says how many there are.
+async fn rollbacks_after(service: &Service, repeats: usize) -> usize {
+    let found_out = async {
+        loop {
+            let count = service.states().await.len();
+            if count > 1 || service.interactions("repeats_elsewhere").await == repeats {
+                return count;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found_out).await.unwrap()
+}
+
+/// The same interaction as Slack would sign it now.
+fn signed_anew(mut delivery: Delivery) -> Delivery {
+    delivery.timestamp += 1;
+    delivery.signature = sign(SECRET, delivery.timestamp, &delivery.body);
+    delivery
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +85,71 @@ async fn a_deploy_reported_to_one_replica_is_rolled_back_through_the_other() {
         let verdict = replica.get("/v1/audit/verify").await;
         assert_eq!(verdict["ok"], true, "{verdict}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_one_replica_took_is_not_taken_again_by_the_other() {
+    let Some(server) = Server::shared("a request sent to two replicas") else { return };
+    let space = server.space();
+    let (slack, cd) = (Team::start().await, cd());
+    let (address, _serving) = serve_cd(&cd).await;
+    let first = replica(&slack, address, &space.url()).await;
+    let second = replica(&slack, address, &space.url()).await;
+    slack.set_interactivity_url(first.callbacks());
+    first.report(deploy("ci-4711", "42", VERSION)).await;
+    let modal = slack.open(OWNER).await;
+    slack.confirm(OWNER, &modal, "errors up 4x").await;
+    let seen = ends(&first, "succeeded").await;
+    // Whoever captured what Slack sent, sends it to the one that has not seen it.
+    slack.set_interactivity_url(second.callbacks());
+    let captured = slack.deliveries();
+    assert!(captured.len() >= 2, "a click and a submission: {captured:?}");
+    for delivery in &captured {
+        assert_eq!(slack.resend(delivery).await.unwrap().status, 200);
+        let anew = signed_anew(delivery.clone());
+        assert_eq!(slack.resend(&anew).await.unwrap().status, 200, "as Slack sends it again");
+    }
+    assert_eq!(second.interactions("repeats").await, captured.len(), "known here by then");
+    assert_eq!(rollbacks_after(&second, captured.len()).await, 1);
+    assert_eq!(ends(&second, "succeeded").await, seen);
+    assert_eq!((cd.sends(), cd.effects()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_stands_still_a_click_is_acknowledged_and_refused_in_words() {
+    let Some(server) = Server::own("a database that stands still") else { return };
+    let space = server.space();
+    let (slack, cd) = (Team::start().await, cd());
+    let (address, _serving) = serve_cd(&cd).await;
+    let service = replica(&slack, address, &space.url()).await;
+    slack.set_interactivity_url(service.callbacks());
+    service.report(deploy("ci-4711", "42", VERSION)).await;
+    let modal = slack.open(OWNER).await;
+    let message = slack.deploy_message().await;
+    let stalled = server.stall();
+    for _press in 0..3 {
+        let pressed = slack.click(OWNER, CHANNEL, &message.ts, "rollback_open").await;
+        assert_eq!(pressed.unwrap(), Outcome::Acknowledged);
+    }
+    slack.confirm(OWNER, &modal, "errors up 4x").await;
+    let told = slack.wait_until(PATIENCE, |slack| {
+        let said: Vec<String> = slack.ephemerals(OWNER).iter().map(|one| one.all_text()).collect();
+        (said.len() == 4).then_some(said)
+    });
+    for said in told.await.unwrap() {
+        assert!(said.contains("could not be recorded, so nothing was done"), "{said}");
+        assert!(said.contains("try again in a minute"), "{said}");
+    }
+    drop(stalled);
+    // Nothing of it is done later either, and what people do next is.
+    let list = service.get("/v1/rollbacks").await;
+    assert_eq!(list["rollbacks"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list["rollbacks"][0]["state"], "confirming", "{list}");
+    assert_eq!(cd.sends(), 0);
+    let modal = slack.modal(OWNER, "\"submit\": Object").await;
+    slack.confirm(OWNER, &modal, "errors up 5x").await;
+    ends(&service, "succeeded").await;
+    assert_eq!((cd.sends(), cd.effects()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -281,6 +281,30 @@ async fn a_process_that_is_killed_while_a_rollback_runs_is_followed_by_one_that_
 }
 
 #[tokio::test]
+async fn a_request_that_was_taken_before_a_restart_is_not_taken_again() {
+    let (slack, _cd, service) = started().await;
+    service.report(deploy("ci-4711", "42", "2.14.0")).await;
+    let modal = open_modal(&slack).await;
+    slack.close(OWNER, &modal.id).await.unwrap();
+    assert_eq!(ended(&service).await["state"], "withdrawn");
+    let captured = slack.deliveries();
+    let (folder, server) = service.kill();
+    let again = Service::start_in(folder, &slack, server, &[]).await;
+    slack.set_interactivity_url(again.callbacks());
+    for delivery in &captured {
+        assert_eq!(slack.resend(delivery).await.unwrap().status, 200);
+    }
+    let found_out = async {
+        while again.interactions("repeats_elsewhere").await < captured.len() {
+            assert_eq!(again.states().await, [StateName::Withdrawn], "it was taken again");
+            tokio::time::sleep(Duration::from_millis(80)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found_out).await.expect("each is known");
+    assert_eq!(again.states().await, [StateName::Withdrawn]);
+}
+
+#[tokio::test]
 async fn a_reader_of_events_does_not_keep_the_process_from_ending() {
     let (slack, _cd, mut service) = started().await;
     service.report(deploy("ci-4711", "42", "2.14.0")).await;

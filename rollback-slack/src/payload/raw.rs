@@ -205,7 +205,9 @@ impl RawPayload<'_> {
                 let mut actions = self.actions.unwrap_or_default().into_iter().map(Action::of);
                 let action = actions.next().ok_or(PayloadError::Missing("actions"))??;
                 let more_actions = actions.collect::<Result<_, _>>()?;
-                let click = Click { person, via, trigger_id, place, action, more_actions };
+                let delivery = None;
+                let click =
+                    Click { person, via, trigger_id, place, action, more_actions, delivery };
                 Ok(Interaction::Click(click))
             }
             "view_submission" => Ok(Interaction::Submission(Submission {
@@ -213,12 +215,14 @@ impl RawPayload<'_> {
                 via,
                 trigger_id: filled(self.trigger_id),
                 view: view(self.view)?,
+                delivery: None,
             })),
             "view_closed" => Ok(Interaction::Closing(Closing {
                 person: person()?,
                 via,
                 view: view(self.view)?,
                 whole_stack: self.is_cleared.unwrap_or(false),
+                delivery: None,
             })),
             _ => Ok(Interaction::Unknown(UnknownKind { kind: kind.owned(), via })),
         }

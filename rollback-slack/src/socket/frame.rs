@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::UnixSeconds;
+use crate::delivery::By;
 use crate::intake::{Ack, Intake, Interactions};
 use crate::interactivity::Response;
-use crate::replay::Key;
 
 /// What a frame asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ pub(crate) fn take<H: Interactions>(intake: &Intake<H>, text: &str, now: UnixSec
     };
     let ack = match (frame.kind, frame.payload) {
         (Some("interactive"), Some(payload)) => {
-            intake.take(payload.get(), Key::Envelope(envelope_id), now).unwrap_or(Ack::Empty)
+            let by = By::Envelope(envelope_id.to_owned());
+            intake.take(payload.get(), by, now).unwrap_or(Ack::Empty)
         }
         _ => {
             intake.counters().unknown_kinds();
@@ -70,6 +71,8 @@ pub(crate) fn take<H: Interactions>(intake: &Intake<H>, text: &str, now: UnixSec
         }
     };
     let payload = match &ack {
+        // Slack shows the person that it did not work, as after any other silence.
+        Ack::Busy => return Asked::Nothing,
         Ack::Respond(response) if frame.accepts_response_payload == Some(true) => Some(response),
         Ack::Respond(_) | Ack::Empty => None,
     };

@@ -1,7 +1,7 @@
 //! A real PostgreSQL server for tests, on a free loopback port, with its data in a folder of its own.
 //!
 //! ```text
-//! Server ─┬─ stop, start, kill                       (real)
+//! Server ─┬─ stop, start, kill, stall                (real)
 //!         ├─ Space: a schema per test, and a hand in it
 //!         └─ Wire: between a client and the server; loses a COMMIT or its answer
 //! ```
@@ -22,8 +22,10 @@
     reason = "a stage for tests: what goes wrong fails the test, and says so"
 )]
 
+mod stall;
 mod wire;
 
+pub use stall::Stalled;
 pub use wire::{Cut, Wire};
 
 use std::net::TcpListener;
@@ -104,7 +106,10 @@ impl Server {
     /// Starts it, and waits until it answers.
     pub fn start(&self) {
         // Ends with whoever holds the other end of its input, and ends its sessions then.
-        let script = "\"$@\" & pid=$!; read -r _; kill -INT $pid; wait $pid";
+        // What was stalled could not end.
+        let script = "\"$@\" & pid=$!; read -r _; \
+                      kill -CONT $pid $(ps -o pid= --ppid $pid 2>/dev/null); \
+                      kill -INT $pid; wait $pid";
         let mut shell = unprivileged(Path::new("sh"));
         shell.args(["-c", script, "sh"]).arg(self.programs.join("postgres")).arg("-D");
         shell.arg(self.data()).args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""]);
@@ -194,6 +199,14 @@ impl Space<'_> {
     pub fn url_through(&self, port: u16) -> String {
         let schema = &self.schema;
         format!(
+    /// Makes it stand still, every session with it: it takes connections and answers nothing. It
+    /// goes on when what is answered here is dropped.
+    #[must_use]
+    pub fn stall(&self) -> Stalled {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        Stalled::from(pid.lines().next().expect("its process").trim())
+    }
+
             "postgres://{USER}:unused@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}"
         )
     }

@@ -150,6 +150,16 @@ impl Service {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
+    /// How many of Slack's interactions were counted as this.
+    pub(crate) async fn interactions(&self, outcome: &str) -> usize {
+        let page = client().get(self.url("/metrics")).send().await.expect("an answer");
+        let page = page.text().await.expect("a page");
+        let named = format!("\"{outcome}\"");
+        let mut lines = page.lines().filter(|line| line.contains("slack_interactions"));
+        let line = lines.find(|line| line.contains(&named)).unwrap_or_default();
+        line.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let answer = client().post(self.url(path)).bearer_auth(API_TOKEN).json(body).send().await;
         let answer = answer.expect("an answer");
