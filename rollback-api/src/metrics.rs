@@ -20,7 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rollback_core::ports::{AuditSink, CdBackend};
 use rollback_core::{BackendName, ServiceKey};
-use rollback_engine::{Engine, OutboxStanding};
+use rollback_engine::{Engine, OpenStanding, OutboxStanding};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +61,9 @@ struct Inner {
     waiting_seconds: Gauge<f64, AtomicU64>,
     recorded: Gauge,
     aside: Gauge,
+    open: Gauge,
+    open_max: Gauge,
+    standing: Arc<Mutex<OpenStanding>>,
     outbox: Arc<Mutex<OutboxStanding>>,
 }
 
@@ -97,6 +100,9 @@ impl Metrics {
             waiting_seconds: Gauge::default(),
             recorded: Gauge::default(),
             aside: Gauge::default(),
+            open: Gauge::default(),
+            open_max: Gauge::default(),
+            standing: Arc::default(),
             outbox: Arc::default(),
         };
         inner.register(version);
@@ -158,6 +164,10 @@ impl Metrics {
     /// Looks at what is not counted as it happens.
     pub(crate) async fn look(&self, engine: &Engine) {
         let inner = &self.inner;
+        let standing = engine.open_standing();
+        inner.open.set(i64::try_from(standing.open).unwrap_or(i64::MAX));
+        inner.open_max.set(i64::try_from(standing.open_max).unwrap_or(i64::MAX));
+        *lock(&inner.standing) = standing;
         let read = async { tokio::try_join!(engine.outbox(), engine.head(), engine.put_aside()) };
         let Ok(Ok((outbox, head, aside))) = tokio::time::timeout(STORE_WAIT, read).await else {
             inner.store_up.set(0);
@@ -211,6 +221,17 @@ impl Inner {
         registry.register("audit_last_sequence", help, self.recorded.clone());
         let help = "Rollbacks that are put aside, because they end whoever works on them";
         registry.register("put_aside", help, self.aside.clone());
+        let help = "Rollbacks that this process has open";
+        registry.register("open", help, self.open.clone());
+        let help = "How many there may be for another one to be opened";
+        registry.register("open_max", help, self.open_max.clone());
+        let standing = Arc::clone(&self.standing);
+        registry.register_collector(Box::new(Kinds {
+            name: "openings_refused",
+            help: "Rollbacks that were not opened",
+            label: "because",
+            read: Box::new(move || vec![("too_many_open", lock(&standing).refused)]),
+        }));
         let outbox = Arc::clone(&self.outbox);
         registry.register_collector(Box::new(Kinds {
             name: "notices",

@@ -514,6 +514,12 @@ pub enum CommandError {
     /// The same request was received before, here or by another process.
     #[error("this was received before; nothing was done a second time")]
     ReceivedBefore,
+    /// As many rollbacks are open as the service takes at a time.
+    #[error(
+        "{0} rollbacks are open here already, as many as this service takes at a time; nothing was \
+         changed; try again when some have ended, or roll back with your CD system itself"
+    )]
+    TooMany(usize),
     /// The service is stopping.
     #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
     Stopping,

@@ -374,13 +374,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes.
     async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError>;
 
-    /// The rollbacks that have not ended, and those whose outcome is unknown and not settled; none
-    /// that is put aside.
+    /// The rollbacks that have not ended, or whose outcome is unknown and not settled, that nobody has
+    /// a claim on that lasts; none that is put aside.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError>;
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError>;
 
     /// The rollbacks that are put aside until a person releases them.
     ///

@@ -246,6 +246,10 @@ impl Engine {
     }
 
     async fn open(&self, opening: Opening) -> Result<RollbackView, CommandError> {
+        // Held until the driver has a place of its own.
+        let Some(_place) = self.inner.places.find() else {
+            return Err(CommandError::TooMany(self.inner.places.standing().open_max));
+        };
         let operation = self.inner.operation(&opening.id);
         let view =
             operation.open(&self.inner, opening).await.map_err(|error| not_recorded(&error))?;
@@ -277,7 +281,7 @@ impl Engine {
             Ok(_) => Ok(operation),
             Err(StoreError::Corrupt { problem, .. }) if problem == "it has no journal" => {
                 drop(operation);
-                self.inner.forget_unused();
+                self.inner.forget(id);
                 Err(CommandError::NotFound(Label::new(id.as_str())))
             }
             Err(error) => Err(not_recorded(&error)),

@@ -80,7 +80,7 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
         return;
     }
     let (inner, operation) = (Arc::clone(inner), Arc::clone(operation));
-    let tasks = inner.tasks.clone();
+    let (tasks, place) = (inner.tasks.clone(), inner.places.take());
     tasks.spawn(async move {
         let span = tracing::info_span!("rollback", rollback = %operation.id);
         let driver = Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run();
@@ -89,8 +89,9 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
             operation.forget().await;
         }
         operation.driven.store(false, Ordering::Release);
-        drop(operation);
-        inner.forget_unused();
+        let id = operation.id.clone();
+        drop((operation, place));
+        inner.forget(&id);
     });
 }
 
@@ -156,10 +157,11 @@ impl Driver {
         self.finish().await;
     }
 
-    /// One look at the rollback and one thing that happens. False when nothing is left to do.
+    /// One look at the rollback and one thing that happens. False when nothing is left to do, or
+    /// another process does it: should that one die, whoever looks for what is unattended goes on.
     async fn turn(&mut self) -> Result<bool, StoreError> {
         if !self.claimed().await? {
-            return Ok(true);
+            return Ok(false);
         }
         let standing = self.operation.standing(&self.inner).await?;
         if is_done(&standing) {
@@ -216,7 +218,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Holds the claim, or waits a while for it.
+    /// Holds the claim. Not while another process has it.
     async fn claimed(&mut self) -> Result<bool, StoreError> {
         let now = self.inner.clock.now();
         if let Some(claim) = &self.claim
@@ -231,7 +233,6 @@ impl Driver {
             self.attempt.anew(&self.inner);
             self.abandon_work();
             self.operation.forget().await;
-            self.pause(self.inner.lease / 3).await;
         }
         Ok(self.claim.is_some())
     }

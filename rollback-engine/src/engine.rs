@@ -4,6 +4,7 @@ use crate::catalog::{Catalog, ServiceConfig};
 use crate::checkpoint::{self, Checkpoints, Making};
 use crate::export::Sink;
 use crate::operation::{Operation, Operations};
+use crate::places::{OPEN_MAX, Places};
 use crate::reading::{Counts, Running};
 use crate::{deploys, driver, export, hints, outbox};
 use rollback_core::access::AccessIndex;
@@ -57,6 +58,7 @@ pub struct EngineBuilder {
     look_every: Duration,
     source_timeout: Duration,
     lease: Duration,
+    open_max: usize,
 }
 
 /// Where new identities come from.
@@ -87,6 +89,7 @@ impl EngineBuilder {
             look_every: Duration::from_secs(1),
             source_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(15),
+            open_max: OPEN_MAX,
         }
     }
 
@@ -175,6 +178,15 @@ impl EngineBuilder {
         self
     }
 
+    /// How many rollbacks this process has open at a time; whoever wants another one is told so, and
+    /// nothing is opened. What was begun is ended however many there are. Default 5,000, some hundred
+    /// megabytes.
+    #[must_use]
+    pub const fn open_max(mut self, most: usize) -> Self {
+        self.open_max = most;
+        self
+    }
+
     /// Builds it. Nothing happens until [`Engine::run`].
     #[must_use]
     pub fn build(self) -> Engine {
@@ -202,6 +214,7 @@ impl EngineBuilder {
                 lease: self.lease,
                 operations: Operations::default(),
                 attempts: AtomicU64::new(0),
+                places: Places::new(self.open_max),
                 deploy_turns,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
@@ -236,6 +249,7 @@ pub(crate) struct Inner {
     operations: Operations,
     /// How many attempts to work were named.
     attempts: AtomicU64,
+    pub(crate) places: Places,
     /// One deploy of a service at a time, so that each finds the one before it.
     pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
     pub(crate) outbox_wake: Notify,
@@ -300,7 +314,7 @@ async fn keep_house(inner: &Arc<Inner>) {
     loop {
         inner.clock.sleep_until(inner.clock.now().after(SWEEP_EVERY)).await;
         if let Err(error) = resume(inner).await {
-            tracing::warn!(%error, "unfinished rollbacks could not be looked up");
+            tracing::warn!(%error, "unattended rollbacks could not be looked up");
         }
         inner.forget_unused();
         if inner.clock.now() >= prune_at {
@@ -311,9 +325,10 @@ async fn keep_house(inner: &Arc<Inner>) {
     }
 }
 
-/// Drives every rollback that has not ended and that nobody drives.
+/// Drives every rollback that has not ended and that nobody drives. Those of other processes are
+/// left to them: each process knows what it drives, and not whatever is open anywhere.
 async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
-    for id in inner.store.unfinished().await? {
+    for id in inner.store.unattended(inner.clock.now()).await? {
         driver::ensure(inner, &inner.operation(&id));
     }
     Ok(())
@@ -378,6 +393,14 @@ impl Inner {
     /// Every rollback that this process knows.
     pub(crate) fn known_operations(&self) -> Vec<Arc<Operation>> {
         self.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Forgets a rollback, unless somebody drives it or looks at it: the store has it.
+    pub(crate) fn forget(&self, id: &RollbackId) {
+        let mut operations = self.lock();
+        if operations.get(id).is_some_and(|operation| Arc::strong_count(operation) == 1) {
+            operations.remove(id);
+        }
     }
 
     /// Forgets every rollback that nobody drives and nobody looks at: the store has them all.

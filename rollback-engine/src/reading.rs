@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{CheckpointStanding, Making};
 use crate::engine::Engine;
+use crate::places::OpenStanding;
 use rollback_core::audit::{Head, Record};
 use rollback_core::ports::{Query, StoreError};
 use rollback_core::{RollbackId, RollbackView, Timestamp};
@@ -138,6 +139,12 @@ impl Engine {
     /// [`StoreError`] as it comes.
     pub async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.inner.store.put_aside().await
+    }
+
+    /// How many rollbacks this process has open, and how many it takes.
+    #[must_use]
+    pub fn open_standing(&self) -> OpenStanding {
+        self.inner.places.standing()
     }
 
     /// What time it is, by the engine's clock.

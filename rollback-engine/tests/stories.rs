@@ -932,6 +932,56 @@ fn a_request_is_received_once_and_forgotten_when_it_cannot_be_sent_again() {
 }
 
 #[test]
+fn beyond_what_a_process_takes_at_a_time_a_click_is_refused_in_words() {
+    paused(async {
+        let (site, host) = open(Setup { open_max: 2, ..Setup::default() }).await;
+        let (first, second) = (host.click(&ana()).await.id, host.click(&bo()).await.id);
+        let Err(refused) = host.try_click(&ana()).await else { panic!("it was opened") };
+        let told = refused.to_string();
+        for word in
+            ["2 rollbacks are open", "nothing was changed", "try again when some have ended"]
+        {
+            assert!(told.contains(word), "{told}");
+        }
+        assert_eq!(site.views().await.len(), 2, "nothing was opened");
+        let standing = host.engine.open_standing();
+        assert_eq!((standing.open, standing.open_max, standing.refused), (2, 2, 1));
+        // What is open goes on, and leaves its place at its end.
+        site.shown(&first).await;
+        host.engine.withdraw(&first, ana().actor()).await.unwrap();
+        site.ended(&first).await;
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(host.engine.open_standing().open, 1);
+        let third = host.click(&ana()).await.id;
+        for id in [second, third] {
+            host.engine.withdraw(&id, ana().actor()).await.unwrap();
+            site.ended(&id).await;
+        }
+        let _evidence = site.holds("as many as it takes").await;
+    });
+}
+
+#[test]
+fn what_one_process_drives_another_one_leaves_alone_until_it_is_unattended() {
+    paused(async {
+        let (site, first) = open(Setup::default()).await;
+        let second = site.boot(Fate::Spared);
+        let id = first.click(&ana()).await.id;
+        site.shown(&id).await;
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!((first.engine.open_standing().open, second.engine.open_standing().open), (1, 0));
+        // Whoever is told something about it does not drive it for that.
+        second.engine.view(&id).await.unwrap();
+        first.crash();
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(second.engine.open_standing().open, 1);
+        second.confirm(&id, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("taken over").await;
+    });
+}
+
+#[test]
 fn surfaces_see_readiness_steps_and_what_waits_to_be_told() {
     paused(async {
         let site = Site::new(Setup::default());

@@ -481,12 +481,16 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
         let books = self.books();
-        let unfinished = |kept: &&Kept| {
-            kept.view.put_aside.is_none() && (!kept.view.state.is_end() || kept.holds_service)
+        let held =
+            |id: &RollbackId| books.claims.get(id).is_some_and(|claim| now < claim.expires_at);
+        let unattended = |kept: &&Kept| {
+            kept.view.put_aside.is_none()
+                && (!kept.view.state.is_end() || kept.holds_service)
+                && !held(&kept.view.id)
         };
-        Ok(books.rollbacks.iter().filter(unfinished).map(|kept| kept.view.id.clone()).collect())
+        Ok(books.rollbacks.iter().filter(unattended).map(|kept| kept.view.id.clone()).collect())
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {

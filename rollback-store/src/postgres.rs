@@ -261,8 +261,9 @@ impl Store for PostgresStore {
         self.links.read(query, |db, query| Box::pin(service::list(db, query))).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
-        self.links.read(&(), |db, ()| Box::pin(service::unfinished(db))).await
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        let judged_at = self.judged_at(now);
+        self.links.read(&judged_at, |db, at| Box::pin(service::unattended(db, *at))).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {

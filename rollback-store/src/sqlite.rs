@@ -330,8 +330,8 @@ impl Store for SqliteStore {
         self.read(move |db| service::list(db, &query)).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
-        self.read(service::unfinished).await
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        self.read(move |db| service::unattended(db, now)).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {

@@ -309,7 +309,8 @@ fn said(answer: impl Debug) -> String {
 async fn everything(store: &dyn Store) -> Vec<String> {
     let mut seen = vec![
         said(store.list(&Query::all(99)).await),
-        said(store.unfinished().await),
+        said(store.unattended(at(20)).await),
+        said(store.unattended(at(99)).await),
         said(store.put_aside().await),
         said(store.freezes(&key()).await),
         said(store.due(at(20), 99).await),

@@ -107,7 +107,7 @@ async fn a_thousand_steps_at_once_are_all_taken_into_one_chain() {
     assert_eq!(records.len(), 1_000);
     let mut verifier = Verifier::new("default");
     records.iter().for_each(|record| verifier.check(record).unwrap());
-    assert_eq!(store.unfinished().await.unwrap().len(), 1_000);
+    assert_eq!(store.unattended(at(0)).await.unwrap().len(), 1_000);
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn what_an_earlier_release_owed_is_done_by_this_one() {
         let path = left_by_an_earlier_release(name, &folder);
         let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
         let unknown: RollbackId = parsed("rb-3");
-        assert_eq!(store.unfinished().await.unwrap(), std::slice::from_ref(&unknown), "{name}");
+        assert_eq!(store.unattended(now).await.unwrap(), std::slice::from_ref(&unknown), "{name}");
         let owner = Instance::new("new");
         let claim = store.claim(&unknown, &owner, now, lease).await.unwrap().unwrap();
         assert!(claim.fence > 1, "{name}: a fencing number was used again");
@@ -115,7 +115,7 @@ async fn an_earlier_database_is_taken_over_whole() {
     assert_eq!(space.sql("SELECT schema FROM rollback_store"), "2");
     assert_eq!(store.head().await.unwrap(), head);
     assert_eq!(store.load(&id).await.unwrap(), journal);
-    assert_eq!(store.unfinished().await.unwrap(), std::slice::from_ref(&id));
+    assert_eq!(store.unattended(Timestamp::from_millis(u64::MAX >> 12)).await.unwrap(), std::slice::from_ref(&id));
     let claim = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
     assert_eq!(claim.fence, old.fence, "the claim is the same");
     assert_eq!(store.attempt(&claim, &"old/1".into()).await.unwrap(), 1);

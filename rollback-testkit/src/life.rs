@@ -282,8 +282,8 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.list(query)).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
-        self.life.read(self.inner.unfinished()).await
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        self.life.read(self.inner.unattended(now)).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {

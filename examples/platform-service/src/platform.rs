@@ -207,6 +207,7 @@ impl Platform {
             .notifier(Arc::new(notifier(config, &api, &clock)))
             .clock(Arc::clone(&clock))
             .lease(config.file.limits.lease)
+            .open_max(config.file.limits.open_max)
             .sink(metrics.sink());
         let watched = backends.into_iter().fold(builder, |builder, (name, backend)| {
             let watched = metrics.watching(&name, backend);

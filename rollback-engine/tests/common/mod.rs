@@ -48,6 +48,8 @@ pub struct Setup {
     pub settle: Duration,
     /// How the backend is called.
     pub backend: &'static str,
+    /// How many rollbacks a process has open at a time.
+    pub open_max: usize,
 }
 
 impl Default for Setup {
@@ -60,6 +62,7 @@ impl Default for Setup {
             lease: Duration::from_secs(15),
             settle: Limits::default().settle,
             backend: "prod",
+            open_max: 1_000,
         }
     }
 }
@@ -140,6 +143,7 @@ impl Site {
             .required_sink(Arc::new(Mortal::new(&life, &self.sink, &self.clock)))
             .clock(Arc::clone(&self.clock))
             .lease(self.setup.lease)
+            .open_max(self.setup.open_max)
             .instance(Instance::new(format!("life-{number}")))
             .ids(move || format!("rb-{}", ids.fetch_add(1, Ordering::Relaxed) + 1))
             .build();

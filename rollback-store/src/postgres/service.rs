@@ -16,6 +16,7 @@ use rollback_core::{
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio_postgres::types::ToSql;
 
 /// Rollbacks, newest first.
 pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
@@ -48,21 +49,25 @@ pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
         .collect()
 }
 
-pub(super) async fn unfinished(db: &mut Link) -> Done<Vec<RollbackId>> {
-    ids(
-        db,
-        "SELECT id FROM rollback WHERE (NOT is_end OR holds_service) AND NOT put_aside
-         ORDER BY number",
-    )
-    .await
+pub(super) async fn unattended(db: &mut Link, judged_at: Option<i64>) -> Done<Vec<RollbackId>> {
+    let question = "SELECT id FROM rollback
+        WHERE (NOT is_end OR holds_service) AND NOT put_aside AND NOT EXISTS
+            (SELECT 1 FROM claim WHERE claim.rollback = rollback.id AND expires_at
+                > coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
+        ORDER BY number";
+    ids(db, question, &[&judged_at]).await
 }
 
 pub(super) async fn put_aside(db: &mut Link) -> Done<Vec<RollbackId>> {
-    ids(db, "SELECT id FROM rollback WHERE put_aside ORDER BY number").await
+    ids(db, "SELECT id FROM rollback WHERE put_aside ORDER BY number", &[]).await
 }
 
-async fn ids(db: &mut Link, question: &'static str) -> Done<Vec<RollbackId>> {
-    let rows = db.all(question, &[]).await?;
+async fn ids(
+    db: &mut Link,
+    question: &'static str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Done<Vec<RollbackId>> {
+    let rows = db.all(question, values).await?;
     rows.into_iter()
         .map(|row| Ok(parsed(row.try_get(0)?, || "the id of a rollback".into())?))
         .collect()

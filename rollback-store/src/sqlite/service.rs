@@ -13,7 +13,7 @@ use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
     Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 use std::time::Duration;
 
 /// Rollbacks, newest first.
@@ -58,20 +58,20 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
         .collect()
 }
 
-pub(super) fn unfinished(db: &Connection) -> Answer<Vec<RollbackId>> {
-    ids(
-        db,
-        "SELECT id FROM rollback
-         WHERE (is_end = 0 OR holds_service = 1) AND put_aside = 0 ORDER BY number",
-    )
+pub(super) fn unattended(db: &Connection, now: Timestamp) -> Answer<Vec<RollbackId>> {
+    let question = "SELECT id FROM rollback
+        WHERE (is_end = 0 OR holds_service = 1) AND put_aside = 0 AND NOT EXISTS
+            (SELECT 1 FROM claim WHERE claim.rollback = rollback.id AND expires_at > ?1)
+        ORDER BY number";
+    ids(db, question, [millis(now)])
 }
 
 pub(super) fn put_aside(db: &Connection) -> Answer<Vec<RollbackId>> {
-    ids(db, "SELECT id FROM rollback WHERE put_aside = 1 ORDER BY number")
+    ids(db, "SELECT id FROM rollback WHERE put_aside = 1 ORDER BY number", [])
 }
 
-fn ids(db: &Connection, question: &'static str) -> Answer<Vec<RollbackId>> {
-    let rows: Vec<String> = all(db, question, [], |row| row.get(0))?;
+fn ids(db: &Connection, question: &'static str, values: impl Params) -> Answer<Vec<RollbackId>> {
+    let rows: Vec<String> = all(db, question, values, |row| row.get(0))?;
     rows.into_iter().map(|id| parsed(id, || "the id of a rollback".into())).collect()
 }
 

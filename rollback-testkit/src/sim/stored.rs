@@ -122,8 +122,8 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.list(query)).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<RollbackId>, StoreError> {
-        self.look(self.inner.unfinished()).await
+    async fn unattended(&self, _now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        self.look(self.inner.unattended(self.right.now())).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {

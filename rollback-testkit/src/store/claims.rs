@@ -188,14 +188,30 @@ pub(super) async fn what_is_put_aside_is_listed_apart_until_it_goes_on(
 ) -> Outcome {
     let commits = Script::new("rb-1").commits(Ending::Succeeded);
     take(store, [nth(&commits, 0)?]).await?;
-    same("unfinished", &store.unfinished().await?, &vec![parsed("rb-1")])?;
+    same("unfinished", &store.unattended(at(1)).await?, &vec![parsed("rb-1")])?;
     same("put aside", &store.put_aside().await?, &Vec::new())?;
     let mut aside = nth(&commits, 1)?;
     aside.view.put_aside = Some(PutAside::new(3, at(1)));
     take(store, [aside]).await?;
-    same("unfinished", &store.unfinished().await?, &Vec::new())?;
+    same("unfinished", &store.unattended(at(1)).await?, &Vec::new())?;
     same("put aside", &store.put_aside().await?, &vec![parsed("rb-1")])?;
     take(store, [nth(&commits, 2)?]).await?;
-    same("unfinished again", &store.unfinished().await?, &vec![parsed("rb-1")])?;
+    same("unfinished again", &store.unattended(at(1)).await?, &vec![parsed("rb-1")])?;
     same("put aside still", &store.put_aside().await?, &Vec::new())
+}
+
+pub(super) async fn what_somebody_has_a_claim_on_is_unattended_when_that_is_over(
+    store: &dyn Store,
+) -> Outcome {
+    for id in ["rb-1", "rb-2"] {
+        let service = format!("service-of-{id}");
+        let script = Script::new(id).of(&service, "production");
+        take(store, [nth(&script.commits(Ending::Succeeded), 0)?]).await?;
+    }
+    let claim = claimed(store, &a(), at(0)).await?;
+    let both = vec![parsed("rb-1"), parsed("rb-2")];
+    same("while it lasts", &store.unattended(at(14)).await?, &vec![parsed("rb-2")])?;
+    same("expired", &store.unattended(at(15)).await?, &both)?;
+    store.release(&claim).await?;
+    same("released", &store.unattended(at(1)).await?, &both)
 }

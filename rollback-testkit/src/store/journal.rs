@@ -159,10 +159,10 @@ pub(super) async fn an_unknown_outcome_holds_the_service_until_it_is_settled(
     let next = Script::new("rb-2").commits(Ending::Succeeded);
     take(store, next.iter().take(HOLDING - 1).cloned()).await?;
     held_by(&refusal(store, nth(&next, HOLDING - 1)?).await?, "rb-1")?;
-    same("unfinished", &store.unfinished().await?, &vec![parsed("rb-1"), parsed("rb-2")])?;
+    same("unattended", &store.unattended(at(0)).await?, &vec![parsed("rb-1"), parsed("rb-2")])?;
     take(store, [settled.clone()]).await?;
     take(store, next.into_iter().skip(HOLDING - 1)).await?;
-    same("unfinished", &store.unfinished().await?, &Vec::new())
+    same("unattended", &store.unattended(at(0)).await?, &Vec::new())
 }
 
 pub(super) async fn of_two_confirmations_at_once_one_is_taken(store: &dyn Store) -> Outcome {
@@ -246,7 +246,7 @@ pub(super) async fn a_list_has_no_more_than_was_asked_for(store: &dyn Store) -> 
     same("listed", &store.list(&Query::all(usize::MAX)).await?.len(), &3)
 }
 
-pub(super) async fn what_has_not_ended_is_unfinished(store: &dyn Store) -> Outcome {
+pub(super) async fn what_has_not_ended_is_unattended(store: &dyn Store) -> Outcome {
     for (number, ending) in Ending::ALL.into_iter().enumerate() {
         let service = format!("service-{number}");
         let script = Script::new(&format!("rb-{ending:?}")).of(&service, "production");
@@ -255,5 +255,5 @@ pub(super) async fn what_has_not_ended_is_unfinished(store: &dyn Store) -> Outco
     let open = Script::new("rb-open").commits(Ending::Succeeded);
     take(store, open.into_iter().take(2)).await?;
     let expected = vec![parsed("rb-Unknown"), parsed("rb-open")];
-    same("unfinished", &store.unfinished().await?, &expected)
+    same("unattended", &store.unattended(at(0)).await?, &expected)
 }

@@ -43,7 +43,7 @@ pub(crate) struct File {
     /// Where the audit log is kept.
     #[serde(default)]
     pub(crate) audit: Audit,
-    /// The bounds on time.
+    /// The bounds on time, and on how much is open.
     #[serde(default)]
     pub(crate) limits: Limits,
     /// The file with conditions over metrics; not in this build yet.
@@ -354,6 +354,9 @@ pub(crate) struct Limits {
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "60s"))]
     pub(crate) directory_age_max: Duration,
+    /// How many rollbacks this process has open at a time; another one is refused.
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 5_000))]
+    pub(crate) open_max: usize,
 }
 
 impl Default for Limits {
@@ -370,6 +373,7 @@ impl Default for Limits {
             cool_down: core.cool_down,
             lease: core.lease,
             directory_age_max: core.directory_age_max,
+            open_max: 5_000,
         }
     }
 }
