@@ -82,6 +82,7 @@ mod memory;
 mod notices;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod rows;
 mod rules;
 mod sqlite;
 mod value;

@@ -75,3 +75,39 @@ pub(crate) fn message_of(
         }
     }
 }
+
+/// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
+/// that waits for that message is left out, and so is a line that follows one of the same thread
+/// that holds it up; what was told without a message, or given up, is waited for by nobody.
+macro_rules! waiting {
+    ($select:expr, $holds_up:expr, $rest:expr) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM outbox AS one
+             LEFT JOIN outbox AS parent
+                 ON parent.notifier = one.notifier AND parent.key = one.thread_key
+             WHERE one.version > one.delivered AND one.abandoned IS NULL
+                 AND (one.thread_key IS NULL OR parent.delivered > 0
+                     OR parent.abandoned IS NOT NULL)
+                 AND (one.thread_key IS NULL OR NOT one.once OR NOT EXISTS (
+                     SELECT 1 FROM outbox AS earlier
+                     WHERE earlier.version > earlier.delivered AND earlier.abandoned IS NULL
+                         AND earlier.number < one.number AND earlier.once
+                         AND earlier.notifier = one.notifier
+                         AND earlier.thread_key = one.thread_key ",
+            $holds_up,
+            ")) ",
+            $rest
+        )
+    };
+}
+
+/// What appears once and is done with.
+macro_rules! settled {
+    () => {
+        "once AND taken_by IS NULL AND (version <= delivered OR abandoned IS NOT NULL)"
+    };
+}
+
+pub(crate) use {settled, waiting};

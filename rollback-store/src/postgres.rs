@@ -15,6 +15,7 @@ mod tls;
 
 use crate::hints::Herald;
 use crate::notices::written;
+use crate::rows::Card;
 use crate::rules::CHAIN_DEFAULT;
 use crate::value::millis;
 use address::Address;
@@ -302,8 +303,8 @@ impl Store for PostgresStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
-        let card = service::Card::prepare(card, written(notices)?)?;
-        self.links.write(&card, |db, card| Box::pin(card.save(db))).await
+        let card = Card::prepare(card, written(notices)?)?;
+        self.links.write(&card, |db, card| Box::pin(service::save(db, card))).await
     }
 
     async fn update_deploy(
@@ -311,8 +312,8 @@ impl Store for PostgresStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
-        let card = service::Card::prepare(card, written(notices)?)?;
-        self.links.write(&card, |db, card| Box::pin(card.update(db))).await
+        let card = Card::prepare(card, written(notices)?)?;
+        self.links.write(&card, |db, card| Box::pin(service::update(db, card))).await
     }
 
     async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {

@@ -1,5 +1,6 @@
 //! What both stores hold to, decided in one place and without any storage.
 
+use crate::value::{Answer, int, parsed};
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
@@ -81,6 +82,51 @@ pub(crate) fn check_shape(commit: &Commit) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A journal as far as a step needs it: its row, its entries, and the service it was opened for.
+pub(crate) struct Found {
+    pub(crate) number: i64,
+    pub(crate) entries: i64,
+    pub(crate) service: String,
+    pub(crate) environment: String,
+}
+
+/// Refuses a step that does not follow on what is stored.
+pub(crate) fn check_place(commit: &Commit, found: Option<&Found>) -> Answer<()> {
+    let id = &commit.rollback;
+    match (found, &commit.opening) {
+        (None, Some(_)) => Ok(()),
+        (Some(found), None) if found.entries == int(commit.expected) => {
+            let what = || format!("the service of rollback `{id}`");
+            let service = parsed(found.service.clone(), what)?;
+            let key = ServiceKey::new(service, parsed(found.environment.clone(), what)?);
+            check_service(commit, &key)?;
+            check_room(commit, commit.expected)
+        }
+        (Some(_) | None, _) => Err(StoreError::MovedOn(id.clone())),
+    }
+}
+
+/// What somebody who wants a claim is given, with when that expires.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Granted {
+    /// The one they have, for longer.
+    Again(i64),
+    /// One with the next fencing number.
+    Anew(i64),
+    /// Nothing: somebody else has it.
+    Nothing,
+}
+
+/// Grants, renews or takes over a claim, by who has it and until when, in milliseconds by one clock.
+pub(crate) fn granted(held: Option<(&str, i64)>, asker: &str, now: i64, lease: i64) -> Granted {
+    let expires_at = now.saturating_add(lease);
+    match held {
+        Some((owner, until)) if owner == asker => Granted::Again(until.max(expires_at)),
+        Some((_, until)) if now < until => Granted::Nothing,
+        Some(_) | None => Granted::Anew(expires_at),
+    }
+}
+
 /// Refuses a step of a rollback that was opened for another service.
 pub(crate) fn check_service(commit: &Commit, opened_for: &ServiceKey) -> Result<(), StoreError> {
     if commit.view.key == *opened_for {
@@ -129,6 +175,15 @@ mod tests {
             "{error}"
         );
         assert!(check_room(&commits[0], most).is_ok(), "what adds no entry needs no room");
+    }
+
+    #[test]
+    fn a_claim_is_renewed_for_its_owner_and_taken_over_when_it_has_expired() {
+        assert_eq!(granted(None, "a", 100, 15), Granted::Anew(115));
+        assert_eq!(granted(Some(("a", 110)), "a", 100, 15), Granted::Again(115));
+        assert_eq!(granted(Some(("a", 120)), "a", 100, 15), Granted::Again(120), "never shorter");
+        assert_eq!(granted(Some(("b", 101)), "a", 100, 15), Granted::Nothing);
+        assert_eq!(granted(Some(("b", 100)), "a", 100, 15), Granted::Anew(115));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod writer;
 
 use crate::hints::Herald;
 use crate::notices::written;
+use crate::rows::Card;
 use crate::rules::CHAIN_DEFAULT;
 use async_trait::async_trait;
 use owner::Owner;
@@ -365,8 +366,8 @@ impl Store for SqliteStore {
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
         let tells = !notices.is_empty();
-        let card = service::Card::prepare(card, written(notices)?)?;
-        let saved = self.write(move |db| card.save(db)).await?;
+        let card = Card::prepare(card, written(notices)?)?;
+        let saved = self.write(move |db| service::save(db, &card)).await?;
         if tells && saved == SavedDeploy::New {
             self.herald.tell(Hint::Queued);
         }
@@ -378,8 +379,8 @@ impl Store for SqliteStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
-        let card = service::Card::prepare(card, written(notices)?)?;
-        self.write(move |db| card.update(db)).await?;
+        let card = Card::prepare(card, written(notices)?)?;
+        self.write(move |db| service::update(db, &card)).await?;
         self.herald.tell(Hint::Queued);
         Ok(())
     }

@@ -4,11 +4,9 @@
 
 use postgres_lab::{Cut, Server, Space};
 use rollback_core::audit::Verifier;
-use rollback_core::known_good::Choice;
-use rollback_core::notice::{DeployCard, MessageRef, Notice};
-use rollback_core::observed::Freeze;
+use rollback_core::notice::{MessageRef, Notice};
 use rollback_core::ports::{Commit, Hint, Instance, Query, Queued, Store, StoreError};
-use rollback_core::{Deploy, RollbackId, Timestamp};
+use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{ConnectError, Judge, PostgresOptions, PostgresStore};
 use rollback_testkit::fixtures::{at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
@@ -423,73 +421,6 @@ async fn a_server_that_is_not_there_is_told_without_the_password() {
     let words = error.to_string();
     assert!(words.contains("127.0.0.1:1/rollback") && words.contains("refused"), "{words}");
     assert!(!format!("{words} {error:?}").contains("s3cret"));
-}
-
-/// What is stored about everything, for tampering with.
-async fn furnish(store: &PostgresStore) {
-    take(store, Script::new("rb-1").commits(Ending::Succeeded)).await;
-    let deploy = Deploy::new(parsed("d1"), key(), "2.14.0", at(0));
-    let card = DeployCard::new(deploy, None, Choice::none("nobody looked"));
-    store.save_deploy(&card, vec![notice("k")]).await.unwrap();
-    store.mark_bad(&key(), &parsed("40"), &"leaks".into()).await.unwrap();
-    let freeze = Freeze::new("sale", at(0), None);
-    store.set_freeze(&key(), &"sale".into(), Some(freeze)).await.unwrap();
-    store.claim(&parsed("rb-1"), &Instance::new("a"), at(0), LEASE).await.unwrap();
-}
-
-/// Everything that reads, until one answer is an error.
-async fn read_all(store: &PostgresStore) -> Result<(), StoreError> {
-    store.load(&parsed("rb-1")).await?;
-    store.list(&Query::all(9)).await?;
-    store.deploy(&parsed("d1")).await?;
-    store.deploys(&key(), 9).await?;
-    store.record(&key()).await?;
-    store.freezes(&key()).await?;
-    store.due(at(99), 9).await?;
-    store.head().await?;
-    store.audit(&Query::all(99)).await?;
-    let renewed = store.claim(&parsed("rb-1"), &Instance::new("a"), at(0), Duration::ZERO).await;
-    renewed.map(|_claim| ())
-}
-
-#[tokio::test]
-async fn a_row_that_cannot_be_read_is_an_error_that_names_it() {
-    let Some(server) = Server::shared("corrupt rows on PostgreSQL") else { return };
-    for (sql, named) in [
-        ("UPDATE entry SET entry = '{' WHERE number = 3", "entry 3 of rollback `rb-1`"),
-        ("DELETE FROM entry WHERE number = 2", "the journal of rollback `rb-1`"),
-        ("UPDATE rollback SET entries = 99", "the journal of rollback `rb-1`"),
-        ("UPDATE opening SET opening = 'null'", "the opening of rollback `rb-1`"),
-        ("DELETE FROM opening", "the opening of rollback `rb-1`"),
-        ("UPDATE rollback SET view = '[]'", "the view of rollback `rb-1`"),
-        ("UPDATE rollback SET view = replace(view, 'rb-1', 'rb-2')", "the view of rollback `rb-1`"),
-        ("UPDATE rollback SET from_revision = 'a b'", "the rollbacks of"),
-        ("UPDATE rollback SET ended_at = -1", "the last rollback of"),
-        ("UPDATE deploy SET card = '{}'", "deploy `d1`"),
-        ("UPDATE deploy SET card = replace(card, 'checkout', 'billing')", "deploy `d1`"),
-        ("UPDATE frozen SET content = 'no'", "a freeze of"),
-        ("UPDATE bad SET revision = ''", "the rollbacks of"),
-        ("UPDATE outbox SET notice = '1'", "the notice `k` for chat"),
-        ("UPDATE outbox SET message_id = '1.0'", "the notice `k` for chat"),
-        ("UPDATE outbox SET attempts = -1", "the notice `k` for chat"),
-        ("UPDATE audit SET record = record || ' ' WHERE sequence = 2", "audit record 2"),
-        ("UPDATE audit SET sequence = 99 WHERE sequence = 1", "audit record 99"),
-        ("UPDATE head SET hash = 'x'", "the end of the audit chain"),
-        ("DELETE FROM head", "the end of the audit chain"),
-        ("UPDATE claim SET fence = -1", "the claim on rollback `rb-1`"),
-    ] {
-        let space = server.space();
-        let store = judged_by_us(&space).await;
-        furnish(&store).await;
-        read_all(&store).await.unwrap();
-        space.sql(sql);
-        match read_all(&store).await {
-            Err(StoreError::Corrupt { what, .. }) => {
-                assert!(what.contains(named), "{sql}: it names {what}");
-            }
-            other => panic!("{sql}: {other:?}"),
-        }
-    }
 }
 
 #[tokio::test]

@@ -1,21 +1,18 @@
 //! The audit chain: exact bytes in, exact bytes out.
 
+use super::fault::Fault;
 use super::link::{Done, Link};
+use crate::rows;
 use crate::rules::unwritable;
-use crate::value::{corrupt, int, limit, record, uint};
-use rollback_core::audit::{Draft, Hash, Head, Record};
+use crate::value::{int, limit, record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
 use rollback_core::{Label, RollbackId};
 use tokio_postgres::Row;
 
 fn read_head(row: Option<&Row>) -> Done<Head> {
-    let what = || "the end of the audit chain".to_string();
-    let row = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
-    let (chain, hash): (String, String) = (row.try_get(0)?, row.try_get(2)?);
-    let mut head = Head::genesis(chain);
-    head.sequence = uint(row.try_get(1)?, what)?;
-    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?;
-    Ok(head)
+    let row = row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+    Ok(rows::head(row.transpose().map_err(|error: tokio_postgres::Error| Fault::from(error))?)?)
 }
 
 /// The end of the chain.

@@ -77,6 +77,9 @@ pub(super) fn words(error: &Error) -> String {
     if let Some(told) = error.as_db_error() {
         return format!("{} ({})", told.message(), told.code().code());
     }
+    if let Some(words) = super::tls::words(error) {
+        return words;
+    }
     let mut words = error.to_string();
     let mut reason = error.source();
     while let Some(why) = reason {

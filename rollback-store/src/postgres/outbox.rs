@@ -2,7 +2,7 @@
 
 use super::link::{Done, Link};
 use super::{listen, schema};
-use crate::notices::{New, Raw, message_of};
+use crate::notices::{New, Raw, message_of, settled, waiting};
 use crate::rules::forgotten_until;
 use crate::value::{int, limit, millis, moment, uint};
 use rollback_core::notice::{Attempt, MessageRef};
@@ -67,33 +67,6 @@ macro_rules! kept {
             ".channel AND kept.taken_by IS NOT NULL AND kept.taken_by IS DISTINCT FROM $1
                      AND kept.taken_until
                          > coalesce($2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))"
-        )
-    };
-}
-
-/// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
-/// that waits for that message is left out, and so is a line that follows one of the same thread
-/// that holds it up; what was told without a message, or given up, is waited for by nobody.
-macro_rules! waiting {
-    ($select:expr, $holds_up:expr, $rest:expr) => {
-        concat!(
-            "SELECT ",
-            $select,
-            " FROM outbox AS one
-             LEFT JOIN outbox AS parent
-                 ON parent.notifier = one.notifier AND parent.key = one.thread_key
-             WHERE one.version > one.delivered AND one.abandoned IS NULL
-                 AND (one.thread_key IS NULL OR parent.delivered > 0
-                     OR parent.abandoned IS NOT NULL)
-                 AND (one.thread_key IS NULL OR NOT one.once OR NOT EXISTS (
-                     SELECT 1 FROM outbox AS earlier
-                     WHERE earlier.version > earlier.delivered AND earlier.abandoned IS NULL
-                         AND earlier.number < one.number AND earlier.once
-                         AND earlier.notifier = one.notifier
-                         AND earlier.thread_key = one.thread_key ",
-            $holds_up,
-            ")) ",
-            $rest
         )
     };
 }
@@ -320,11 +293,6 @@ pub(super) async fn message(
 
 /// Forgets messages that appear once and were settled long ago, unless they are a thread's first.
 pub(super) async fn prune(db: &mut Link, now: Timestamp, keep: Duration) -> Done<u64> {
-    macro_rules! settled {
-        () => {
-            "once AND taken_by IS NULL AND (version <= delivered OR abandoned IS NOT NULL)"
-        };
-    }
     db.execute(
         concat!("UPDATE outbox SET settled_at = $1 WHERE settled_at IS NULL AND ", settled!()),
         &[&millis(now)],

@@ -3,16 +3,14 @@
 use super::fault::Fault;
 use super::link::{Done, Link};
 use super::outbox;
-use crate::notices::New;
+use crate::rows::{self, Card};
 use crate::rules::forgotten_until;
-use crate::value::{
-    Answer, corrupt, from_json, limit, millis, moment, names, parsed, to_json, uint,
-};
+use crate::value::{from_json, limit, millis, moment, names, parsed, to_json};
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, StateName, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,13 +36,7 @@ pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
     rows.into_iter()
         .map(|row| {
             let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let what = || format!("the view of rollback `{id}`");
-            let view: RollbackView = from_json(&view, what)?;
-            if view.id.as_str() != id {
-                let problem = format!("it is that of rollback `{}`", view.id);
-                return Err(corrupt(what(), &problem).into());
-            }
-            Ok(Listed::new(view, uint(row.try_get(2)?, what)?, row.try_get(3)?))
+            Ok(rows::listed(&id, &view, row.try_get(2)?, row.try_get(3)?)?)
         })
         .collect()
 }
@@ -140,66 +132,42 @@ async fn last_rollback(db: &mut Link, key: &ServiceKey) -> Done<Option<LastRollb
     .transpose()
 }
 
-/// A card as it is written: without the rollback, which is asked for when the card is shown.
-#[derive(Debug)]
-pub(super) struct Card {
-    id: DeployId,
-    key: ServiceKey,
-    deployed_at: i64,
-    json: String,
-    notices: Vec<New>,
+/// Keeps a deploy, unless it was reported before.
+pub(super) async fn save(db: &mut Link, card: &Card) -> Done<SavedDeploy> {
+    let (service, environment) = names(&card.key);
+    let new = db
+        .execute(
+            "INSERT INTO deploy (id, service, environment, deployed_at, card)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+            &[&card.id.as_str(), &service, &environment, &card.deployed_at, &card.json],
+        )
+        .await?;
+    if new == 0 {
+        return Ok(SavedDeploy::Known);
+    }
+    tell(db, card).await?;
+    Ok(SavedDeploy::New)
 }
 
-impl Card {
-    pub(super) fn prepare(card: &DeployCard, notices: Vec<New>) -> Answer<Self> {
-        let mut card = card.clone();
-        card.rollback = None;
-        Ok(Self {
-            json: to_json("the deploy", &card)?,
-            key: card.deploy.key(),
-            deployed_at: millis(card.deploy.deployed_at),
-            id: card.deploy.id,
-            notices,
-        })
-    }
+/// Replaces what is kept of a deploy, unless it is not known.
+pub(super) async fn update(db: &mut Link, card: &Card) -> Done<()> {
+    let (service, environment) = names(&card.key);
+    let known = db
+        .execute(
+            "UPDATE deploy SET service = $2, environment = $3, deployed_at = $4, card = $5
+             WHERE id = $1",
+            &[&card.id.as_str(), &service, &environment, &card.deployed_at, &card.json],
+        )
+        .await?;
+    if known > 0 { tell(db, card).await } else { Ok(()) }
+}
 
-    /// Keeps a deploy, unless it was reported before.
-    pub(super) async fn save(&self, db: &mut Link) -> Done<SavedDeploy> {
-        let (service, environment) = names(&self.key);
-        let new = db
-            .execute(
-                "INSERT INTO deploy (id, service, environment, deployed_at, card)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
-                &[&self.id.as_str(), &service, &environment, &self.deployed_at, &self.json],
-            )
-            .await?;
-        if new == 0 {
-            return Ok(SavedDeploy::Known);
-        }
-        self.tell(db).await?;
-        Ok(SavedDeploy::New)
+async fn tell(db: &mut Link, card: &Card) -> Done<()> {
+    if card.notices.is_empty() {
+        return Ok(());
     }
-
-    /// Replaces what is kept of a deploy, unless it is not known.
-    pub(super) async fn update(&self, db: &mut Link) -> Done<()> {
-        let (service, environment) = names(&self.key);
-        let known = db
-            .execute(
-                "UPDATE deploy SET service = $2, environment = $3, deployed_at = $4, card = $5
-                 WHERE id = $1",
-                &[&self.id.as_str(), &service, &environment, &self.deployed_at, &self.json],
-            )
-            .await?;
-        if known > 0 { self.tell(db).await } else { Ok(()) }
-    }
-
-    async fn tell(&self, db: &mut Link) -> Done<()> {
-        if self.notices.is_empty() {
-            return Ok(());
-        }
-        outbox::queue(db, &self.notices).await?;
-        outbox::tell(db).await
-    }
+    outbox::queue(db, &card.notices).await?;
+    outbox::tell(db).await
 }
 
 pub(super) async fn deploy(db: &mut Link, id: &DeployId) -> Done<Option<DeployCard>> {
@@ -221,13 +189,7 @@ pub(super) async fn deploys(db: &mut Link, key: &ServiceKey, wanted: usize) -> D
     rows.iter()
         .map(|row| {
             let (id, card): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let what = || format!("deploy `{id}`");
-            let card: DeployCard = from_json(&card, what)?;
-            if card.deploy.id.as_str() == id && card.deploy.key() == *key {
-                Ok(card.deploy)
-            } else {
-                Err(corrupt(what(), "it is filed under another name").into())
-            }
+            Ok(rows::deploy_of(key, &id, &card)?)
         })
         .collect()
 }
@@ -299,8 +261,7 @@ pub(super) async fn prune_freezes(db: &mut Link, now: Timestamp, keep: Duration)
     for row in rows {
         let (service, environment): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let (name, freeze): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        let read: Freeze = from_json(&freeze, || format!("a freeze of {service}"))?;
-        if read.until.is_some_and(|end| end <= until) {
+        if rows::has_ended(&service, &freeze, until)? {
             // Not one that was set anew just now.
             let sql = "DELETE FROM frozen
                  WHERE service = $1 AND environment = $2 AND name = $3 AND content = $4";

@@ -5,11 +5,11 @@ use super::fault::Fault;
 use super::link::{Done, Link};
 use super::{audit, listen, outbox};
 use crate::notices;
-use crate::rules::{check_room, check_service, check_shape};
-use crate::value::{Answer, corrupt, from_json, int, millis, moment, names, parsed, to_json, uint};
-use rollback_core::journal::Opening;
+use crate::rows;
+use crate::rules::{Found, Granted, check_place, check_shape, granted};
+use crate::value::{Answer, corrupt, int, millis, moment, names, parsed, to_json, uint};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
-use rollback_core::{Purpose, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{Purpose, RollbackId, Timestamp};
 use std::time::Duration;
 
 /// A commit with everything written out that can be written out beforehand.
@@ -22,12 +22,6 @@ pub(super) struct Step {
     notices: Vec<notices::New>,
     /// The time by which claims are judged; none for the database's own.
     judged_at: Option<i64>,
-}
-
-/// The journal as far as a step needs it.
-struct Found {
-    number: i64,
-    entries: i64,
 }
 
 impl Step {
@@ -106,27 +100,24 @@ impl Step {
     }
 
     async fn check_journal(&self, db: &mut Link) -> Done<Option<Found>> {
-        let id = &self.commit.rollback;
         let row = db
             .first(
                 "SELECT number, entries, service, environment FROM rollback
                  WHERE id = $1 FOR UPDATE",
-                &[&id.as_str()],
+                &[&self.commit.rollback.as_str()],
             )
             .await?;
-        let Some(row) = row else {
-            let new = self.opening.is_some();
-            return if new { Ok(None) } else { Err(StoreError::MovedOn(id.clone()).into()) };
-        };
-        let found = Found { number: row.try_get(0)?, entries: row.try_get(1)? };
-        if self.opening.is_some() || found.entries != int(self.commit.expected) {
-            return Err(StoreError::MovedOn(id.clone()).into());
-        }
-        let what = || format!("the service of rollback `{id}`");
-        let key = ServiceKey::new(parsed(row.try_get(2)?, what)?, parsed(row.try_get(3)?, what)?);
-        check_service(&self.commit, &key)?;
-        check_room(&self.commit, self.commit.expected)?;
-        Ok(Some(found))
+        let found = row.map(|row| {
+            Ok(Found {
+                number: row.try_get(0)?,
+                entries: row.try_get(1)?,
+                service: row.try_get(2)?,
+                environment: row.try_get(3)?,
+            })
+        });
+        let found = found.transpose().map_err(|error: tokio_postgres::Error| Fault::from(error))?;
+        check_place(&self.commit, found.as_ref())?;
+        Ok(found)
     }
 
     /// Who holds the service already. Whoever takes it at the same moment meets the unique index.
@@ -223,31 +214,13 @@ pub(super) async fn load(db: &mut Link, id: &RollbackId) -> Done<Option<Journal>
         .await?;
     let Some(row) = row else { return Ok(None) };
     let (number, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let what = || format!("the opening of rollback `{id}`");
     let opening: Option<String> = row.try_get(2)?;
-    let opening = opening.ok_or_else(|| corrupt(what(), "it is missing"))?;
-    let opening: Opening = from_json(&opening, what)?;
-    if opening.id != *id {
-        return Err(corrupt(what(), &format!("it is that of rollback `{}`", opening.id)).into());
-    }
-    let rows = db
+    let entries = db
         .all("SELECT number, entry FROM entry WHERE rollback = $1 ORDER BY number", &[&number])
         .await?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for (expected, row) in (1_i64..).zip(rows) {
-        let (number, entry): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        if number != expected {
-            let what = format!("the journal of rollback `{id}`");
-            return Err(corrupt(what, &format!("entry {expected} is missing")).into());
-        }
-        entries.push(from_json(&entry, || format!("entry {number} of rollback `{id}`"))?);
-    }
-    if i64::try_from(entries.len()) != Ok(count) {
-        let what = format!("the journal of rollback `{id}`");
-        let problem = format!("it has {} entries, not {count}", entries.len());
-        return Err(corrupt(what, &problem).into());
-    }
-    Ok(Some(Journal::new(opening, entries)))
+    let entries = entries.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let entries: Vec<(i64, String)> = entries.collect::<Done<_>>()?;
+    Ok(Some(rows::journal(id, opening, count, &entries)?))
 }
 
 /// Somebody who wants a claim.
@@ -273,14 +246,14 @@ impl Claimant {
     /// here, where time is counted from before the question.
     pub(super) async fn claim(&self, db: &mut Link) -> Done<Option<Claim>> {
         let lease = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
-        let (fence, expires_at) = match self.held(db).await? {
-            Some(held) if held.owner == self.owner.as_str() => {
-                let expires_at = held.expires_at.max(held.judged_at.saturating_add(lease));
-                (held.fence, expires_at)
-            }
-            Some(held) if held.judged_at < held.expires_at => return Ok(None),
-            Some(held) => (next_fence(db).await?, held.judged_at.saturating_add(lease)),
-            None => return self.first(db, lease).await.map(Some),
+        let Some(held) = self.held(db).await? else {
+            return self.first(db, lease).await.map(Some);
+        };
+        let known = Some((held.owner.as_str(), held.expires_at));
+        let (fence, expires_at) = match granted(known, self.owner.as_str(), held.judged_at, lease) {
+            Granted::Nothing => return Ok(None),
+            Granted::Again(expires_at) => (held.fence, expires_at),
+            Granted::Anew(expires_at) => (next_fence(db).await?, expires_at),
         };
         db.execute(
             "UPDATE claim SET owner = $2, fence = $3, expires_at = $4 WHERE rollback = $1",

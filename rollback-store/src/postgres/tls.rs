@@ -1,11 +1,11 @@
 //! TLS for the driver: a certificate that is not verified is not taken.
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -35,6 +35,29 @@ impl Tls {
         };
         Ok(Self { connector: Arc::new(builder.with_no_client_auth()).into() })
     }
+}
+
+/// What is wrong with a server's certificate, for whoever can mend it; none when that is not what an
+/// error is about.
+pub(super) fn words(error: &tokio_postgres::Error) -> Option<String> {
+    let refused = error.source()?.downcast_ref::<io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(why) = refused.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    let said = format!("its certificate is not good: {why}");
+    // An authority of the same name with another key is another authority.
+    if matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
+        let where_to = "name the file with its authority by `sslrootcert` in the URL";
+        return Some(format!("its certificate is not of an authority trusted here; {where_to}"));
+    }
+    if let CertificateError::NotValidForNameContext { expected, presented } = why {
+        return Some(format!(
+            "its certificate is for {}, and not for `{}`, by which it was reached",
+            presented.join(", "),
+            expected.to_str(),
+        ));
+    }
+    Some(said)
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, String> {

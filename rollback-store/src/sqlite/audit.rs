@@ -1,10 +1,11 @@
 //! The audit chain: exact bytes in, exact bytes out.
 
-use super::value::{Answer, all, corrupt, execute, first, int, limit, uint};
+use super::value::{Answer, all, execute, first, int, limit};
+use crate::rows;
 use crate::rules::unwritable;
 use crate::value::record;
 use rollback_core::Label;
-use rollback_core::audit::{Draft, Hash, Head, Record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
 use rusqlite::{Connection, Row, params};
 
@@ -14,12 +15,7 @@ pub(super) fn head(db: &Connection) -> Answer<Head> {
         first(db, "SELECT chain, sequence, hash FROM head", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    let what = || "the end of the audit chain".to_string();
-    let (chain, sequence, hash) = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
-    let mut head = Head::genesis(chain);
-    head.sequence = uint(sequence, what)?;
-    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?;
-    Ok(head)
+    rows::head(row)
 }
 
 /// Gives drafts their places at the end of the chain. One that is there already keeps its place.

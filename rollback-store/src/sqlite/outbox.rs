@@ -1,7 +1,7 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
 use super::value::{Answer, all, execute, first, int, limit, millis, moment, uint};
-use crate::notices::{New, Raw, message_of};
+use crate::notices::{New, Raw, message_of, settled, waiting};
 use crate::rules::forgotten_until;
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::{Instance, Queued};
@@ -52,33 +52,6 @@ macro_rules! kept {
             $row,
             ".channel AND kept.taken_by IS NOT NULL AND kept.taken_by IS NOT ?1
                      AND kept.taken_until > ?2)"
-        )
-    };
-}
-
-/// What waits, whatever its time, with the row of the message in whose thread it belongs. A row
-/// that waits for that message is left out, and so is a line that follows one of the same thread
-/// that holds it up; what was told without a message, or given up, is waited for by nobody.
-macro_rules! waiting {
-    ($select:expr, $holds_up:expr, $rest:expr) => {
-        concat!(
-            "SELECT ",
-            $select,
-            " FROM outbox AS one
-             LEFT JOIN outbox AS parent
-                 ON parent.notifier = one.notifier AND parent.key = one.thread_key
-             WHERE one.version > one.delivered AND one.abandoned IS NULL
-                 AND (one.thread_key IS NULL OR parent.delivered > 0
-                     OR parent.abandoned IS NOT NULL)
-                 AND (one.thread_key IS NULL OR NOT one.once OR NOT EXISTS (
-                     SELECT 1 FROM outbox AS earlier
-                     WHERE earlier.version > earlier.delivered AND earlier.abandoned IS NULL
-                         AND earlier.number < one.number AND earlier.once
-                         AND earlier.notifier = one.notifier
-                         AND earlier.thread_key = one.thread_key ",
-            $holds_up,
-            ")) ",
-            $rest
         )
     };
 }
@@ -274,11 +247,6 @@ pub(super) fn message(db: &Connection, notifier: &str, key: &Label) -> Answer<Op
 
 /// Forgets messages that appear once and were settled long ago, unless they are a thread's first.
 pub(super) fn prune(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
-    macro_rules! settled {
-        () => {
-            "once AND taken_by IS NULL AND (version <= delivered OR abandoned IS NOT NULL)"
-        };
-    }
     execute(
         db,
         concat!("UPDATE outbox SET settled_at = ?1 WHERE settled_at IS NULL AND ", settled!()),

@@ -2,16 +2,15 @@
 
 use super::outbox;
 use super::value::{
-    Answer, all, corrupt, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
-    uint,
+    Answer, all, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
 };
-use crate::notices::New;
+use crate::rows::{self, Card};
 use crate::rules::forgotten_until;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, StateName, Timestamp,
 };
 use rusqlite::{Connection, Params, params};
 use std::time::Duration;
@@ -47,14 +46,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
     rows.into_iter()
-        .map(|(id, view, entries, holds_service)| {
-            let what = || format!("the view of rollback `{id}`");
-            let view: RollbackView = from_json(&view, what)?;
-            if view.id.as_str() != id {
-                return Err(corrupt(what(), &format!("it is that of rollback `{}`", view.id)));
-            }
-            Ok(Listed::new(view, uint(entries, what)?, holds_service))
-        })
+        .map(|(id, view, entries, holds)| rows::listed(&id, &view, entries, holds))
         .collect()
 }
 
@@ -135,56 +127,32 @@ fn last_rollback(db: &Connection, key: &ServiceKey) -> Answer<Option<LastRollbac
     last.map(|(id, at)| Ok(LastRollback::new(parsed(id, what)?, moment(at, what)?))).transpose()
 }
 
-/// A card as it is written: without the rollback, which is asked for when the card is shown.
-#[derive(Debug)]
-pub(super) struct Card {
-    id: DeployId,
-    key: ServiceKey,
-    deployed_at: i64,
-    json: String,
-    notices: Vec<New>,
+/// Keeps a deploy, unless it was reported before.
+pub(super) fn save(db: &Connection, card: &Card) -> Answer<SavedDeploy> {
+    let (service, environment) = names(&card.key);
+    let new = execute(
+        db,
+        "INSERT INTO deploy (id, service, environment, deployed_at, card)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
+        params![card.id.as_str(), service, environment, card.deployed_at, card.json],
+    )?;
+    if new == 0 {
+        return Ok(SavedDeploy::Known);
+    }
+    outbox::queue(db, &card.notices)?;
+    Ok(SavedDeploy::New)
 }
 
-impl Card {
-    pub(super) fn prepare(card: &DeployCard, notices: Vec<New>) -> Answer<Self> {
-        let mut card = card.clone();
-        card.rollback = None;
-        Ok(Self {
-            json: to_json("the deploy", &card)?,
-            key: card.deploy.key(),
-            deployed_at: millis(card.deploy.deployed_at),
-            id: card.deploy.id,
-            notices,
-        })
-    }
-
-    /// Keeps a deploy, unless it was reported before.
-    pub(super) fn save(&self, db: &Connection) -> Answer<SavedDeploy> {
-        let (service, environment) = names(&self.key);
-        let new = execute(
-            db,
-            "INSERT INTO deploy (id, service, environment, deployed_at, card)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
-            params![self.id.as_str(), service, environment, self.deployed_at, self.json],
-        )?;
-        if new == 0 {
-            return Ok(SavedDeploy::Known);
-        }
-        outbox::queue(db, &self.notices)?;
-        Ok(SavedDeploy::New)
-    }
-
-    /// Replaces what is kept of a deploy, unless it is not known.
-    pub(super) fn update(&self, db: &Connection) -> Answer<()> {
-        let (service, environment) = names(&self.key);
-        let known = execute(
-            db,
-            "UPDATE deploy SET service = ?2, environment = ?3, deployed_at = ?4, card = ?5
-             WHERE id = ?1",
-            params![self.id.as_str(), service, environment, self.deployed_at, self.json],
-        )?;
-        if known > 0 { outbox::queue(db, &self.notices) } else { Ok(()) }
-    }
+/// Replaces what is kept of a deploy, unless it is not known.
+pub(super) fn update(db: &Connection, card: &Card) -> Answer<()> {
+    let (service, environment) = names(&card.key);
+    let known = execute(
+        db,
+        "UPDATE deploy SET service = ?2, environment = ?3, deployed_at = ?4, card = ?5
+         WHERE id = ?1",
+        params![card.id.as_str(), service, environment, card.deployed_at, card.json],
+    )?;
+    if known > 0 { outbox::queue(db, &card.notices) } else { Ok(()) }
 }
 
 pub(super) fn deploy(db: &Connection, id: &DeployId) -> Answer<Option<DeployCard>> {
@@ -202,17 +170,7 @@ pub(super) fn deploys(db: &Connection, key: &ServiceKey, wanted: usize) -> Answe
         params![service, environment, limit(wanted)],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    rows.iter()
-        .map(|(id, card)| {
-            let what = || format!("deploy `{id}`");
-            let card: DeployCard = from_json(card, what)?;
-            if card.deploy.id.as_str() == id && card.deploy.key() == *key {
-                Ok(card.deploy)
-            } else {
-                Err(corrupt(what(), "it is filed under another name"))
-            }
-        })
-        .collect()
+    rows.iter().map(|(id, card)| rows::deploy_of(key, id, card)).collect()
 }
 
 pub(super) fn mark_bad(
@@ -268,14 +226,13 @@ pub(super) fn set_freeze(
 /// Forgets freezes that ended long ago.
 pub(super) fn prune_freezes(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
     let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
-    let rows: Vec<(String, String, String, String)> =
+    let all: Vec<(String, String, String, String)> =
         all(db, "SELECT service, environment, name, freeze FROM freeze", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
     let mut pruned = 0_usize;
-    for (service, environment, name, freeze) in rows {
-        let freeze: Freeze = from_json(&freeze, || format!("a freeze of {service}"))?;
-        if freeze.until.is_some_and(|end| end <= until) {
+    for (service, environment, name, freeze) in all {
+        if rows::has_ended(&service, &freeze, until)? {
             pruned = pruned.saturating_add(execute(
                 db,
                 "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",

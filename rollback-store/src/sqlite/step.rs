@@ -1,15 +1,14 @@
 //! A step: journal, view, slot, audit records and notices, in one savepoint.
 
 use super::value::{
-    Answer, all, corrupt, execute, first, from_json, int, millis, moment, names, parsed, to_json,
-    uint,
+    Answer, all, corrupt, execute, first, int, millis, moment, names, parsed, to_json, uint,
 };
 use super::{audit, outbox};
 use crate::notices;
-use crate::rules::{check_room, check_service, check_shape};
-use rollback_core::journal::Opening;
+use crate::rows;
+use crate::rules::{Found, Granted, check_place, check_shape, granted};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
-use rollback_core::{Label, Purpose, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{Label, Purpose, RollbackId, Timestamp};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
@@ -21,12 +20,6 @@ pub(super) struct Step {
     entry: Option<String>,
     view: String,
     notices: Vec<notices::New>,
-}
-
-/// The journal as far as a step needs it.
-struct Found {
-    number: i64,
-    entries: i64,
 }
 
 impl Step {
@@ -89,29 +82,21 @@ impl Step {
     }
 
     fn check_journal(&self, db: &Connection) -> Answer<Option<Found>> {
-        let id = &self.commit.rollback;
         let found = first(
             db,
             "SELECT number, entries, service, environment FROM rollback WHERE id = ?1",
-            [id.as_str()],
+            [self.commit.rollback.as_str()],
             |row| {
-                let found = Found { number: row.get(0)?, entries: row.get(1)? };
-                Ok((found, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+                Ok(Found {
+                    number: row.get(0)?,
+                    entries: row.get(1)?,
+                    service: row.get(2)?,
+                    environment: row.get(3)?,
+                })
             },
         )?;
-        match (found, &self.opening) {
-            (None, Some(_)) => Ok(None),
-            (Some((found, service, environment)), None)
-                if found.entries == int(self.commit.expected) =>
-            {
-                let what = || format!("the service of rollback `{id}`");
-                let key = ServiceKey::new(parsed(service, what)?, parsed(environment, what)?);
-                check_service(&self.commit, &key)?;
-                check_room(&self.commit, self.commit.expected)?;
-                Ok(Some(found))
-            }
-            (Some(_) | None, _) => Err(StoreError::MovedOn(id.clone())),
-        }
+        check_place(&self.commit, found.as_ref())?;
+        Ok(found)
     }
 
     fn check_slot(&self, db: &Connection) -> Answer<()> {
@@ -199,33 +184,15 @@ pub(super) fn load(db: &Connection, id: &RollbackId) -> Answer<Option<Journal>> 
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let Some((number, count)) = found else { return Ok(None) };
-    let what = || format!("the opening of rollback `{id}`");
     let opening: Option<String> =
         first(db, "SELECT opening FROM opening WHERE rollback = ?1", [number], |row| row.get(0))?;
-    let opening = opening.ok_or_else(|| corrupt(what(), "it is missing"))?;
-    let opening: Opening = from_json(&opening, what)?;
-    if opening.id != *id {
-        return Err(corrupt(what(), &format!("it is that of rollback `{}`", opening.id)));
-    }
-    let rows: Vec<(i64, String)> = all(
+    let entries: Vec<(i64, String)> = all(
         db,
         "SELECT number, entry FROM entry WHERE rollback = ?1 ORDER BY number",
         [number],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for (expected, (number, entry)) in (1..).zip(rows) {
-        if number != expected {
-            let what = format!("the journal of rollback `{id}`");
-            return Err(corrupt(what, &format!("entry {expected} is missing")));
-        }
-        entries.push(from_json(&entry, || format!("entry {number} of rollback `{id}`"))?);
-    }
-    if i64::try_from(entries.len()) != Ok(count) {
-        let what = format!("the journal of rollback `{id}`");
-        return Err(corrupt(what, &format!("it has {} entries, not {count}", entries.len())));
-    }
-    Ok(Some(Journal::new(opening, entries)))
+    rows::journal(id, opening, count, &entries).map(Some)
 }
 
 fn held(db: &Connection, id: &RollbackId) -> Answer<Option<Claim>> {
@@ -251,15 +218,19 @@ pub(super) fn claim(
     now: Timestamp,
     lease: Duration,
 ) -> Answer<Option<Claim>> {
-    let expires_at = now.after(lease);
-    let claim = match held(db, id)? {
-        Some(held) if held.owner == *owner => {
-            let expires_at = expires_at.max(held.expires_at);
-            Claim::new(id.clone(), owner.clone(), held.fence, expires_at)
+    let held = held(db, id)?;
+    let known = held.as_ref().map(|held| (held.owner.as_str(), millis(held.expires_at)));
+    let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let (fence, expires_at) = match granted(known, owner.as_str(), millis(now), lease) {
+        Granted::Nothing => return Ok(None),
+        Granted::Again(expires_at) => {
+            let fence = held.map_or_else(|| next_fence(db), |held| Ok(held.fence))?;
+            (fence, expires_at)
         }
-        Some(held) if now < held.expires_at => return Ok(None),
-        Some(_) | None => Claim::new(id.clone(), owner.clone(), next_fence(db)?, expires_at),
+        Granted::Anew(expires_at) => (next_fence(db)?, expires_at),
     };
+    let expires_at = moment(expires_at, || format!("the claim on rollback `{id}`"))?;
+    let claim = Claim::new(id.clone(), owner.clone(), fence, expires_at);
     execute(
         db,
         "INSERT INTO claim (rollback, owner, fence, expires_at) VALUES (?1, ?2, ?3, ?4)

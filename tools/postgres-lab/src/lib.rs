@@ -38,10 +38,33 @@ use tempfile::TempDir;
 /// The user of the server's own, inside it.
 const USER: &str = "tester";
 
+/// The password of whoever has to give one.
+pub const PASSWORD: &str = "canary-of-the-lab";
+
+/// Who comes with a password, and only over TLS.
+const GUARDED: &str = "guarded";
+
+/// What a server shows to prove who it is, as PEM.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "two texts that a test makes")]
+pub struct Identity {
+    /// Its certificate, and those between it and its authority.
+    pub certificates: String,
+    /// Its private key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
 /// A server that tests may do anything to.
 #[derive(Debug)]
 pub struct Server {
     folder: TempDir,
+    secured: bool,
     programs: PathBuf,
     port: u16,
     running: Mutex<Option<Child>>,
@@ -61,6 +84,17 @@ impl Server {
     /// A server of a test's own, to be stopped and started.
     #[must_use]
     pub fn own(test: &str) -> Option<Self> {
+        Self::with(test, None)
+    }
+
+    /// One that speaks TLS to whoever asks for it, and lets one user in with a password and over TLS
+    /// alone: see [`Self::guarded_url`].
+    #[must_use]
+    pub fn secured(test: &str, identity: &Identity) -> Option<Self> {
+        Self::with(test, Some(identity))
+    }
+
+    fn with(test: &str, identity: Option<&Identity>) -> Option<Self> {
         let Some(peer) = peer() else {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
@@ -73,14 +107,23 @@ impl Server {
         };
         let server = Self {
             folder: TempDir::with_prefix("postgres-lab-").unwrap(),
+            secured: identity.is_some(),
             // Where they are, and not by a link that only this user may follow.
             programs: peer.join("bin").canonicalize().unwrap(),
             port: free_port(),
             running: Mutex::new(None),
             next: AtomicU32::new(0),
         };
+        if let Some(identity) = identity {
+            server.keep("server.crt", &identity.certificates);
+            server.keep("server.key", &identity.key);
+        }
         server.prepare();
         server.start();
+        if server.secured {
+            let made = format!("CREATE ROLE {GUARDED} SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
+            server.try_sql("", &made).expect("a user with a password");
+        }
         Some(server)
     }
 
@@ -101,6 +144,22 @@ impl Server {
             .stdout(Stdio::null())
             .status();
         assert!(made.unwrap().success(), "no cluster could be made");
+        if self.secured {
+            let hba = self.data().join("pg_hba.conf");
+            let rules = std::fs::read_to_string(&hba).unwrap();
+            let first = format!(
+                "hostssl all {GUARDED} all scram-sha-256\nhostnossl all {GUARDED} all reject\n"
+            );
+            std::fs::write(&hba, format!("{first}{rules}")).unwrap();
+        }
+    }
+
+    /// Keeps a secret as the server wants it kept.
+    fn keep(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let kept = Command::new("chmod").arg("600").arg(path).status();
+        assert!(kept.unwrap().success(), "a key cannot be kept from others");
     }
 
     /// Starts it, and waits until it answers.
@@ -115,6 +174,11 @@ impl Server {
         shell.arg(self.data()).args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""]);
         for setting in ["fsync=off", "max_connections=300", "log_min_messages=fatal"] {
             shell.args(["-c", setting]);
+        }
+        if self.secured {
+            let place = |name| self.folder.path().join(name).display().to_string();
+            shell.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", place("server.crt"))]);
+            shell.args(["-c", &format!("ssl_key_file={}", place("server.key"))]);
         }
         let log = self.folder.path().join("log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
@@ -135,6 +199,14 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// Makes it stand still, every session with it: it takes connections and answers nothing. It
+    /// goes on when what is answered here is dropped.
+    #[must_use]
+    pub fn stall(&self) -> Stalled {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        Stalled::from(pid.lines().next().expect("its process").trim())
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -152,6 +224,27 @@ impl Server {
         let space = Space { server: self, schema };
         space.sql(&format!("CREATE SCHEMA {}", space.schema));
         space
+    }
+
+    /// How a store reaches a [`Self::secured`] server, by this name of its machine and with this
+    /// password.
+    #[must_use]
+    pub fn guarded_url(&self, host: &str, password: &str) -> String {
+        format!("postgres://{GUARDED}:{password}@{host}:{}/postgres", self.port)
+    }
+
+    /// Whether every session of the user who comes over TLS is over TLS; none when there is none.
+    #[must_use]
+    pub fn guarded_sessions_are_secured(&self) -> Option<bool> {
+        let sql = format!(
+            "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+             WHERE usename = '{GUARDED}'"
+        );
+        match self.try_sql("", &sql).expect("the server is there").as_str() {
+            "t" => Some(true),
+            "f" => Some(false),
+            _ => None,
+        }
     }
 
     /// A wire to this server.
@@ -199,14 +292,6 @@ impl Space<'_> {
     pub fn url_through(&self, port: u16) -> String {
         let schema = &self.schema;
         format!(
-    /// Makes it stand still, every session with it: it takes connections and answers nothing. It
-    /// goes on when what is answered here is dropped.
-    #[must_use]
-    pub fn stall(&self) -> Stalled {
-        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
-        Stalled::from(pid.lines().next().expect("its process").trim())
-    }
-
             "postgres://{USER}:unused@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}"
         )
     }

@@ -1,0 +1,99 @@
+//! What the rows of a database mean, whatever the database: read whole, or refused by name.
+
+use crate::notices::New;
+use crate::value::{Answer, corrupt, from_json, millis, to_json, uint};
+use rollback_core::audit::{Hash, Head};
+use rollback_core::journal::Opening;
+use rollback_core::notice::DeployCard;
+use rollback_core::observed::Freeze;
+use rollback_core::ports::{Journal, Listed};
+use rollback_core::{Deploy, DeployId, RollbackId, RollbackView, ServiceKey, Timestamp};
+
+/// A rollback in a list.
+pub(crate) fn listed(id: &str, view: &str, entries: i64, holds_service: bool) -> Answer<Listed> {
+    let what = || format!("the view of rollback `{id}`");
+    let view: RollbackView = from_json(view, what)?;
+    if view.id.as_str() != id {
+        return Err(corrupt(what(), &format!("it is that of rollback `{}`", view.id)));
+    }
+    Ok(Listed::new(view, uint(entries, what)?, holds_service))
+}
+
+/// A whole journal out of its opening, the number of entries that it should have, and those that it
+/// has. Every entry is there, or it is an error.
+pub(crate) fn journal(
+    id: &RollbackId,
+    opening: Option<String>,
+    count: i64,
+    rows: &[(i64, String)],
+) -> Answer<Journal> {
+    let what = || format!("the opening of rollback `{id}`");
+    let opening = opening.ok_or_else(|| corrupt(what(), "it is missing"))?;
+    let opening: Opening = from_json(&opening, what)?;
+    if opening.id != *id {
+        return Err(corrupt(what(), &format!("it is that of rollback `{}`", opening.id)));
+    }
+    let what = || format!("the journal of rollback `{id}`");
+    let mut entries = Vec::with_capacity(rows.len());
+    for (expected, (number, entry)) in (1_i64..).zip(rows) {
+        if *number != expected {
+            return Err(corrupt(what(), &format!("entry {expected} is missing")));
+        }
+        entries.push(from_json(entry, || format!("entry {number} of rollback `{id}`"))?);
+    }
+    if i64::try_from(entries.len()) != Ok(count) {
+        return Err(corrupt(what(), &format!("it has {} entries, not {count}", entries.len())));
+    }
+    Ok(Journal::new(opening, entries))
+}
+
+/// The end of the audit chain, out of its name, its last number and its last hash.
+pub(crate) fn head(row: Option<(String, i64, String)>) -> Answer<Head> {
+    let what = || "the end of the audit chain".to_string();
+    let (chain, sequence, hash) = row.ok_or_else(|| corrupt(what(), "it is missing"))?;
+    let mut head = Head::genesis(chain);
+    head.sequence = uint(sequence, what)?;
+    head.hash = Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?;
+    Ok(head)
+}
+
+/// A deploy of this service.
+pub(crate) fn deploy_of(key: &ServiceKey, id: &str, card: &str) -> Answer<Deploy> {
+    let what = || format!("deploy `{id}`");
+    let card: DeployCard = from_json(card, what)?;
+    if card.deploy.id.as_str() == id && card.deploy.key() == *key {
+        Ok(card.deploy)
+    } else {
+        Err(corrupt(what(), "it is filed under another name"))
+    }
+}
+
+/// Whether a freeze of this service ended at this moment or before.
+pub(crate) fn has_ended(service: &str, freeze: &str, until: Timestamp) -> Answer<bool> {
+    let freeze: Freeze = from_json(freeze, || format!("a freeze of {service}"))?;
+    Ok(freeze.until.is_some_and(|end| end <= until))
+}
+
+/// A card as it is written: without the rollback, which is asked for when the card is shown.
+#[derive(Debug)]
+pub(crate) struct Card {
+    pub(crate) id: DeployId,
+    pub(crate) key: ServiceKey,
+    pub(crate) deployed_at: i64,
+    pub(crate) json: String,
+    pub(crate) notices: Vec<New>,
+}
+
+impl Card {
+    pub(crate) fn prepare(card: &DeployCard, notices: Vec<New>) -> Answer<Self> {
+        let mut card = card.clone();
+        card.rollback = None;
+        Ok(Self {
+            json: to_json("the deploy", &card)?,
+            key: card.deploy.key(),
+            deployed_at: millis(card.deploy.deployed_at),
+            id: card.deploy.id,
+            notices,
+        })
+    }
+}
