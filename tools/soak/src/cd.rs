@@ -1,0 +1,83 @@
+//! The CD system of all replicas: one for each service, and what took effect in which.
+
+use crate::key;
+use async_trait::async_trait;
+use rollback_core::observed::{Live, Preflight};
+use rollback_core::ports::{
+    Cancelled, Capabilities, CdBackend, CompareAndSet, Fence, Fenced, PortError, StartError,
+};
+use rollback_core::proof::Order;
+use rollback_core::{Phase, Plan, Progress, Receipt, Revision, ServiceKey, Timestamp};
+use rollback_testkit::fakes::FakeBackend;
+use rollback_testkit::fixtures;
+use rollback_verify::Seen;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Everything that took effect anywhere.
+pub(crate) type Effects = Arc<Mutex<Vec<Seen>>>;
+
+/// A CD system that notes what its orders change.
+#[derive(Debug)]
+pub(crate) struct Cd {
+    pub(crate) inner: FakeBackend,
+    effects: Effects,
+}
+
+impl Cd {
+    /// The one of this service; three revisions are known, and the newest is live since `now`.
+    pub(crate) fn of(number: usize, now: Timestamp, effects: &Effects) -> Arc<Self> {
+        let ago = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
+        let history: Vec<Revision> = [("42", 0), ("41", 26), ("40", 50)]
+            .map(|(id, hours)| fixtures::revision(id, &format!("2.{id}.0"), ago(hours)))
+            .to_vec();
+        let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+        let inner = FakeBackend::with_history(key(number), capabilities, history);
+        inner.set_phases([Phase::Started, Phase::Complete]);
+        Arc::new(Self { inner, effects: Arc::clone(effects) })
+    }
+}
+
+#[async_trait]
+impl CdBackend for Cd {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+        self.inner.history(key, limit).await
+    }
+
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+        self.inner.live(key).await
+    }
+
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
+        self.inner.preflight(plan).await
+    }
+
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        let (before, live) = (self.inner.effects(), self.inner.truth());
+        let started = self.inner.start(order).await;
+        if self.inner.effects() > before {
+            let seen = Seen::TookEffect { rollback: order.rollback().clone(), live };
+            self.effects.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        }
+        started
+    }
+
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+        self.inner.find(order).await
+    }
+
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+        self.inner.fence(order).await
+    }
+
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        self.inner.observe(order, receipt).await
+    }
+
+    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+        self.inner.cancel(order, receipt).await
+    }
+}
