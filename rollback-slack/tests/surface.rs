@@ -92,6 +92,9 @@ impl Commands for Engine {
     async fn withdraw(&self, _: &RollbackId, _: Actor) -> Result<RollbackView, CommandError> {
         self.nothing("withdraw")
     }
+    async fn release(&self, _: &RollbackId, _: Actor) -> Result<RollbackView, CommandError> {
+        self.nothing("release")
+    }
     async fn settle(
         &self,
         _: &RollbackId,
