@@ -4,7 +4,8 @@
 //! Ours begins when the confirmation is submitted in the chat and ends when the thread says that the
 //! target is healthy; theirs is the command, from its start to its end. One watch on the Deployment
 //! says of both when the order took effect and when its last pod was ready. The two take turns.
-//! Needs `tools/peers kube-cluster` and `helm`; without them it is skipped by name.
+//! Needs `tools/peers kube-cluster` and `helm`; without them it is skipped by name. `-- --timeline`
+//! tells of each of our rollbacks which call Slack had when.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -68,7 +69,12 @@ async fn ours(release: &Release, settle: Duration) -> Timed {
         Instant::now()
     };
     let (seen, told) = tokio::join!(watch.until_ready(), told);
-    Timed::of(began, seen, told)
+    let timed = Timed::of(began, seen, told);
+    if std::env::args().any(|argument| argument == "--timeline") {
+        println!("  {timed:.3?}");
+        product.timeline(began);
+    }
+    timed
 }
 
 async fn theirs(release: &Release) -> Timed {

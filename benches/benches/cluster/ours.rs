@@ -7,7 +7,7 @@ use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::ports::Clock as _;
 use rollback_core::{Deploy, Migrations};
 use rollback_engine::{Catalog, ServiceConfig, SystemClock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 const OWNER: &str = "U02ANA";
@@ -18,6 +18,7 @@ const SECRET: &str = "a-signing-secret";
 
 pub(crate) struct Product {
     slack: LocalSlack,
+    started: Instant,
     tasks: [JoinHandle<()>; 2],
     _folder: tempfile::TempDir,
 }
@@ -39,7 +40,7 @@ impl Product {
         people.bot_token = TOKEN.into();
         people.signing_secret = SECRET.into();
         people.team_id = TEAM.into();
-        let slack = LocalSlack::start(people).await.unwrap();
+        let (slack, started) = (LocalSlack::start(people).await.unwrap(), Instant::now());
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             bot_token: TOKEN.into(),
@@ -69,7 +70,7 @@ impl Product {
         let mut deploy = Deploy::new("ci-3".parse().unwrap(), key(), "1.0.3", now);
         deploy.migrations = Migrations::Known(Vec::new());
         engine.deployed(deploy).await.unwrap();
-        Self { slack, tasks, _folder: folder }
+        Self { slack, started, tasks, _folder: folder }
     }
 
     /// Clicks, and waits for the modal that can be submitted; gives its id.
@@ -91,6 +92,18 @@ impl Product {
 
     pub(crate) async fn confirm(&self, modal: &str) {
         self.slack.submit(OWNER, modal, &[("reason", "errors up 4x")]).await.unwrap();
+    }
+
+    /// Every call to Slack since a moment, for whoever wants to know where the time went.
+    pub(crate) fn timeline(&self, began: Instant) {
+        let before = began.saturating_duration_since(self.started);
+        for call in self.slack.calls().into_iter().filter(|call| call.at >= before) {
+            let after = call.at.saturating_sub(before).as_secs_f64();
+            let text =
+                call.args.get("text").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let text: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
+            println!("    {after:7.3} s  {} {}  {text}", call.method, call.outcome);
+        }
     }
 
     /// Waits until the thread says so.
