@@ -41,7 +41,7 @@ impl Shared {
         match tell {
             Some(asks) => self.tell(asks, &error).await,
             None => {
-                tracing::warn!(%error, "a closed modal was not taken; what it was about expires")
+                tracing::warn!(%error, "a closed modal was not taken; what it was about expires");
             }
         }
         Received::Unknown
