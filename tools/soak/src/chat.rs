@@ -146,7 +146,8 @@ async fn method(
             json!({"ok": true, "view": view})
         }
         "chat.postEphemeral" => {
-            world.whispers.push(asked["text"].as_str().unwrap_or_default().to_owned());
+            let text = asked.get("text").and_then(Value::as_str).unwrap_or_default();
+            world.whispers.push(text.to_owned());
             json!({"ok": true, "message_ts": format!("1763804000.{number:06}")})
         }
         _ => json!({"ok": false, "error": "unknown_method"}),

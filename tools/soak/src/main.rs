@@ -100,23 +100,7 @@ async fn play(load: Load) -> ExitCode {
     };
     let world = World::start(&server, &program, setup).await;
     println!("{replicas} replicas, {keys} services; at the start {}", world.cost().await);
-    let rounds = world.rounds(load.rounds, load.per_round.min(keys)).await;
-    for (number, round) in rounds.iter().enumerate() {
-        println!(
-            "round {number}: {} succeeded in {:.1} s, {:.2} ms of CPU each, {} MiB",
-            round.succeeded,
-            round.took.as_secs_f64(),
-            round.cpu_each.as_secs_f64() * 1e3,
-            round.rss_bytes / (1 << 20),
-        );
-    }
-    if let (Some(first), Some(last)) = (rounds.first(), rounds.last()) {
-        let ratio = |last: f64, first: f64| last / first;
-        let cpu = ratio(last.cpu_each.as_secs_f64(), first.cpu_each.as_secs_f64());
-        let megabytes = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX));
-        let memory = ratio(megabytes(last.rss_bytes), megabytes(first.rss_bytes));
-        println!("last round to first: CPU {cpu:.2}, memory {memory:.2}");
-    }
+    play_rounds(&world, load.rounds, load.per_round.min(keys)).await;
     // Each of what follows is of a deploy of its own.
     let next = 42 + load.rounds;
     let opened = world.open_at_once(load.open, next).await;
@@ -162,4 +146,25 @@ async fn play(load: Load) -> ExitCode {
     }
     let whole = judged.violations.is_empty() && hot.effects == 1 && without.opened == 0;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One round after the other: what a rollback costs must not grow with what went before.
+async fn play_rounds(world: &World<'_>, count: usize, per_round: usize) {
+    let rounds = world.rounds(count, per_round).await;
+    for (number, round) in rounds.iter().enumerate() {
+        println!(
+            "round {number}: {} succeeded in {:.1} s, {:.2} ms of CPU each, {} MiB",
+            round.succeeded,
+            round.took.as_secs_f64(),
+            round.cpu_each.as_secs_f64() * 1e3,
+            round.rss_bytes / (1 << 20),
+        );
+    }
+    if let (Some(first), Some(last)) = (rounds.first(), rounds.last()) {
+        let ratio = |last: f64, first: f64| last / first;
+        let cpu = ratio(last.cpu_each.as_secs_f64(), first.cpu_each.as_secs_f64());
+        let megabytes = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX));
+        let memory = ratio(megabytes(last.rss_bytes), megabytes(first.rss_bytes));
+        println!("last round to first: CPU {cpu:.2}, memory {memory:.2}");
+    }
 }

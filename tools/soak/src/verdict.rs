@@ -29,10 +29,11 @@ impl World<'_> {
     /// in the audit log, and in what the chat ever showed.
     pub async fn judge(&self) -> Judged {
         self.settle().await;
+        let chain = self.store.head().await.unwrap().chain;
         let mut evidence = Evidence {
             log: self.effects.lock().unwrap().clone(),
             messages: self.chat.messages(),
-            chain: self.store.head().await.unwrap().chain,
+            chain,
             compares: true,
             rest: Rest::Reached,
             ..Evidence::default()

@@ -1,5 +1,4 @@
 //! A little of the load, for its counts and the invariants. What it costs is for the command to say.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use postgres_lab::Server;
 use soak::{Setup, World};
