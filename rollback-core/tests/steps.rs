@@ -452,6 +452,30 @@ fn what_is_put_aside_asks_for_nothing_holds_what_it_held_and_pages() {
     }
 }
 
+/// Whoever approves need not be whoever may let go on what ended its workers.
+#[test]
+fn what_is_put_aside_names_those_who_may_release_it() {
+    let mut access = fixtures::access_policy();
+    access.break_glass.clear();
+    let cleo = fixtures::cleo().id();
+    let approvers = vec![rollback_core::access::Principal::User(cleo.clone())];
+    let rule =
+        rollback_core::access::Rule::for_service("approvers", &parsed("checkout"), approvers);
+    access.approvers.push(rule);
+    let mut policy = fixtures::policy_with_approvals(1);
+    policy.access = access.for_service(&fixtures::key());
+    let opening = fixtures::clicked_by(&fixtures::ana(), policy);
+    let waiting = tell(opening, good().into_iter().take(CHECKING));
+    assert_eq!(waiting.state_name(), StateName::Approving);
+    let named = |rollback: &Rollback| {
+        let who: Vec<String> = rollback.view().who_may.iter().map(ToString::to_string).collect();
+        (who.iter().any(|it| it.contains(cleo.as_str())), who.len())
+    };
+    assert_eq!(named(&waiting), (true, 1), "who may approve");
+    let (seconds, event) = put_aside(20);
+    assert_eq!(named(&step(waiting, seconds, event).rollback), (false, 3), "the owners");
+}
+
 #[test]
 fn what_is_released_asks_for_what_it_asked_for_and_has_the_time_that_it_had() {
     for count in WORKING {
