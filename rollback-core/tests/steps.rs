@@ -490,6 +490,7 @@ fn what_is_released_asks_for_what_it_asked_for_and_has_the_time_that_it_had() {
         assert_eq!(names(&rollback.pending()), asked, "after {count} events");
         assert_eq!(rollback.deadline(), Some(deadline.after(Duration::from_secs(600))));
         assert_eq!(rollback.view().put_aside, None);
+        assert!(rollback.view().explanation.contains("goes on from where it stood"));
         // It can be put aside again, and is on record each time.
         let again = step(rollback, 700, Event::PutAside(3));
         assert_eq!(again.drafts.len(), 1);

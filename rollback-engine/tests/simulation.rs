@@ -242,8 +242,8 @@ const CANARIES: &[(Canary, &str, &str)] = &[
     (
         Canary::StoreForgetsClaims,
         "INV-23",
-        "seed=263 replicas=3 services=1 rounds=1 approvals=2 compares=no fence=yes drill=0 \
-         pause=120",
+        "seed=67 replicas=3 services=1 rounds=3 approvals=0 compares=ticket fence=yes drill=0 \
+         lapse=2000",
     ),
 ];
 

@@ -63,19 +63,21 @@ fn judged(world: &World, evidence: &Evidence) -> Vec<String> {
     // messages that it is about, and of no other, it is not promised that they go forward.
     let late = world.weather.late();
     let excused = |found: &str| {
-        found.starts_with("INV-33") && late.iter().any(|key| found.contains(&subject(key)))
+        let is_about = |key: &Label| subjects(key).iter().any(|it| found.contains(it.as_str()));
+        found.starts_with("INV-33") && late.iter().any(is_about)
     };
     let found = violations(evidence).into_iter().map(|violation| violation.to_string());
     found.filter(|found| !excused(found)).collect()
 }
 
-/// How a violation names what a message is about: by its key, a line by its rollback.
-fn subject(key: &Label) -> String {
+/// How a violation names what a message is about: by its key, a line by its thread as well.
+fn subjects(key: &Label) -> Vec<String> {
+    let mut subjects = vec![format!("`{key}`")];
     let mut parts = key.as_str().split(':');
-    match (parts.next(), parts.next()) {
-        (Some("line"), Some(rollback)) => format!("the thread of `{rollback}`"),
-        _ => format!("`{key}`"),
+    if let (Some("line"), Some(rollback)) = (parts.next(), parts.next()) {
+        subjects.push(format!("the thread of `{rollback}`"));
     }
+    subjects
 }
 
 /// What must come up in some seeds, or the simulation shows nothing.
