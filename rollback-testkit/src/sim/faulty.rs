@@ -186,15 +186,16 @@ impl CdBackend for Faulty<FakeBackend> {
     }
 
     async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
-        // When it was let go: of a pause from here on only the CD system can know.
-        let at = self.clock.now();
-        self.process.alive().await;
         let weather = self.weather();
-        weather.saw(Seen::Sent {
-            rollback: order.rollback().clone(),
-            plan: Box::new(order.plan().clone()),
-            at,
-        });
+        // It is let go here: of a pause from here on only the CD system can know.
+        if !self.process.is_dead() {
+            weather.saw(Seen::Sent {
+                rollback: order.rollback().clone(),
+                plan: Box::new(order.plan().clone()),
+                at: self.clock.now(),
+            });
+        }
+        self.process.alive().await;
         self.script();
         if weather.strikes(Class::CdRefuses) {
             return Err(StartError::Refused { why: "no rollbacks today".into() });

@@ -70,8 +70,12 @@ impl Process {
         }
     }
 
+    pub(super) fn is_dead(&self) -> bool {
+        self.shared.now.load(Ordering::Relaxed) == DEAD
+    }
+
     fn becomes(&self, now: u8) {
-        if self.shared.now.load(Ordering::Relaxed) != DEAD {
+        if !self.is_dead() {
             self.shared.now.store(now, Ordering::Relaxed);
             self.shared.changed.notify_waiters();
         }
