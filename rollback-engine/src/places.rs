@@ -44,19 +44,23 @@ impl Places {
 
     /// A place for a rollback that somebody wants to open; none when all are taken.
     pub(crate) fn find(&self) -> Option<Place> {
-        let place = self.take();
-        if self.taken.load(Ordering::Acquire) > self.max {
-            drop(place);
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
+        let (place, before) = self.count_one();
+        if before < self.max {
+            return Some(place);
         }
-        Some(place)
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// A place for a rollback that is open already. What was begun is ended, however many there are.
     pub(crate) fn take(&self) -> Place {
-        self.taken.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(&self.taken))
+        self.count_one().0
+    }
+
+    /// One more, and how many there were before: of two at once only one is the last.
+    fn count_one(&self) -> (Place, usize) {
+        let before = self.taken.fetch_add(1, Ordering::AcqRel);
+        (Place(Arc::clone(&self.taken)), before)
     }
 
     pub(crate) fn standing(&self) -> OpenStanding {

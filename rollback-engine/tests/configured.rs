@@ -1,25 +1,32 @@
 //! Replicas that are configured differently: nothing is sent under another policy, or to another CD
 //! system, than the rollback was opened for.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use common::{Setup, Site, paused};
-use rollback_core::StateName;
 use rollback_core::ports::Query;
+use rollback_core::{RollbackId, StateName};
 use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method};
 use rollback_testkit::fixtures::{self, ana};
 use std::time::Duration;
 
+/// A rollback that waits for its confirmation, and whose process has stopped.
+async fn opened(site: &Site) -> RollbackId {
+    let opener = site.boot(Fate::Spared);
+    opener.engine.deployed(site.deploy()).await.unwrap();
+    let id = opener.click(&ana()).await.id;
+    site.shown(&id).await;
+    opener.stop().await;
+    id
+}
+
 #[test]
 fn an_order_is_refused_by_a_replica_with_another_policy_and_nothing_is_sent() {
     paused(async {
         let mut site = Site::new(Setup::default());
-        let opener = site.boot(Fate::Spared);
-        opener.engine.deployed(site.deploy()).await.unwrap();
-        let id = opener.click(&ana()).await.id;
-        site.shown(&id).await;
-        opener.stop().await;
+        let id = opened(&site).await;
         // Not even stricter rules are good enough: nobody has looked at this one under them.
         site.setup.settle = Duration::from_secs(17);
         let other = site.boot(Fate::Spared);
@@ -58,11 +65,7 @@ fn the_intent_is_on_record_with_the_policy_that_it_is_held_to() {
 fn an_order_goes_to_no_other_cd_system_than_it_was_opened_for() {
     paused(async {
         let mut site = Site::new(Setup::default());
-        let opener = site.boot(Fate::Spared);
-        opener.engine.deployed(site.deploy()).await.unwrap();
-        let id = opener.click(&ana()).await.id;
-        site.shown(&id).await;
-        opener.stop().await;
+        let id = opened(&site).await;
         site.setup.backend = "elsewhere";
         let other = site.boot(Fate::Spared);
         let _confirmed = other.confirm(&id, &ana()).await;
