@@ -314,7 +314,7 @@ impl CdBackend for HelmBackend {
         };
         tokio::select! {
             () = watched => {}
-            () = self.site.news.notified() => {}
+            () = self.site.news.more() => {}
         }
     }
 }

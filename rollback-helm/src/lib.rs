@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod history;
 mod journal;
 mod manifest;
+mod news;
 mod obstacle;
 mod preflight;
 mod progress;

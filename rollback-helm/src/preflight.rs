@@ -5,7 +5,8 @@ use crate::history::current;
 use crate::manifest::{self, Wanted};
 use crate::obstacle::{Keeper, keeper, replicas};
 use crate::record::Record;
-use crate::site::Site;
+use crate::site::{Site, side_by_side};
+use futures_util::TryStreamExt as _;
 use rollback_cluster::ClusterError;
 use rollback_core::Plan;
 use rollback_core::observed::{Acceptance, Preflight};
@@ -70,19 +71,21 @@ impl Site {
     /// Whether the API server would take every object of the target. Helm would notice only when it
     /// is half-way.
     async fn rehearse(&self, wanted: &[Wanted]) -> Result<Acceptance, ClusterError> {
-        for object in wanted {
+        let rehearsed = wanted.iter().map(|object| async move {
             match self.rehearse_apply(object).await {
-                Ok(()) => {}
-                Err(ClusterError::Refused { why, .. }) => {
-                    return Ok(Acceptance::Rejected(format!(
-                        "helm would fail at {}: {why}; take that change back, or deploy that version anew",
-                        object.title()
-                    )));
-                }
-                Err(error @ ClusterError::Forbidden { .. }) => {
-                    return Ok(Acceptance::Rejected(error.to_string()));
-                }
-                Err(error) => return Err(error),
+                Ok(()) => Ok(None),
+                Err(ClusterError::Refused { why, .. }) => Ok(Some(format!(
+                    "helm would fail at {}: {why}; take that change back, or deploy that version anew",
+                    object.title()
+                ))),
+                Err(error @ ClusterError::Forbidden { .. }) => Ok(Some(error.to_string())),
+                Err(error) => Err(error),
+            }
+        });
+        let mut rehearsed = std::pin::pin!(side_by_side(rehearsed));
+        while let Some(problem) = rehearsed.try_next().await? {
+            if let Some(problem) = problem {
+                return Ok(Acceptance::Rejected(problem));
             }
         }
         Ok(Acceptance::Accepted)

@@ -8,8 +8,9 @@ use crate::journal::{Entry, State};
 use crate::manifest;
 use crate::proxy::{Door, Proxy, Stage};
 use crate::record::Status;
-use crate::site::Site;
+use crate::site::{Site, side_by_side};
 use core::time::Duration;
+use futures_util::TryStreamExt as _;
 use rollback_cluster::ClusterError;
 use rollback_core::{Label, Receipt};
 use std::fmt;
@@ -120,7 +121,7 @@ impl Run {
             if stage.wait_for(committed).await.is_err() {
                 std::future::pending::<()>().await;
             }
-            site.news.notify_waiters();
+            site.news.tell();
             loop {
                 tokio::time::sleep(site.config.lease / 4).await;
                 let (at, now) = (Instant::now(), site.config.clock.now());
@@ -174,8 +175,8 @@ impl Run {
         let job = &self.proxy.job;
         let number = job.next();
         let read = || async move { Ok(site.content(number).await?.0.status) };
-        let status = patiently(read).await;
         if !ended.success {
+            let status = patiently(read).await;
             let cause = cause(&ended.stderr);
             let left = match status {
                 // Helm reads its newest record before it changes anything, and that is the target's.
@@ -194,6 +195,7 @@ impl Run {
             };
             return Outcome { state: State::Failed, message: format!("{cause}; {left}") };
         }
+        let (status, found) = tokio::join!(patiently(read), patiently(|| self.compare(site)));
         if let Some(status) =
             status.filter(|status| !matches!(status, Status::Deployed | Status::Superseded))
         {
@@ -203,7 +205,7 @@ impl Run {
             );
             return Outcome { state: State::Failed, message };
         }
-        let message = match patiently(|| self.compare(site)).await {
+        let message = match found {
             Some(found) if found.is_empty() => {
                 format!("revision {} is live again, as revision {number}", job.target.number)
             }
@@ -225,16 +227,16 @@ impl Run {
         let Some(wanted) = manifest::read(&self.proxy.job.content) else {
             return Ok(vec!["its manifest could not be read here".to_owned()]);
         };
-        let mut found = Vec::new();
-        for object in wanted {
-            match site.live_object(&object).await {
-                Ok(live) => found.extend(differences(&object, live.as_ref())),
+        let looked = wanted.iter().map(|object| async move {
+            match site.live_object(object).await {
+                Ok(live) => Ok(differences(object, live.as_ref())),
                 // What helm may write, we may perhaps not read.
-                Err(ClusterError::Forbidden { tried }) => found.push(format!("may not {tried}")),
-                Err(error) => return Err(error.into()),
+                Err(ClusterError::Forbidden { tried }) => Ok(Some(format!("may not {tried}"))),
+                Err(error) => Err(HelmError::from(error)),
             }
-        }
-        Ok(found)
+        });
+        let found: Vec<Option<String>> = side_by_side(looked).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 

@@ -6,17 +6,29 @@ use crate::config::Config;
 use crate::error::HelmError;
 use crate::history::Seen;
 use crate::journal::{Journal, State};
+use crate::news::News;
 use crate::record::{Content, Record, secret_name};
 use crate::run::Run;
-use rollback_cluster::ClusterError;
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use rollback_cluster::{ClusterError, Meta};
 use rollback_core::RollbackId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use tokio::sync::Notify;
 
 /// How many revisions are unpacked: of a longer history the newest.
 const RECORDS_MAX: usize = 60;
+/// How many requests of one question are under way at once: a large chart has a hundred objects, and
+/// somebody waits for the answer.
+const AT_ONCE: usize = 8;
+
+/// Asks some of these at once, and answers in their order.
+pub(crate) fn side_by_side<F: Future>(
+    all: impl IntoIterator<Item = F>,
+) -> impl Stream<Item = F::Output> {
+    let all: Vec<F> = all.into_iter().collect();
+    stream::iter(all).buffered(AT_ONCE)
+}
 
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -32,7 +44,7 @@ pub(crate) struct Site {
     /// The rollbacks that this process carries out.
     runs: Mutex<BTreeMap<RollbackId, Arc<Run>>>,
     /// Something happened to one of them.
-    pub(crate) news: Notify,
+    pub(crate) news: News,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -49,7 +61,7 @@ impl Site {
             beat: Mutex::default(),
             version: Mutex::default(),
             runs: Mutex::default(),
-            news: Notify::new(),
+            news: News::default(),
         }
     }
 
@@ -63,7 +75,7 @@ impl Site {
 
     pub(crate) fn end(&self, order: &RollbackId) {
         lock(&self.runs).remove(order);
-        self.news.notify_waiters();
+        self.news.tell();
     }
 
     pub(crate) fn version(&self) -> Option<String> {
@@ -72,39 +84,41 @@ impl Site {
 
     /// Everything that is kept of the release.
     pub(crate) async fn look(&self) -> Result<Seen, HelmError> {
+        let news = self.news.count();
         let listed = self.client.list().await?;
         let mut metas = listed.metas;
         let number = |name: &str| crate::record::number_of(&self.config.release.name, name);
         metas.sort_by_key(|meta| std::cmp::Reverse(number(&meta.name)));
         metas.truncate(RECORDS_MAX);
-        let mut records = Vec::with_capacity(metas.len());
-        for meta in &metas {
-            let known = lock(&self.known)
-                .get(&meta.uid)
-                .filter(|(version, _)| *version == meta.resource_version)
-                .map(|(_, record)| record.clone());
-            let record = match known {
-                Some(record) => record,
-                None => match self.client.secret(&meta.name).await {
-                    Ok(secret) => {
-                        let version = secret.metadata.resource_version.clone();
-                        let (record, _content) = secret.read()?;
-                        let kept = (version, record.clone());
-                        lock(&self.known).insert(record.uid.clone(), kept);
-                        record
-                    }
-                    // Pruned since it was listed.
-                    Err(ClusterError::Missing { .. }) => continue,
-                    Err(error) => return Err(error.into()),
-                },
-            };
-            records.push(record);
-        }
+        let records: Vec<Option<Record>> =
+            side_by_side(metas.iter().map(|meta| self.record(meta))).try_collect().await?;
+        let records = records.into_iter().flatten().collect();
         lock(&self.known).retain(|uid, _| metas.iter().any(|meta| meta.uid == *uid));
         *lock(&self.version) = Some(listed.version);
         let journal = self.client.journal().await?;
         let runner_lives = self.runner_lives(&journal);
+        self.news.looked_at(news);
         Ok(Seen { records, journal, runner_lives })
+    }
+
+    /// What a Secret of the release holds; none when it was pruned since it was listed.
+    async fn record(&self, meta: &Meta) -> Result<Option<Record>, HelmError> {
+        let known = lock(&self.known)
+            .get(&meta.uid)
+            .filter(|(version, _)| *version == meta.resource_version)
+            .map(|(_, record)| record.clone());
+        if known.is_some() {
+            return Ok(known);
+        }
+        let secret = match self.client.secret(&meta.name).await {
+            Ok(secret) => secret,
+            Err(ClusterError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let version = secret.metadata.resource_version.clone();
+        let (record, _content) = secret.read()?;
+        lock(&self.known).insert(record.uid.clone(), (version, record.clone()));
+        Ok(Some(record))
     }
 
     /// What a revision consists of.
