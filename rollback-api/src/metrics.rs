@@ -64,6 +64,7 @@ struct Inner {
     open: Gauge,
     open_max: Gauge,
     standing: Arc<Mutex<OpenStanding>>,
+    clock_steps: Gauge,
     outbox: Arc<Mutex<OutboxStanding>>,
 }
 
@@ -103,6 +104,7 @@ impl Metrics {
             open: Gauge::default(),
             open_max: Gauge::default(),
             standing: Arc::default(),
+            clock_steps: Gauge::default(),
             outbox: Arc::default(),
         };
         inner.register(version);
@@ -177,6 +179,7 @@ impl Metrics {
         inner.waiting.set(i64::try_from(outbox.waiting).unwrap_or(i64::MAX));
         let since = outbox.since.map_or(Duration::ZERO, |since| engine.now().since(since));
         inner.waiting_seconds.set(since.as_secs_f64());
+        inner.clock_steps.set(i64::try_from(engine.clock_steps_back()).unwrap_or(i64::MAX));
         inner.recorded.set(i64::try_from(head.sequence).unwrap_or(i64::MAX));
         inner.aside.set(i64::try_from(aside.len()).unwrap_or(i64::MAX));
         *lock(&inner.outbox) = outbox;
@@ -232,6 +235,8 @@ impl Inner {
             label: "because",
             read: Box::new(move || vec![("too_many_open", lock(&standing).refused)]),
         }));
+        let help = "Times that a clock went back by which claims are judged";
+        registry.register("clock_steps_back", help, self.clock_steps.clone());
         let outbox = Arc::clone(&self.outbox);
         registry.register_collector(Box::new(Kinds {
             name: "notices",

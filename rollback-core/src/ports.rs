@@ -23,8 +23,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::store::{
-    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
-    SavedDeploy, Store, StoreError,
+    Claim, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued,
+    Retention, SavedDeploy, Store, StoreError,
 };
 
 /// Whether a CD system itself refuses an order when something else is live than the order expects.
@@ -351,6 +351,15 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// [`PortError`] when the record is not certainly kept; it is tried again.
     async fn record(&self, record: &audit::Record) -> Result<(), PortError>;
 
+    /// Who remembers how far the sink has come. The default leaves that to the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when that cannot be found out; it is asked again.
+    async fn kept(&self) -> Result<Kept, PortError> {
+        Ok(Kept::ByStore)
+    }
+
     /// Keeps a checkpoint, durably, before it answers. A newer one does not replace an older one.
     /// The same twice may be kept twice. The default keeps none.
     ///
@@ -370,6 +379,18 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     async fn last_checkpoint(&self) -> Result<Option<String>, PortError> {
         Ok(None)
     }
+}
+
+/// How far an audit sink has come, and who remembers it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "one or the other")]
+pub enum Kept {
+    /// The store, by the sink's name, for all processes together: each record goes to the sink of one
+    /// of them. For what is one place, whoever writes to it.
+    ByStore,
+    /// The sink itself: it is a copy of the log that ends with this record, or is empty. Each process
+    /// gives its own sink every record. For what belongs to one process, such as a file.
+    BySink(Option<audit::Head>),
 }
 
 /// Signs checkpoints of the audit log, with a key that whoever administers the database does not

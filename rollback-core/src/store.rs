@@ -295,6 +295,16 @@ pub enum StoreError {
     },
 }
 
+/// How often a store's own clock went back, as far as this process has seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ClockSteps {
+    /// How often.
+    pub back: u64,
+    /// The largest step.
+    pub furthest: Duration,
+}
+
 /// Something was written, by this process or by another one that shares the store. A hint may be
 /// late, come twice or not at all: whoever waits for one looks now and then without it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -644,8 +654,32 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes.
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError>;
 
+    /// Compares the audit log with the end of a copy of it that was kept elsewhere. A store that does
+    /// not have that record has lost it: from now on this process writes nothing there, until
+    /// somebody has looked and [`Store::acknowledge_loss`] was called.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::WentBack`] with what is missing. Another error when that could not be found out;
+    /// it may be asked again.
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError>;
+
+    /// Lets processes go on with a store that has lost what was seen of it. Everything that was given
+    /// out before counts as lost: fencing numbers go on far above the old ones.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn acknowledge_loss(&self) -> Result<(), StoreError>;
+
     /// Hints at what is written from now on.
     fn hints(&self) -> Box<dyn Hints>;
+
+    /// How often the clock went back by which the store judges claims. The default is that of a store
+    /// that has no clock of its own.
+    fn clock_steps(&self) -> ClockSteps {
+        ClockSteps::default()
+    }
 
     /// Whether the store can be written now: for readiness.
     ///

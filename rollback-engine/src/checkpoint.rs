@@ -4,7 +4,7 @@
 //! the database gets no signature on that.
 
 use crate::engine::Inner;
-use crate::export::RETRY;
+use crate::export::{RETRY, Sink};
 use rollback_core::Timestamp;
 use rollback_core::audit::{Checkpoint, Head, SignedCheckpoint, Verifier};
 use rollback_core::ports::{CheckpointSigner, PortError, Query, StoreError};
@@ -85,6 +85,20 @@ impl From<StoreError> for NotMade {
         }
         Self::Store(error)
     }
+}
+
+/// The end of the log as it was signed last, as far as a sink keeps that.
+pub(crate) async fn kept_by(inner: &Inner, sink: &Sink) -> Option<Head> {
+    let making = inner.checkpoints.as_ref()?;
+    let note = match sink.last_checkpoint(inner).await {
+        Ok(note) => note?,
+        Err(error) => {
+            tracing::warn!(sink = sink.name(), %error, "its checkpoints were not compared with the store");
+            return None;
+        }
+    };
+    // A note that nobody of ours signed is told by whoever would sign the next.
+    Some(making.config.signer.open(&note).ok()?.checkpoint.head)
 }
 
 pub(crate) async fn run(inner: Arc<Inner>) {

@@ -222,6 +222,7 @@ impl EngineBuilder {
                 steps: watch::Sender::new(0),
                 running: AtomicBool::new(false),
                 delivery: Counts::default(),
+                clocks: crate::clock::Steps::default(),
                 stopping: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),
@@ -260,6 +261,7 @@ pub(crate) struct Inner {
     pub(crate) steps: watch::Sender<u64>,
     pub(crate) running: AtomicBool,
     pub(crate) delivery: Counts,
+    pub(crate) clocks: crate::clock::Steps,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -285,6 +287,8 @@ impl Engine {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
         let inner = &self.inner;
         // Before that nothing runs that would have to stop, and a later call starts it all.
+        export::compare(inner).await?;
+        inner.clocks.compare(inner.store.as_ref(), inner.clock.now()).await?;
         resume(inner).await?;
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         let _running = Running::begin(&inner.running);
@@ -317,6 +321,7 @@ async fn keep_house(inner: &Arc<Inner>) {
             tracing::warn!(%error, "unattended rollbacks could not be looked up");
         }
         inner.forget_unused();
+        inner.clocks.look(inner.store.as_ref());
         if inner.clock.now() >= prune_at {
             recall(inner).await;
             prune(inner).await;

@@ -1,8 +1,9 @@
 //! Gives every audit sink every record, in order, each until it is acknowledged.
 
+use crate::checkpoint;
 use crate::engine::Inner;
-use rollback_core::audit::SignedCheckpoint;
-use rollback_core::ports::{AuditSink, ErrorKind, PortError};
+use rollback_core::audit::{Head, SignedCheckpoint};
+use rollback_core::ports::{AuditSink, ErrorKind, Kept, PortError, Query, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -60,9 +61,46 @@ impl Sink {
         })
     }
 
-    /// Exports everything that the sink has not acknowledged.
+    /// Exports everything that the sink does not have.
     pub(crate) async fn catch_up(&self, inner: &Inner) -> Result<(), PortError> {
         let _turn = self.turn.lock().await;
+        match self.kept(inner).await? {
+            Kept::ByStore => self.acknowledged(inner).await,
+            Kept::BySink(end) => self.copied(inner, end).await,
+        }
+    }
+
+    async fn kept(&self, inner: &Inner) -> Result<Kept, PortError> {
+        self.within(inner, "find its last record", self.sink.kept()).await
+    }
+
+    /// Gives the sink what follows the copy of the log that it is, until both end alike.
+    async fn copied(&self, inner: &Inner, end: Option<Head>) -> Result<(), PortError> {
+        let mut end = end;
+        loop {
+            let last = end.as_ref().map_or(0, |end| end.sequence);
+            // Before the records are read: what is appended meanwhile is for the next look.
+            let head = inner.store.head().await;
+            let head = head.map_err(|error| store_error("read the audit log", &error))?;
+            if last >= head.sequence {
+                return agree(end.as_ref(), &head);
+            }
+            let mut query = Query::all(BATCH_MAX);
+            query.after = last;
+            let records = inner.store.audit(&query).await;
+            let records = records.map_err(|error| store_error("read the audit log", &error))?;
+            if records.is_empty() {
+                let what = format!("record {} is missing", last.saturating_add(1));
+                return Err(misfit(what));
+            }
+            for record in records {
+                self.within(inner, "keep a record", self.sink.record(&record)).await?;
+                end = Some(Head::after(&record));
+            }
+        }
+    }
+
+    async fn acknowledged(&self, inner: &Inner) -> Result<(), PortError> {
         loop {
             let records = inner.store.unacknowledged(self.name(), BATCH_MAX).await;
             let records = records.map_err(|error| store_error("read the audit log", &error))?;
@@ -79,7 +117,54 @@ impl Sink {
     }
 }
 
-fn store_error(operation: &'static str, error: &rollback_core::ports::StoreError) -> PortError {
+/// A copy that ends where the log ends, ends with the same record.
+fn agree(copy: Option<&Head>, log: &Head) -> Result<(), PortError> {
+    match copy {
+        None => Ok(()),
+        Some(copy) if copy == log => Ok(()),
+        Some(copy) => Err(misfit(format!(
+            "the copy of the log ends with record {}, which is not in the store; find out what was \
+             lost, and put the copy aside",
+            copy.sequence
+        ))),
+    }
+}
+
+fn misfit(what: String) -> PortError {
+    PortError::new(ErrorKind::Misconfigured, "audit", "compare the log with its copy", what)
+}
+
+/// Compares the store with what is kept of its log elsewhere: in copies, and in what was signed. One
+/// that has lost something of it is read from now on, and not written.
+///
+/// # Errors
+///
+/// When the store does not answer.
+pub(crate) async fn compare(inner: &Inner) -> Result<(), StoreError> {
+    for sink in &inner.sinks {
+        let copy = match sink.kept(inner).await {
+            Ok(Kept::BySink(copy)) => copy,
+            Ok(Kept::ByStore) => None,
+            Err(error) => {
+                tracing::warn!(sink = sink.name(), %error, "what it keeps was not compared with the store");
+                None
+            }
+        };
+        let signed = checkpoint::kept_by(inner, sink).await;
+        for kept in copy.into_iter().chain(signed) {
+            match inner.store.compare(&kept).await {
+                Ok(()) => {}
+                Err(error @ StoreError::WentBack(_)) => {
+                    tracing::error!(sink = sink.name(), %error, "nothing is written until the loss is acknowledged");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn store_error(operation: &'static str, error: &StoreError) -> PortError {
     let what = crate::facts::store_words(error);
     PortError::new(ErrorKind::Retry(None), "store", operation, what)
 }

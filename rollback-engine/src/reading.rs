@@ -147,6 +147,13 @@ impl Engine {
         self.inner.places.standing()
     }
 
+    /// How often a clock went back that claims are judged by: the store's own, as far as this process
+    /// has seen, or at its start the machine's. Claims of processes that died then last longer.
+    #[must_use]
+    pub fn clock_steps_back(&self) -> u64 {
+        self.inner.clocks.back(self.inner.store.as_ref())
+    }
+
     /// What time it is, by the engine's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {

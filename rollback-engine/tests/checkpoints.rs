@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use rollback_audit::{Signer, SigningKey};
 use rollback_core::audit::{Record, SignedCheckpoint};
-use rollback_core::ports::{AuditSink, CheckpointSigner, ErrorKind, PortError, Store};
-use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, SystemClock};
+use rollback_core::ports::{AuditSink, CheckpointSigner, ErrorKind, PortError, Store, StoreError};
+use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady, SystemClock};
 use rollback_store::MemoryStore;
 use rollback_testkit::fakes::FakeDirectory;
 use rollback_testkit::fixtures;
@@ -156,6 +156,11 @@ async fn a_log_that_does_not_go_on_from_what_was_signed_is_not_signed() {
             Some(problem) => {
                 assert!(standing.problem.as_ref().unwrap().contains(problem), "{standing:?}");
                 assert_eq!(vault.notes().len(), 1, "nothing else is signed: {problem}");
+                let ready = engine.ready().await;
+                assert!(
+                    matches!(ready, Err(NotReady::Store(StoreError::WentBack(_)))),
+                    "nothing is written to it either: {ready:?}"
+                );
             }
             None => assert_eq!((standing.problem, vault.notes().len()), (None, 4)),
         }

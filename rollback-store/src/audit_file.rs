@@ -10,7 +10,7 @@ pub use self::verify::{AuditFileProblem, Verified, verify_audit_files};
 use async_trait::async_trait;
 use checkpoints::CheckpointFile;
 use rollback_core::audit::{Head, Record, SignedCheckpoint};
-use rollback_core::ports::{AuditSink, ErrorKind, PortError};
+use rollback_core::ports::{AuditSink, ErrorKind, Kept, PortError};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ impl Default for AuditFileOptions {
 /// - **Flushed before it is acknowledged**, and a new file's folder with it.
 /// - **One chain over all files**: a record that does not continue the one before it is refused,
 ///   loudly, whatever the reason. The very first may be in the middle of a chain.
+/// - **Its own**: it is a copy of the whole log, whichever process wrote what, so that each process has
+///   a file of its own that verifies by itself.
 /// - **Once**: a record that comes again is acknowledged and not written again.
 /// - **A torn last line** of a process that died is taken away; it was never acknowledged.
 /// - **One writer**: another process that writes the same file at the same moment is refused.
@@ -104,6 +106,18 @@ impl AuditFile {
         Self::with(records.clone(), *options, Some(CheckpointFile::new(path.into())))
     }
 
+    /// Puts everything that is kept here away, the checkpoints too, into a new folder beside the file,
+    /// and says where that is; nothing when nothing is kept. What follows begins anew. For a log whose
+    /// store has lost what is kept here, once somebody has acknowledged that.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be moved; those before it were.
+    pub fn put_away(&self) -> io::Result<Option<PathBuf>> {
+        let checkpoints = self.shared.checkpoints.as_ref().map(CheckpointFile::path);
+        tail::put_away(&self.shared.path, checkpoints)
+    }
+
     fn with(path: PathBuf, options: AuditFileOptions, checkpoints: Option<CheckpointFile>) -> Self {
         let end = Mutex::new(None);
         Self { shared: Arc::new(Shared { path, options, checkpoints, end }) }
@@ -120,6 +134,13 @@ impl AuditSink for AuditFile {
     async fn record(&self, record: &Record) -> Result<(), PortError> {
         let (shared, record) = (Arc::clone(&self.shared), record.clone());
         aside(move || shared.keep(&record)).await
+    }
+
+    /// The file itself: every process keeps the whole log in its own. An empty one, or one whose file
+    /// was taken away, is given all of it.
+    async fn kept(&self) -> Result<Kept, PortError> {
+        let shared = Arc::clone(&self.shared);
+        aside(move || shared.end().map(Kept::BySink)).await
     }
 
     async fn checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), PortError> {
@@ -165,7 +186,10 @@ impl From<io::Error> for NotKept {
 
 impl From<TailError> for NotKept {
     fn from(error: TailError) -> Self {
-        Self::Tail(error)
+        match error {
+            TailError::Io { error, .. } => Self::Io(error),
+            wrong @ TailError::Line { .. } => Self::Tail(wrong),
+        }
     }
 }
 
@@ -250,6 +274,26 @@ impl Shared {
 
     fn open(&self) -> Result<File, NotKept> {
         open(&self.path)
+    }
+
+    /// Where the log ends that is kept here, without touching it: what is torn is taken away by the
+    /// next record.
+    fn end(&self) -> Result<Option<Head>, NotKept> {
+        let known = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match std::fs::metadata(&self.path) {
+            Ok(there) => there.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.head_of_the_file_before();
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(end) = known.as_ref().filter(|end| end.bytes == bytes) {
+            return Ok(end.head.clone());
+        }
+        match tail::read(&self.path)?.last {
+            Some(record) => Ok(Some(Head::after(&record))),
+            None => self.head_of_the_file_before(),
+        }
     }
 
     /// Where the file ends: as remembered if nobody touched it since, else by looking.

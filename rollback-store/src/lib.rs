@@ -62,7 +62,7 @@
 //!   that does not carry them costs seconds, nothing else. Such a proxy must keep a session for each
 //!   connection, or know prepared statements.
 //! - **A database that went back in time** is noticed by whoever has seen more of it, and not written
-//!   until somebody acknowledges it ([`PostgresStore::acknowledge_loss`]).
+//!   until somebody acknowledges it ([`Store::acknowledge_loss`](rollback_core::ports::Store)).
 //!
 //! It needs a database, or a schema, of its own; TLS with a verified certificate is asked for unless
 //! the host is this machine. A host with one process can leave it out: `default-features = false`.
@@ -73,8 +73,9 @@
 //! [`ENTRIES_MAX`](rollback_core::journal::ENTRIES_MAX) entries. Messages that were delivered stay
 //! in the outbox, for they say which message to bring up to date; lines of threads, which are never
 //! brought up to date, are forgotten after a month. A process that has just been started has seen
-//! nothing of a database yet, and cannot tell that it went back in time. A file on a network file system
-//! is not supported: SQLite's log needs memory that processes share.
+//! nothing of a store yet: that it went back in time is told by a copy of its log
+//! ([`Store::compare`](rollback_core::ports::Store::compare)), and without one by nothing. A file on a
+//! network file system is not supported: SQLite's log needs memory that processes share.
 
 mod audit_file;
 mod hints;

@@ -2,7 +2,8 @@
 
 use crate::hints::{Herald, Lane};
 use crate::rules::{
-    CHAIN_DEFAULT, appears_once, check_room, check_service, check_shape, led_away, page, unwritable,
+    CHAIN_DEFAULT, FENCES_LOST_MAX, appears_once, check_room, check_service, check_shape, led_away,
+    lost, page, unwritable,
 };
 use async_trait::async_trait;
 use rollback_core::audit::{Draft, Head, Record};
@@ -65,6 +66,8 @@ struct Books {
     /// How often work on a rollback was begun since its last step, and how the last time was named.
     attempts: BTreeMap<RollbackId, (u32, Label)>,
     fence: u64,
+    /// What is lost, until somebody has acknowledged it: nothing is written meanwhile.
+    behind: Option<String>,
     deploys: Vec<DeployCard>,
     bad: BTreeMap<(ServiceKey, RevisionId), Label>,
     freezes: BTreeMap<(ServiceKey, Label), Freeze>,
@@ -93,6 +96,7 @@ impl MemoryStore {
                 claims: BTreeMap::new(),
                 attempts: BTreeMap::new(),
                 fence: 0,
+                behind: None,
                 deploys: Vec::new(),
                 bad: BTreeMap::new(),
                 freezes: BTreeMap::new(),
@@ -115,6 +119,15 @@ impl MemoryStore {
         books.queue(notices);
         drop(books);
         self.herald.tell(Hint::Queued);
+    }
+
+    /// The books, to write in, unless they have lost something.
+    fn writing(&self) -> Result<MutexGuard<'_, Books>, StoreError> {
+        let books = self.books();
+        match &books.behind {
+            Some(why) => Err(StoreError::WentBack(why.clone())),
+            None => Ok(books),
+        }
     }
 
     /// A panic elsewhere cannot leave the books half written: nothing in here panics.
@@ -449,7 +462,7 @@ impl Store for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let (id, before, has_entry) =
             (commit.rollback.clone(), commit.expected, commit.entry.is_some());
-        let committed = self.books().commit(commit)?;
+        let committed = self.writing()?.commit(commit)?;
         self.herald.stepped(id, before, has_entry);
         Ok(committed)
     }
@@ -506,7 +519,7 @@ impl Store for MemoryStore {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let expires_at = now.after(lease);
         let claim = match books.claims.get(id) {
             Some(held) if held.owner == *owner => {
@@ -533,7 +546,7 @@ impl Store for MemoryStore {
     }
 
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         if !books.has(claim) {
             return Err(StoreError::ClaimLost(claim.rollback.clone()));
         }
@@ -547,7 +560,7 @@ impl Store for MemoryStore {
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         if books.has(claim) {
             books.claims.remove(&claim.rollback);
             books.attempts.remove(&claim.rollback);
@@ -560,7 +573,7 @@ impl Store for MemoryStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         if books.deploys.iter().any(|kept| kept.deploy.id == card.deploy.id) {
             return Ok(SavedDeploy::Known);
         }
@@ -574,7 +587,7 @@ impl Store for MemoryStore {
         card: &DeployCard,
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let known = books.deploys.iter_mut().find(|kept| kept.deploy.id == card.deploy.id);
         if let Some(kept) = known {
             *kept = stored(card);
@@ -605,7 +618,7 @@ impl Store for MemoryStore {
         revision: &RevisionId,
         why: &Label,
     ) -> Result<(), StoreError> {
-        self.books().bad.insert((key.clone(), revision.clone()), why.clone());
+        self.writing()?.bad.insert((key.clone(), revision.clone()), why.clone());
         Ok(())
     }
 
@@ -621,7 +634,7 @@ impl Store for MemoryStore {
         name: &Label,
         freeze: Option<Freeze>,
     ) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let at = (key.clone(), name.clone());
         match freeze {
             Some(freeze) => books.freezes.insert(at, freeze),
@@ -631,7 +644,7 @@ impl Store for MemoryStore {
     }
 
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
-        self.queued(self.books(), notices);
+        self.queued(self.writing()?, notices);
         Ok(())
     }
 
@@ -646,7 +659,7 @@ impl Store for MemoryStore {
         hold: Duration,
         limit: usize,
     ) -> Result<Vec<Queued>, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let mut due = books.due(Some(owner), now, limit);
         for queued in &mut due {
             let at = (queued.notifier.clone(), queued.key.clone());
@@ -661,7 +674,7 @@ impl Store for MemoryStore {
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         queued.iter().for_each(|queued| books.give_back(queued));
         Ok(())
     }
@@ -693,7 +706,7 @@ impl Store for MemoryStore {
         queued: &Queued,
         message: Option<MessageRef>,
     ) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         books.give_back(queued);
         let Some(kept) = books.open(queued) else { return Ok(()) };
         let once = appears_once(&kept.queued.notice);
@@ -714,7 +727,7 @@ impl Store for MemoryStore {
         not_before: Timestamp,
         attempt: Attempt,
     ) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         books.give_back(queued);
         let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
         if let Some(kept) = kept {
@@ -726,7 +739,7 @@ impl Store for MemoryStore {
     }
 
     async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         books.give_back(queued);
         let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
         let Some(kept) = kept else { return Ok(()) };
@@ -773,7 +786,7 @@ impl Store for MemoryStore {
     }
 
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let sequence = sequence.min(books.head.sequence);
         let last = books.acknowledged.entry(sink.into()).or_default();
         *last = sequence.max(*last);
@@ -786,7 +799,7 @@ impl Store for MemoryStore {
         now: Timestamp,
         keep: Duration,
     ) -> Result<bool, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let is_known = |digest| books.seen.get(digest).is_some_and(|until| now < *until);
         if digests.iter().any(is_known) {
             return Ok(false);
@@ -796,7 +809,7 @@ impl Store for MemoryStore {
     }
 
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
-        let mut books = self.books();
+        let mut books = self.writing()?;
         let before = books.seen.len() + books.claims.len() + books.freezes.len();
         books.seen.retain(|_digest, until| now < *until);
         books.claims.retain(|_rollback, claim| now < claim.expires_at);
@@ -812,7 +825,24 @@ impl Store for MemoryStore {
         self.herald.listen()
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
+        let mut books = self.books();
+        let there = books.records.iter().find(|record| record.sequence == kept.sequence);
+        if let Some(why) = lost(kept, there) {
+            books.behind = Some(why);
+        }
+        drop(books);
+        self.writing().map(drop)
+    }
+
+    async fn acknowledge_loss(&self) -> Result<(), StoreError> {
+        let mut books = self.books();
+        books.behind = None;
+        books.fence = books.fence.saturating_add(FENCES_LOST_MAX);
         Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.writing().map(drop)
     }
 }

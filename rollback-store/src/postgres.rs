@@ -3,6 +3,7 @@
 
 mod address;
 mod audit;
+mod clock;
 mod fault;
 mod link;
 mod listen;
@@ -16,22 +17,23 @@ mod tls;
 use crate::hints::Herald;
 use crate::notices::written;
 use crate::rows::Card;
-use crate::rules::CHAIN_DEFAULT;
-use crate::value::millis;
+use crate::rules::{CHAIN_DEFAULT, FENCES_LOST_MAX};
+use crate::value::{int, millis};
 use address::Address;
 use async_trait::async_trait;
+use clock::ClockWatch;
 use link::{Link, Links};
 use outbox::Taker;
 use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued, Retention,
-    SavedDeploy, Store, StoreError,
+    Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued,
+    Retention, SavedDeploy, Store, StoreError,
 };
 use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use step::{Claimant, Step};
 use tokio::task::AbortHandle;
 
@@ -158,12 +160,13 @@ impl ConnectError {
 ///
 /// A database that has lost what this process has seen of it, because a backup was restored or a
 /// server that lagged behind took over, is not written any more
-/// ([`StoreError::WentBack`]) until somebody has looked and called [`Self::acknowledge_loss`].
+/// ([`StoreError::WentBack`]) until somebody has looked and called [`Store::acknowledge_loss`].
 #[derive(Debug)]
 pub struct PostgresStore {
     links: Links,
     herald: Herald,
     judge: Judge,
+    clock: ClockWatch,
     listener: AbortHandle,
 }
 
@@ -193,7 +196,8 @@ impl PostgresStore {
         let herald = Herald::default();
         let listener = tokio::spawn(listen::run(address.clone(), herald.clone(), Some(listening)));
         let links = Links::new(address);
-        Ok(Self { links, herald, judge: options.judge, listener: listener.abort_handle() })
+        let (judge, clock) = (options.judge, ClockWatch::default());
+        Ok(Self { links, herald, judge, clock, listener: listener.abort_handle() })
     }
 
     /// Does what [`Self::connect`] does with the tables, and takes it back: whether a start would
@@ -208,26 +212,6 @@ impl PostgresStore {
         let mut link =
             link.map_err(|error| ConnectError::unusable(&address, &fault::words(&error)))?;
         schema::rehearse(&mut link, &address, &options.chain).await
-    }
-
-    /// Lets processes go on with a database that has lost what they had seen. Everything that was
-    /// given out before counts as lost: fencing numbers go on far above the old ones.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] as it comes.
-    pub async fn acknowledge_loss(&self) -> Result<(), StoreError> {
-        self.links
-            .acknowledge(&(), |db, ()| {
-                Box::pin(async move {
-                    db.execute("UPDATE head SET epoch = epoch + 1", &[]).await?;
-                    // More than any number of claims that could have been lost.
-                    let far = "UPDATE counter SET value = value + 4294967296 WHERE name = 'fence'";
-                    db.execute(far, &[]).await?;
-                    Ok(())
-                })
-            })
-            .await
     }
 
     /// Closes every connection that is not in use. What is asked later is refused.
@@ -280,7 +264,12 @@ impl Store for PostgresStore {
     ) -> Result<Option<Claim>, StoreError> {
         let (id, owner, judged_at) = (id.clone(), owner.clone(), self.judged_at(now));
         let claimant = Claimant { id, owner, now, lease, judged_at };
-        let claim = self.links.write(&claimant, |db, one| Box::pin(one.claim(db))).await?;
+        let asked = Instant::now();
+        let (claim, judged) =
+            self.links.write(&claimant, |db, one| Box::pin(one.claim(db))).await?;
+        if let (Some(judged), Judge::Database) = (judged, self.judge) {
+            self.clock.read(judged, asked, Instant::now());
+        }
         if let Some(claim) = &claim {
             self.links.watermark.fenced(claim.fence);
         }
@@ -513,14 +502,33 @@ impl Store for PostgresStore {
         self.herald.listen()
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
+        self.links.compare(kept).await
+    }
+
+    async fn acknowledge_loss(&self) -> Result<(), StoreError> {
         self.links
-            .write(&(), |db, ()| {
+            .acknowledge(&(), |db, ()| {
                 Box::pin(async move {
-                    let sql = "UPDATE counter SET value = value + 1 WHERE name = 'ping'";
-                    db.execute(sql, &[]).await.map(|_one| ())
+                    db.execute("UPDATE head SET epoch = epoch + 1", &[]).await?;
+                    let far = "UPDATE counter SET value = value + $1 WHERE name = 'fence'";
+                    db.execute(far, &[&int(FENCES_LOST_MAX)]).await?;
+                    Ok(())
                 })
             })
             .await
+    }
+
+    fn clock_steps(&self) -> ClockSteps {
+        self.clock.steps()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let asked = Instant::now();
+        let now = self.links.write(&(), |db, ()| Box::pin(step::ping(db))).await?;
+        if let Some(now) = now {
+            self.clock.read(now, asked, Instant::now());
+        }
+        Ok(())
     }
 }

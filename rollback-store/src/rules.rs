@@ -1,6 +1,7 @@
 //! What both stores hold to, decided in one place and without any storage.
 
 use crate::value::{Answer, int, parsed};
+use rollback_core::audit::{Head, Record};
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
@@ -53,6 +54,23 @@ pub(crate) const fn led_away(state: StateName) -> bool {
 pub(crate) fn forgotten_until(now: Timestamp, keep: Duration) -> Option<Timestamp> {
     let keep = u64::try_from(keep.as_millis()).ok()?;
     now.as_millis().checked_sub(keep).map(Timestamp::from_millis)
+}
+
+/// By how much fencing numbers jump when a loss is acknowledged: more than any number of claims that
+/// could have been lost.
+pub(crate) const FENCES_LOST_MAX: u64 = 1 << 32;
+
+/// What a log has lost, given the end of a copy of it and the record in that place.
+pub(crate) fn lost(kept: &Head, there: Option<&Record>) -> Option<String> {
+    let last = kept.sequence;
+    match there {
+        _ if last == 0 => None,
+        Some(there) if Head::after(there) == *kept => None,
+        Some(_other) => {
+            Some(format!("audit record {last} is not the one that a copy of the log ends with"))
+        }
+        None => Some(format!("a copy of its audit log ends with record {last}, which it has not")),
+    }
 }
 
 /// Refuses a commit whose parts are not about one rollback.

@@ -13,7 +13,7 @@ mod writer;
 use crate::hints::Herald;
 use crate::notices::written;
 use crate::rows::Card;
-use crate::rules::CHAIN_DEFAULT;
+use crate::rules::{CHAIN_DEFAULT, FENCES_LOST_MAX, lost};
 use async_trait::async_trait;
 use owner::Owner;
 use rollback_core::audit::{Head, Record};
@@ -27,6 +27,7 @@ use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey,
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -161,6 +162,8 @@ pub struct SqliteStore {
     turn: AtomicUsize,
     /// Completes when the writer has closed the file.
     closed: oneshot::Receiver<()>,
+    /// What the file has lost, until somebody has acknowledged it: nothing is written meanwhile.
+    behind: Mutex<Option<String>>,
     herald: Herald,
 }
 
@@ -199,7 +202,16 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.may_write()?;
         ask(&self.writer, Box::new(work)).await
+    }
+
+    fn behind(&self) -> MutexGuard<'_, Option<String>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_write(&self) -> Result<(), StoreError> {
+        self.behind().clone().map_or(Ok(()), |why| Err(StoreError::WentBack(why)))
     }
 
     /// Does work that only reads, on one consistent picture of the database.
@@ -261,7 +273,7 @@ fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenErro
         drop(tell);
     })?;
     let (turn, herald) = (AtomicUsize::new(0), Herald::default());
-    Ok(SqliteStore { writer, readers, turn, closed, herald })
+    Ok(SqliteStore { writer, readers, turn, closed, behind: Mutex::default(), herald })
 }
 
 /// Durable at every commit, and distrustful of the schema.
@@ -536,6 +548,25 @@ impl Store for SqliteStore {
 
     fn hints(&self) -> Box<dyn Hints> {
         self.herald.listen()
+    }
+
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
+        let mut query = Query::all(1);
+        query.after = kept.sequence.saturating_sub(1);
+        if let Some(why) = lost(kept, self.audit(&query).await?.first()) {
+            *self.behind() = Some(why);
+        }
+        self.may_write()
+    }
+
+    async fn acknowledge_loss(&self) -> Result<(), StoreError> {
+        let far = |db: &Connection| {
+            let sql = "UPDATE counter SET value = value + ?1 WHERE name = 'fence'";
+            value::execute(db, sql, [value::int(FENCES_LOST_MAX)]).map(|_one| ())
+        };
+        ask(&self.writer, Box::new(far)).await?;
+        *self.behind() = None;
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use rollback_core::Event;
 use rollback_core::audit::{Checkpoint, Head, Record, SignedCheckpoint};
 use rollback_core::journal::{Entry, replay_whole};
-use rollback_core::ports::AuditSink;
+use rollback_core::ports::{AuditSink, Kept};
 
 /// What the suite needs of an audit sink besides the port. A fresh harness keeps nothing.
 #[async_trait]
@@ -42,6 +42,8 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
     summary.ran("what_is_not_kept_is_an_error", what_is_not_kept_is_an_error(&harness).await);
     let harness = make().await;
     summary.ran("the_last_checkpoint_is_the_newest", the_last_checkpoint(&harness).await);
+    let harness = make().await;
+    summary.ran("a_copy_of_the_log_ends_with_what_it_keeps", the_end_of_a_copy(&harness).await);
     summary
 }
 
@@ -94,6 +96,21 @@ async fn a_record_twice_is_kept_once<H: Harness>(harness: &H) -> Simulated {
         harness.sink().record(record).await.expect("a record that comes again is no error");
     }
     assert_eq!(harness.kept().await, records, "a record twice is kept once");
+    Simulated::Done
+}
+
+/// A sink that remembers how far it has come tells it truly, before it keeps anything and after.
+async fn the_end_of_a_copy<H: Harness>(harness: &H) -> Simulated {
+    let sink = harness.sink();
+    match sink.kept().await.expect("a fresh sink has an answer") {
+        Kept::ByStore => return Simulated::Done,
+        Kept::BySink(end) => assert_eq!(end, None, "a fresh sink keeps nothing"),
+    }
+    for record in &records() {
+        sink.record(record).await.expect("a good record was not kept");
+        let kept = sink.kept().await.expect("its last record is not found");
+        assert_eq!(kept, Kept::BySink(Some(Head::after(record))), "the end of the copy");
+    }
     Simulated::Done
 }
 

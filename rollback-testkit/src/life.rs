@@ -4,8 +4,11 @@
 //! Put [`Mortal`] between an engine and everything it touches. What lies below keeps the truth;
 //! what the engine does after its death never happens.
 
-use crate::chat::Chat;
-use crate::fakes::{FakeBackend, FakeDirectory, FakeSink};
+mod action;
+
+pub use self::action::{Action, Place, Side};
+
+use crate::fakes::FakeBackend;
 use crate::invariants::Seen;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
@@ -13,15 +16,17 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
-    AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, Commit, Committed, Directory,
-    ErrorKind, Fenced, Freshness, Hints, Instance, Journal, Listed, Notifier, NotifyError,
-    PortError, Query, Queued, Retention, SavedDeploy, StartError, Store, StoreError,
+    AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, ClockSteps, Commit, Committed,
+    Directory, ErrorKind, Fenced, Freshness, Hints, Instance, Journal, Kept, Listed, Notifier,
+    NotifyError, PortError, Query, Queued, Retention, SavedDeploy, StartError, Store, StoreError,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
     Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId, RollbackId,
     ServiceKey, Timestamp, UserId,
 };
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,6 +43,9 @@ pub enum Fate {
     Spared,
     /// It is killed at this point, counted from 1. Every action has two: before and after.
     KilledAt(usize),
+    /// It stands still at this place until [`Life::go_on`]: whoever watches [`Life::paused`] kills
+    /// or stops the process meanwhile.
+    HaltsAt(Place),
     /// It stands still at this point for [`PAUSE`], as a process that is stopped and continued or a
     /// machine that is suspended, and then goes on as if nothing had happened.
     PausedAt(usize),
@@ -75,22 +83,45 @@ enum Pause {
 struct Counts {
     points: usize,
     actions: usize,
+    /// How often each side of each action was passed.
+    sides: BTreeMap<(Action, Side), usize>,
 }
 
 /// What was seen of everything below the engine, over all its lives, in its order.
-#[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Mutex<Vec<Seen>>>);
+#[derive(Clone, Default)]
+pub struct Log {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    tell: Option<Arc<Tell>>,
+}
+
+/// Where else to what was seen goes.
+type Tell = dyn Fn(&Seen) + Send + Sync;
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
 
 impl Log {
+    /// A log that also tells `tell` of everything, at once: for a process that may die with it.
+    #[must_use]
+    pub fn telling(tell: impl Fn(&Seen) + Send + Sync + 'static) -> Self {
+        Self { seen: Arc::default(), tell: Some(Arc::new(tell)) }
+    }
+
     /// Adds what was seen.
     pub fn push(&self, seen: Seen) {
-        locked(&self.0).push(seen);
+        if let Some(tell) = &self.tell {
+            tell(&seen);
+        }
+        locked(&self.seen).push(seen);
     }
 
     /// Everything so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        locked(&self.0).clone()
+        locked(&self.seen).clone()
     }
 }
 
@@ -161,13 +192,25 @@ impl Life {
         }
     }
 
-    async fn point(&self, name: &'static str) {
+    /// One that stands still at its place goes on.
+    pub fn go_on(&self) {
+        self.shared.paused.send_replace(Pause::Over);
+    }
+
+    async fn point(&self, action: Action, side: Side) {
         self.alive().await;
-        let count = {
+        let (count, time) = {
             let mut counts = locked(&self.shared.counts);
             counts.points += 1;
-            counts.points
+            let points = counts.points;
+            let time = counts.sides.entry((action, side)).or_default();
+            *time += 1;
+            (points, *time)
         };
+        if self.shared.fate == Fate::HaltsAt(Place { action, side, time }) {
+            self.shared.paused.send_replace(Pause::Now);
+            self.alive().await;
+        }
         if self.shared.fate == Fate::PausedAt(count) {
             self.shared.paused.send_replace(Pause::Now);
             let shared = Arc::clone(&self.shared);
@@ -179,22 +222,17 @@ impl Life {
             self.alive().await;
         }
         if self.shared.fate == Fate::KilledAt(count) {
-            self.shared.dead.send_replace(Some(name));
+            self.shared.dead.send_replace(Some(action.name()));
             core::future::pending::<()>().await;
         }
     }
 
     /// One action: an append or an effect.
-    async fn act<T, F>(
-        &self,
-        name: &'static str,
-        call: impl Fn() -> F,
-        lost: impl FnOnce() -> T,
-    ) -> T
+    async fn act<T, F>(&self, action: Action, call: impl Fn() -> F, lost: impl FnOnce() -> T) -> T
     where
         F: Future<Output = T>,
     {
-        self.point(name).await;
+        self.point(action, Side::Before).await;
         let number = {
             let mut counts = locked(&self.shared.counts);
             counts.actions += 1;
@@ -215,7 +253,7 @@ impl Life {
                 first
             }
         };
-        self.point(name).await;
+        self.point(action, Side::After).await;
         answer
     }
 
@@ -263,6 +301,7 @@ fn lost(operation: &'static str) -> PortError {
 #[async_trait]
 impl<S: Store + ?Sized> Store for Mortal<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let action = Action::Commit(commit.view.state);
         let call = || async {
             let (seen, commit) = (Seen::stored(&commit), commit.clone());
             let committed = self.inner.commit(commit).await;
@@ -271,7 +310,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
             }
             committed
         };
-        self.life.act("commit", call, doubt).await
+        self.life.act(action, call, doubt).await
     }
 
     async fn load(&self, id: &RollbackId) -> Result<Option<Journal>, StoreError> {
@@ -310,23 +349,22 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
             }
             claim
         };
-        self.life.act("claim", call, silence).await
+        self.life.act(Action::Claim, call, silence).await
     }
 
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
-        self.life.act("attempt", || self.inner.attempt(claim, name), silence).await
+        self.life.act(Action::Attempt, || self.inner.attempt(claim, name), silence).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
         let call = || async {
-            let released = self.inner.release(claim).await;
-            if released.is_ok() {
-                let rollback = claim.rollback.clone();
-                self.life.saw(Seen::GaveBack { rollback, fence: claim.fence });
-            }
-            released
+            // It counts on its claim no more once it asks, whether or not it hears an answer; and
+            // somebody else may have it before that.
+            let rollback = claim.rollback.clone();
+            self.life.saw(Seen::GaveBack { rollback, fence: claim.fence });
+            self.inner.release(claim).await
         };
-        self.life.act("release", call, silence).await
+        self.life.act(Action::Release, call, silence).await
     }
 
     async fn save_deploy(
@@ -335,7 +373,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         notices: Vec<Queued>,
     ) -> Result<SavedDeploy, StoreError> {
         let call = || self.inner.save_deploy(card, notices.clone());
-        self.life.act("save_deploy", call, silence).await
+        self.life.act(Action::SaveDeploy, call, silence).await
     }
 
     async fn update_deploy(
@@ -344,7 +382,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         notices: Vec<Queued>,
     ) -> Result<(), StoreError> {
         let call = || self.inner.update_deploy(card, notices.clone());
-        self.life.act("update_deploy", call, silence).await
+        self.life.act(Action::UpdateDeploy, call, silence).await
     }
 
     async fn deploy(&self, id: &DeployId) -> Result<Option<DeployCard>, StoreError> {
@@ -365,7 +403,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         revision: &RevisionId,
         why: &Label,
     ) -> Result<(), StoreError> {
-        self.life.act("mark_bad", || self.inner.mark_bad(key, revision, why), silence).await
+        self.life.act(Action::MarkBad, || self.inner.mark_bad(key, revision, why), silence).await
     }
 
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
@@ -379,11 +417,11 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         freeze: Option<Freeze>,
     ) -> Result<(), StoreError> {
         let call = || self.inner.set_freeze(key, name, freeze.clone());
-        self.life.act("set_freeze", call, silence).await
+        self.life.act(Action::SetFreeze, call, silence).await
     }
 
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
-        self.life.act("queue", || self.inner.queue(notices.clone()), silence).await
+        self.life.act(Action::Queue, || self.inner.queue(notices.clone()), silence).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StoreError> {
@@ -398,11 +436,11 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         limit: usize,
     ) -> Result<Vec<Queued>, StoreError> {
         let call = || self.inner.take(owner, now, hold, limit);
-        self.life.act("take", call, silence).await
+        self.life.act(Action::Take, call, silence).await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
-        self.life.act("give_back", || self.inner.give_back(queued), silence).await
+        self.life.act(Action::GiveBack, || self.inner.give_back(queued), silence).await
     }
 
     async fn next_due(
@@ -423,7 +461,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         message: Option<MessageRef>,
     ) -> Result<(), StoreError> {
         let call = || self.inner.delivered(queued, message.clone());
-        self.life.act("delivered", call, silence).await
+        self.life.act(Action::Delivered, call, silence).await
     }
 
     async fn postpone(
@@ -433,11 +471,11 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         attempt: Attempt,
     ) -> Result<(), StoreError> {
         let call = || self.inner.postpone(queued, not_before, attempt);
-        self.life.act("postpone", call, silence).await
+        self.life.act(Action::Postpone, call, silence).await
     }
 
     async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
-        self.life.act("abandon", || self.inner.abandon(queued, why), silence).await
+        self.life.act(Action::Abandon, || self.inner.abandon(queued, why), silence).await
     }
 
     async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
@@ -457,7 +495,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     }
 
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
-        self.life.act("acknowledge", || self.inner.acknowledge(sink, sequence), silence).await
+        self.life.act(Action::Acknowledge, || self.inner.acknowledge(sink, sequence), silence).await
     }
 
     async fn see(
@@ -466,15 +504,27 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         now: Timestamp,
         keep: Duration,
     ) -> Result<bool, StoreError> {
-        self.life.act("see", || self.inner.see(digests, now, keep), silence).await
+        self.life.act(Action::See, || self.inner.see(digests, now, keep), silence).await
     }
 
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
         self.life.read(self.inner.prune(now, keep)).await
     }
 
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
+        self.life.read(self.inner.compare(kept)).await
+    }
+
+    async fn acknowledge_loss(&self) -> Result<(), StoreError> {
+        self.life.read(self.inner.acknowledge_loss()).await
+    }
+
     fn hints(&self) -> Box<dyn Hints> {
         self.inner.hints()
+    }
+
+    fn clock_steps(&self) -> ClockSteps {
+        self.inner.clock_steps()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -482,8 +532,27 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     }
 }
 
+/// A CD system of which it may be known what is true.
+pub trait Truthful: CdBackend {
+    /// How many orders changed what is live, and what is; none where only it knows.
+    fn truth_now(&self) -> Option<(usize, Option<RevisionId>)>;
+}
+
+impl Truthful for FakeBackend {
+    fn truth_now(&self) -> Option<(usize, Option<RevisionId>)> {
+        Some((self.effects(), self.truth()))
+    }
+}
+
+/// One in another process, which tells for itself what takes effect there.
+impl Truthful for dyn CdBackend {
+    fn truth_now(&self) -> Option<(usize, Option<RevisionId>)> {
+        None
+    }
+}
+
 #[async_trait]
-impl CdBackend for Mortal<FakeBackend> {
+impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -508,15 +577,17 @@ impl CdBackend for Mortal<FakeBackend> {
             at: self.clock.now(),
         });
         let call = || async {
-            let (effects, live) = (self.inner.effects(), self.inner.truth());
+            let before = self.inner.truth_now();
             let answer = self.inner.start(order).await;
-            if self.inner.effects() > effects {
+            if let (Some((effects, live)), Some((now, _))) = (before, self.inner.truth_now())
+                && now > effects
+            {
                 self.life.saw(Seen::TookEffect { rollback: order.rollback().clone(), live });
             }
             answer
         };
         let doubt = || Err(StartError::InDoubt { why: "the answer was lost".into() });
-        self.life.act("start", call, doubt).await
+        self.life.act(Action::Start, call, doubt).await
     }
 
     async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
@@ -531,7 +602,7 @@ impl CdBackend for Mortal<FakeBackend> {
             }
             fenced
         };
-        self.life.act("fence", call, || Err(lost("fence"))).await
+        self.life.act(Action::Fence, call, || Err(lost("fence"))).await
     }
 
     async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
@@ -540,7 +611,7 @@ impl CdBackend for Mortal<FakeBackend> {
 
     async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
         let call = || self.inner.cancel(order, receipt);
-        self.life.act("cancel", call, || Err(lost("cancel"))).await
+        self.life.act(Action::Cancel, call, || Err(lost("cancel"))).await
     }
 
     async fn changes(&self, key: &ServiceKey) {
@@ -549,7 +620,7 @@ impl CdBackend for Mortal<FakeBackend> {
 }
 
 #[async_trait]
-impl Notifier for Mortal<Chat> {
+impl<N: Notifier + ?Sized> Notifier for Mortal<N> {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -565,7 +636,7 @@ impl Notifier for Mortal<Chat> {
             }
             self.inner.deliver(&delivery).await
         };
-        self.life.act("deliver", call, doubt).await
+        self.life.act(Action::Deliver, call, doubt).await
     }
 
     async fn deliver_lines(
@@ -583,12 +654,12 @@ impl Notifier for Mortal<Chat> {
             }
             self.inner.deliver_lines(&first, &following).await
         };
-        self.life.act("deliver lines", call, doubt).await
+        self.life.act(Action::DeliverLines, call, doubt).await
     }
 }
 
 #[async_trait]
-impl AuditSink for Mortal<FakeSink> {
+impl<S: AuditSink + ?Sized> AuditSink for Mortal<S> {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -601,14 +672,18 @@ impl AuditSink for Mortal<FakeSink> {
             }
             kept
         };
-        self.life.act("record", call, || Err(lost("keep a record"))).await
+        self.life.act(Action::Record, call, || Err(lost("keep a record"))).await
+    }
+
+    async fn kept(&self) -> Result<Kept, PortError> {
+        self.life.read(self.inner.kept()).await
     }
 }
 
 #[async_trait]
-impl Directory for Mortal<FakeDirectory> {
+impl<D: Directory + ?Sized> Directory for Mortal<D> {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
         let call = || self.inner.standing(user, groups, freshness);
-        self.life.act("standing", call, || Standing::unknown("the answer was lost")).await
+        self.life.act(Action::Standing, call, || Standing::unknown("the answer was lost")).await
     }
 }

@@ -11,6 +11,7 @@
 mod audit;
 mod claims;
 mod journal;
+mod loss;
 mod outbox;
 mod services;
 mod sharing;
@@ -138,6 +139,9 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         sharing::a_digest_is_seen_once,
         sharing::what_nobody_asks_for_is_forgotten,
         sharing::where_messages_are_is_never_forgotten,
+        loss::a_log_that_goes_on_from_a_copy_has_lost_nothing,
+        loss::a_log_that_ends_before_a_copy_is_not_written_until_that_is_acknowledged,
+        loss::a_record_that_is_another_in_a_copy_is_a_loss,
         ping::a_store_that_works_says_so,
     ];
     let mut summary = Summary::default();

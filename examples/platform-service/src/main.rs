@@ -42,8 +42,9 @@ enum Command {
     /// Takes every rollback of the store of the configuration again, step by step, and insists on
     /// every invariant that a store can show. Its service must not be running.
     Verify,
-    /// Lets the service go on with a database that has lost what it had seen there: after a backup
-    /// was restored, or a standby that lagged behind took over. Find out first what is missing.
+    /// Lets the service go on with a store that has lost what was seen of it: after a backup was
+    /// restored, or a standby that lagged behind took over. Find out first what is missing. Puts this
+    /// host's audit file away if it has what was lost: run it on every host that has one.
     AcknowledgeLoss,
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
@@ -162,9 +163,9 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
                 Ok(config) => config,
                 Err(problems) => return failed(&problems),
             };
-            match platform_service::acknowledge_loss(config.store()).await {
-                Ok(()) => {
-                    say(&"acknowledged; the service goes on within seconds");
+            match platform_service::acknowledge_loss(&config, environment).await {
+                Ok(acknowledged) => {
+                    say(&acknowledged);
                     ExitCode::SUCCESS
                 }
                 Err(error) => failed(&error),

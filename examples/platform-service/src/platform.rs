@@ -312,16 +312,23 @@ async fn record_clicks(surface: &Surface) {
     }
 }
 
-fn with_audit_file(builder: EngineBuilder, config: &Config) -> EngineBuilder {
+/// The audit file of the configuration, with its checkpoints.
+pub(crate) fn audit_file(config: &Config) -> Option<AuditFile> {
     let audit = &config.file.audit;
-    let Some(file) = &audit.file else { return builder };
+    let file = audit.file.as_ref()?;
     let mut options = AuditFileOptions::default();
     options.rotate_bytes = file.rotate;
     let sink = AuditFile::new(&file.path, options);
-    let sink: Arc<dyn AuditSink> = Arc::new(match &audit.checkpoints {
+    Some(match &audit.checkpoints {
         Some(checkpoints) => sink.anchored_in(&checkpoints.file),
         None => sink,
-    });
+    })
+}
+
+fn with_audit_file(builder: EngineBuilder, config: &Config) -> EngineBuilder {
+    let audit = &config.file.audit;
+    let Some(sink) = audit_file(config) else { return builder };
+    let sink: Arc<dyn AuditSink> = Arc::new(sink);
     if audit.require.contains(&SinkName::File) {
         builder.required_sink(sink)
     } else {

@@ -1,7 +1,7 @@
 //! The store that the configuration names.
 
 use crate::config::StorePlace;
-use rollback_core::ports::{Store, StoreError};
+use rollback_core::ports::Store;
 use rollback_store::{
     ConnectError, OpenError, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore,
 };
@@ -103,23 +103,4 @@ impl OpenStore {
             }
         }
     }
-}
-
-/// Lets the service go on with a database that has lost what it had seen there. What happened is to
-/// be found out first: an order may have been sent of which the database knows nothing any more.
-///
-/// # Errors
-///
-/// In words: for a file there is nothing to acknowledge, or the database did not take it.
-pub async fn acknowledge_loss(place: &StorePlace) -> Result<(), String> {
-    let StorePlace::Server(_) = place else {
-        return Err("the store is a file; only a database can go back in time unnoticed".into());
-    };
-    let store = OpenStore::open(place).await.map_err(|error| error.to_string())?;
-    let acknowledged = match &store {
-        OpenStore::File(_) => Ok(()),
-        OpenStore::Server(store) => store.acknowledge_loss().await,
-    };
-    store.close().await;
-    acknowledged.map_err(|error: StoreError| error.to_string())
 }

@@ -6,6 +6,7 @@ mod stage;
 use local_slack::{Delivery, LocalSlack, Outcome, sign};
 use postgres_lab::Server;
 use rollback_core::{Phase, StateName};
+use rollback_store::verify_audit_files;
 use serde_json::Value;
 use stage::service::{API_TOKEN, CD_TOKEN, Service, serve_cd, yaml};
 use stage::{Host, Stage, cd, deploy};
@@ -14,12 +15,27 @@ use std::process::Command;
 use std::sync::Arc;
 use team::{CHANNEL, OWNER, PATIENCE, SECRET, TOKEN, Team, VERSION};
 
-/// The audit file is one process's own; several keep the log in their store.
+/// Each has an audit file of its own, in the folder that it runs in.
 fn yaml_of_replicas(cd: SocketAddr) -> String {
-    let yaml = yaml(cd, 0);
-    let (before, rest) = yaml.split_once("audit: ").unwrap();
-    let (_, limits) = rest.split_once('\n').unwrap();
-    format!("{before}{limits}").replace("limits: {", "limits: {lease: 3s, ")
+    yaml(cd, 0).replace("limits: {", "limits: {lease: 3s, ")
+}
+
+/// Waits until the audit file of a replica ends where the log of all ends, and insists that it is all
+/// of it.
+async fn has_the_whole_log(replica: &Service) {
+    let verdict = replica.get("/v1/audit/verify").await;
+    assert_eq!(verdict["ok"], true, "{verdict}");
+    let kept = async {
+        loop {
+            let file = verify_audit_files(&replica.folder.path().join("audit.jsonl")).unwrap();
+            let head = file.head.map(|head| head.hash.to_string());
+            if head.is_some() && head.as_deref() == verdict["head"].as_str() {
+                return file.first;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, kept).await.unwrap(), Some(1));
 }
 
 /// A process; the CD system is none of its own, and goes on without it.
@@ -82,8 +98,7 @@ async fn a_deploy_reported_to_one_replica_is_rolled_back_through_the_other() {
     slack.message_says("Rolled back").await;
     assert_eq!(slack.messages(CHANNEL).len(), 1, "one message for one deploy");
     for replica in [&first, &second] {
-        let verdict = replica.get("/v1/audit/verify").await;
-        assert_eq!(verdict["ok"], true, "{verdict}");
+        has_the_whole_log(replica).await;
     }
 }
 
@@ -175,8 +190,7 @@ async fn a_replica_that_is_killed_in_the_middle_is_followed_by_the_other() {
     ends(&second, "succeeded").await;
     assert_eq!((cd.sends(), cd.effects()), (1, 1), "the order was sent once, by the one that died");
     slack.message_says("Rolled back").await;
-    let verdict = second.get("/v1/audit/verify").await;
-    assert_eq!(verdict["ok"], true, "{verdict}");
+    has_the_whole_log(&second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

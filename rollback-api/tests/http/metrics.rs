@@ -62,6 +62,7 @@ async fn what_happened_is_counted_where_it_belongs() {
         ("rollback_build_info{version=\"7.8.9\"}".into(), 1.0),
         ("rollback_store_up".into(), 1.0),
         ("rollback_put_aside".into(), 0.0),
+        ("rollback_clock_steps_back".into(), 0.0),
         ("rollback_notices_total{result=\"abandoned\"}".into(), 0.0),
     ] {
         assert_eq!(found.get(&name), Some(&count), "{name} in {found:#?}");

@@ -24,11 +24,12 @@ use rollback_core::{
     StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
-use rollback_store::MemoryStore;
+use rollback_store::{AuditFile, AuditFileOptions, MemoryStore};
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeHealth, FakeSink};
 use rollback_testkit::fixtures::{self, Person, parsed};
 use rollback_testkit::invariants::{Evidence, Rest, Seen};
 use rollback_testkit::{Chat, Fate, Life, Log, ManualClock, Mortal};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Site {
     pub sink: Arc<FakeSink>,
     pub health: Arc<FakeHealth>,
     pub log: Log,
+    /// Where the next process keeps a copy of the log that is required.
+    pub copy: Option<PathBuf>,
     lives: AtomicU64,
     ids: Arc<AtomicU64>,
 }
@@ -111,6 +114,7 @@ impl Site {
             sink: Arc::new(FakeSink::new()),
             health: Arc::new(FakeHealth::new(Arc::clone(&clock))),
             log: Log::default(),
+            copy: None,
             lives: AtomicU64::new(0),
             ids: Arc::new(AtomicU64::new(0)),
             clock,
@@ -137,7 +141,12 @@ impl Site {
         let cd: Arc<dyn CdBackend> = Arc::new(Mortal::new(&life, &self.cd, &self.clock));
         let directory = Arc::new(Mortal::new(&life, &self.directory, &self.clock));
         let ids = Arc::clone(&self.ids);
-        let engine = EngineBuilder::new(store, directory, catalog)
+        let mut builder = EngineBuilder::new(store, directory, catalog);
+        if let Some(copy) = &self.copy {
+            let copy = AuditFile::new(copy, AuditFileOptions::default());
+            builder = builder.required_sink(Arc::new(copy));
+        }
+        let engine = builder
             .backend(parsed(self.setup.backend), cd)
             .notifier(Arc::new(Mortal::new(&life, &self.chat, &self.clock)))
             .required_sink(Arc::new(Mortal::new(&life, &self.sink, &self.clock)))

@@ -4,7 +4,7 @@
 use super::{NotKept, append, open};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How far back the last note is looked for. A note has some hundred bytes, and at most 64 KiB.
 const LOOK_BACK: u64 = 2 * 64 * 1024;
@@ -29,6 +29,10 @@ struct End {
 impl CheckpointFile {
     pub(super) const fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends a note and flushes it, unless it is the last one already.

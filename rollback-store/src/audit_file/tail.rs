@@ -271,6 +271,41 @@ pub(super) fn name_aside(path: &Path, first: u64) -> PathBuf {
     path.with_file_name(format!("{stem}.{first:0DIGITS$}{extension}"))
 }
 
+/// Puts the log at `path` away, every file of it and `besides`, into a new folder beside it, and says
+/// where that is; nothing when there is nothing.
+pub(super) fn put_away(path: &Path, besides: Option<&Path>) -> io::Result<Option<PathBuf>> {
+    let mut files = put_aside(path).map_err(io::Error::other)?;
+    files.push(path.to_path_buf());
+    files.extend(besides.map(Path::to_path_buf));
+    files.retain(|file| file.exists());
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let folder = new_folder(path)?;
+    for file in files {
+        if let Some(name) = file.file_name() {
+            std::fs::rename(&file, folder.join(name))?;
+        }
+    }
+    Ok(Some(folder))
+}
+
+/// A folder that was not there, named like the log.
+fn new_folder(path: &Path) -> io::Result<PathBuf> {
+    let (stem, _) = parts(path);
+    let mut number = 1_u32;
+    loop {
+        let folder = path.with_file_name(format!("{stem}.lost-{number}"));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number = number.saturating_add(1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// The files that were put aside, in the order of their records.
 pub(super) fn put_aside(path: &Path) -> Result<Vec<PathBuf>, TailError> {
     let folder = match path.parent() {

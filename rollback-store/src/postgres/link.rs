@@ -4,6 +4,7 @@ use super::address::Address;
 use super::fault::{Fault, in_doubt, unavailable, uncommitted, words};
 use super::mark::Watermark;
 use crate::value::Answer;
+use rollback_core::audit::Head;
 use rollback_core::ports::StoreError;
 use std::collections::HashMap;
 use std::fmt;
@@ -221,6 +222,20 @@ impl Links {
     pub(super) async fn read<I: Sync, T: Send>(&self, input: &I, work: Work<I, T>) -> Answer<T> {
         let _turn = self.turn().await?;
         self.until_done(READ, input, work).await
+    }
+
+    /// Compares the database with the end of a copy of its log, now and at each new connection.
+    pub(super) async fn compare(&self, kept: &Head) -> Answer<()> {
+        let _turn = self.turn().await?;
+        // A connection first: it says in which epoch the database is.
+        let mut link = self.link().await?;
+        self.watermark.keep_in_mind(kept);
+        match timeout(ANSWER_MAX, self.watermark.compare(&mut link)).await {
+            Ok(Ok(())) => self.idle().push(link),
+            Ok(Err(fault)) => return Err(told(fault)),
+            Err(_elapsed) => return Err(silent()),
+        }
+        self.watermark.is_above().map_or(Ok(()), |why| Err(StoreError::WentBack(why)))
     }
 
     async fn turn(&self) -> Answer<tokio::sync::SemaphorePermit<'_>> {

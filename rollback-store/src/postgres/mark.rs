@@ -2,8 +2,9 @@
 //! has gone back in time.
 
 use super::link::{Done, Link};
+use crate::rules::lost;
 use crate::value::{corrupt, int, uint};
-use rollback_core::audit::{Hash, Record};
+use rollback_core::audit::{Hash, Head, Record};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The highest that was seen, and what is wrong with the database of now.
@@ -19,6 +20,8 @@ struct Seen {
     sequence: u64,
     hash: Option<Hash>,
     fence: u64,
+    /// The end of a copy of the log that was kept elsewhere.
+    kept: Option<Head>,
 }
 
 impl Watermark {
@@ -44,6 +47,14 @@ impl Watermark {
         }
     }
 
+    /// A copy of the log ends like this.
+    pub(super) fn keep_in_mind(&self, kept: &Head) {
+        let mut seen = self.seen();
+        if seen.kept.as_ref().is_none_or(|known| known.sequence <= kept.sequence) {
+            seen.kept = Some(kept.clone());
+        }
+    }
+
     /// A fencing number was given out.
     pub(super) fn fenced(&self, fence: u64) {
         let mut seen = self.seen();
@@ -54,12 +65,14 @@ impl Watermark {
     /// it is. A new epoch says that somebody has acknowledged whatever was lost.
     pub(super) async fn compare(&self, link: &mut Link) -> Done<()> {
         let before = self.seen().clone();
+        let kept_at = before.kept.as_ref().map_or(0, |kept| kept.sequence);
         let row = link
             .first(
                 "SELECT head.epoch, head.sequence, head.hash, counter.value,
-                     (SELECT record FROM audit WHERE sequence = $1)
+                     (SELECT record FROM audit WHERE sequence = $1),
+                     (SELECT record FROM audit WHERE sequence = $2)
                  FROM head, counter WHERE counter.name = 'fence'",
-                &[&int(before.sequence)],
+                &[&int(before.sequence), &int(kept_at)],
             )
             .await?;
         // A database that is only being made has no head.
@@ -71,17 +84,20 @@ impl Watermark {
             sequence: uint(row.try_get(1)?, what)?,
             hash: Some(Hash::parse(&hash).map_err(|error| corrupt(what(), &error))?),
             fence: uint(row.try_get(3)?, || "the fencing counter".into())?,
+            kept: None,
         };
-        let there: Option<String> = row.try_get(4)?;
-        let problem =
-            (now.epoch == before.epoch).then(|| before.problem(&now, there.as_deref())).flatten();
-        match &problem {
-            Some(_) => {}
-            None => {
-                let mut seen = self.seen();
-                if now.epoch != seen.epoch || now.sequence >= seen.sequence {
-                    *seen = now;
-                }
+        let (there, kept): (Option<String>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
+        let problem = (now.epoch == before.epoch)
+            .then(|| {
+                before.problem(&now, there.as_deref()).or_else(|| before.lost(kept.as_deref()))
+            })
+            .flatten();
+        if problem.is_none() {
+            let mut seen = self.seen();
+            if now.epoch != seen.epoch {
+                *seen = now;
+            } else if now.sequence >= seen.sequence {
+                *seen = Seen { kept: seen.kept.take(), ..now };
             }
         }
         *self.above() = problem;
@@ -90,6 +106,13 @@ impl Watermark {
 }
 
 impl Seen {
+    /// What is wrong with the record that a copy of the log ends with.
+    fn lost(&self, there: Option<&str>) -> Option<String> {
+        let kept = self.kept.as_ref()?;
+        let there = there.and_then(|line| Record::parse(line, kept.sequence).ok());
+        lost(kept, there.as_ref())
+    }
+
     fn problem(&self, now: &Self, there: Option<&str>) -> Option<String> {
         if now.sequence < self.sequence {
             return Some(format!(

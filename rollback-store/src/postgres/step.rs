@@ -244,14 +244,16 @@ struct Held {
 impl Claimant {
     /// Grants, renews or takes over a claim. By the database's clock it expires there later than
     /// here, where time is counted from before the question.
-    pub(super) async fn claim(&self, db: &mut Link) -> Done<Option<Claim>> {
+    /// Answers with the time by which it was judged, too, where that was compared.
+    pub(super) async fn claim(&self, db: &mut Link) -> Done<(Option<Claim>, Option<i64>)> {
         let lease = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
         let Some(held) = self.held(db).await? else {
-            return self.first(db, lease).await.map(Some);
+            return self.first(db, lease).await.map(|claim| (Some(claim), None));
         };
+        let (owner, judged_at) = (self.owner.as_str(), Some(held.judged_at));
         let known = Some((held.owner.as_str(), held.expires_at));
-        let (fence, expires_at) = match granted(known, self.owner.as_str(), held.judged_at, lease) {
-            Granted::Nothing => return Ok(None),
+        let (fence, expires_at) = match granted(known, owner, held.judged_at, lease) {
+            Granted::Nothing => return Ok((None, judged_at)),
             Granted::Again(expires_at) => (held.fence, expires_at),
             Granted::Anew(expires_at) => (next_fence(db).await?, expires_at),
         };
@@ -260,7 +262,7 @@ impl Claimant {
             &[&self.id.as_str(), &self.owner.as_str(), &fence, &expires_at],
         )
         .await?;
-        self.granted(fence, expires_at).map(Some)
+        self.granted(fence, expires_at).map(|claim| (Some(claim), judged_at))
     }
 
     async fn held(&self, db: &mut Link) -> Done<Option<Held>> {
@@ -306,6 +308,18 @@ impl Claimant {
         };
         Ok(Claim::new(self.id.clone(), self.owner.clone(), uint(fence, what)?, expires_at))
     }
+}
+
+/// Writes, and answers with the database's time.
+pub(super) async fn ping(db: &mut Link) -> Done<Option<i64>> {
+    let row = db
+        .first(
+            "UPDATE counter SET value = value + 1 WHERE name = 'ping'
+             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            &[],
+        )
+        .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 async fn next_fence(db: &mut Link) -> Done<i64> {

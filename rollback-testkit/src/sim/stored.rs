@@ -323,6 +323,14 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.inner.hints()
     }
 
+    async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
+        self.look(self.inner.compare(kept)).await
+    }
+
+    async fn acknowledge_loss(&self) -> Result<(), StoreError> {
+        self.transact(|| self.inner.acknowledge_loss(), in_doubt).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.look(self.inner.ping()).await
     }

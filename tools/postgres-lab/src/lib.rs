@@ -26,7 +26,7 @@ mod stall;
 mod wire;
 
 pub use stall::Stalled;
-pub use wire::{Cut, Wire};
+pub use wire::{Cut, Flow, Wire};
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -294,6 +294,27 @@ impl Space<'_> {
         format!(
             "postgres://{USER}:unused@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}"
         )
+    }
+
+    /// How a store reaches it by a clock that is the space's own: see [`Self::set_clock`].
+    #[must_use]
+    pub fn url_with_clock(&self) -> String {
+        self.set_clock(0);
+        self.url()
+            .replace(&format!("%3D{}", self.schema), &format!("%3D{}%2Cpg_catalog", self.schema))
+    }
+
+    /// Puts the clock of the space so many seconds ahead of the server's, or behind it: a function of
+    /// the name by which the store asks, in front of the server's in the search path. Only who came
+    /// by [`Self::url_with_clock`] asks it.
+    pub fn set_clock(&self, ahead: i64) {
+        self.sql(&format!(
+            "CREATE OR REPLACE FUNCTION {}.clock_timestamp() RETURNS timestamptz
+             LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+                 RETURN pg_catalog.clock_timestamp() + make_interval(secs => {ahead});
+             END $$",
+            self.schema
+        ));
     }
 
     /// Does something behind everybody's back, and answers what came of it.

@@ -1,0 +1,37 @@
+//! A process that starts with an earlier clock than the one before it had.
+
+mod common;
+
+use common::{Setup, Site, paused};
+use rollback_core::{StateName, Timestamp};
+use rollback_testkit::fixtures::{ana, at};
+use rollback_testkit::{Fate, ManualClock};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Its claim ends by the clock that it was given by: the next process waits for that, an hour by its
+/// own, and then ends what was begun.
+#[test]
+fn a_clock_that_is_behind_at_the_start_is_told_and_takes_nothing_over_early() {
+    paused(async {
+        let mut site = Site::new(Setup::default());
+        let first = site.boot(Fate::Spared);
+        first.engine.deployed(site.deploy()).await.unwrap();
+        let id = first.click_and_confirm(&site, &ana()).await;
+        let _running = site.until(&id, StateName::Verifying).await;
+        assert_eq!(first.engine.clock_steps_back(), 0);
+        first.crash();
+
+        let hour_ago = at(0).as_millis() - 3_600_000;
+        site.clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(hour_ago)));
+        let second = site.boot(Fate::Spared);
+        tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+        assert_eq!(second.engine.clock_steps_back(), 1);
+        assert_eq!(site.view(&id).await.state, StateName::Verifying, "it is not ours yet");
+        let ended = site.ended(&id).await;
+        assert_eq!(ended.state, StateName::Succeeded, "{}", ended.explanation);
+        assert!(site.now() > at(0), "the claim lasted as long as it was given for");
+        assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
+        second.crash();
+    });
+}
