@@ -11,6 +11,7 @@ use rollback_core::{Phase, Plan, Progress, Receipt, Revision, ServiceKey, Timest
 use rollback_testkit::fakes::FakeBackend;
 use rollback_testkit::fixtures;
 use rollback_verify::Seen;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Everything that took effect anywhere.
@@ -21,11 +22,18 @@ pub(crate) type Effects = Arc<Mutex<Vec<Seen>>>;
 pub(crate) struct Cd {
     pub(crate) inner: FakeBackend,
     effects: Effects,
+    busy: Arc<AtomicBool>,
 }
 
 impl Cd {
-    /// The one of this service; three revisions are known, and the newest is live since `now`.
-    pub(crate) fn of(number: usize, now: Timestamp, effects: &Effects) -> Arc<Self> {
+    /// The one of this service; three revisions are known, and the newest is live since `now`. While
+    /// it is busy, no execution goes on.
+    pub(crate) fn of(
+        number: usize,
+        now: Timestamp,
+        effects: &Effects,
+        busy: &Arc<AtomicBool>,
+    ) -> Arc<Self> {
         let ago = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
         let history: Vec<Revision> = [("42", 0), ("41", 26), ("40", 50)]
             .map(|(id, hours)| fixtures::revision(id, &format!("2.{id}.0"), ago(hours)))
@@ -33,7 +41,7 @@ impl Cd {
         let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let inner = FakeBackend::with_history(key(number), capabilities, history);
         inner.set_phases([Phase::Started, Phase::Complete]);
-        Arc::new(Self { inner, effects: Arc::clone(effects) })
+        Arc::new(Self { inner, effects: Arc::clone(effects), busy: Arc::clone(busy) })
     }
 }
 
@@ -74,6 +82,9 @@ impl CdBackend for Cd {
     }
 
     async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        if self.busy.load(Ordering::Relaxed) {
+            return Ok(Progress::new(Phase::Started));
+        }
         self.inner.observe(order, receipt).await
     }
 

@@ -13,8 +13,12 @@ use rollback_verify::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// For how long it tells others to wait while it refuses everything.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// What a replica asks to be shown.
 #[derive(Debug, Deserialize, Serialize)]
@@ -39,6 +43,7 @@ pub(crate) enum Shown {
 pub(crate) struct Chat {
     world: Mutex<World>,
     every: Duration,
+    refuses: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +63,7 @@ impl Chat {
     /// A chat whose channels take so many posts a second.
     pub(crate) fn new(posts_per_second: u32) -> Arc<Self> {
         let every = Duration::from_secs(1) / posts_per_second.max(1);
-        Arc::new(Self { world: Mutex::default(), every })
+        Arc::new(Self { world: Mutex::default(), every, refuses: AtomicBool::new(false) })
     }
 
     pub(crate) fn routes(self: &Arc<Self>) -> Router {
@@ -80,6 +85,11 @@ impl Chat {
     /// What was whispered to people over the Web API.
     pub(crate) fn whispers(&self) -> Vec<String> {
         self.world().whispers.clone()
+    }
+
+    /// From now on it says to everything that it is asked too much, or takes it again.
+    pub(crate) fn refuse(&self, everything: bool) {
+        self.refuses.store(everything, Ordering::Relaxed);
     }
 
     /// Which message a key was posted as.
@@ -126,7 +136,12 @@ impl World {
 }
 
 async fn told(State(chat): State<Arc<Chat>>, Json(told): Json<Told>) -> Response {
-    Json(chat.world().show(told, chat.every)).into_response()
+    let mut world = chat.world();
+    if chat.refuses.load(Ordering::Relaxed) {
+        world.too_fast += 1;
+        return Json(Shown::TooFast(REFUSED_FOR)).into_response();
+    }
+    Json(world.show(told, chat.every)).into_response()
 }
 
 /// Every method of the Web API that a callback leads to.

@@ -149,12 +149,12 @@ impl World<'_> {
 
     /// Everything that is open, with a number for whoever goes on with it. Whoever was told to try
     /// again may have opened two.
-    fn all_open(&self) -> Vec<(usize, String)> {
+    pub(crate) fn all_open(&self) -> Vec<(usize, String)> {
         let open = self.space.sql("SELECT id FROM rollback WHERE NOT is_end ORDER BY number");
         open.lines().map(str::to_owned).enumerate().collect()
     }
 
-    async fn click(&self, replica: usize, number: usize, revision: usize) -> Duration {
+    pub(crate) async fn click(&self, replica: usize, number: usize, revision: usize) -> Duration {
         let began = Instant::now();
         let asked = Asked { number, revision, rollback: None };
         self.insist(replica, "/click", &asked).await;
@@ -162,7 +162,7 @@ impl World<'_> {
     }
 
     /// Somebody confirms, as a rule at another replica than the one that was clicked at.
-    async fn confirm(&self, number: usize, id: String) -> Duration {
+    pub(crate) async fn confirm(&self, number: usize, id: String) -> Duration {
         let began = Instant::now();
         let asked = Asked { number: 0, revision: 0, rollback: Some(id) };
         self.insist(number + 1, "/confirm", &asked).await;
@@ -171,7 +171,7 @@ impl World<'_> {
 }
 
 /// Does this for each, some at a time, in any order.
-async fn many<I, F: Future>(
+pub(crate) async fn many<I, F: Future>(
     all: impl IntoIterator<Item = I>,
     each: impl Fn(I) -> F,
 ) -> Vec<F::Output> {

@@ -9,7 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use postgres_lab::Server;
 use soak::{ReplicaOptions, Setup, World};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
+
+/// How long a process owns a rollback without renewing.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// Thousands of rollbacks on several processes and a real PostgreSQL, and what they cost.
 #[derive(Debug, Parser)]
@@ -35,6 +39,8 @@ enum Role {
         keys: usize,
         #[arg(long)]
         open_max: usize,
+        #[arg(long)]
+        lease_ms: u64,
     },
 }
 
@@ -64,6 +70,15 @@ struct Load {
     /// Callbacks a second.
     #[arg(long, default_value_t = 100)]
     rate: u32,
+    /// Rollbacks that a process carries out when it is killed.
+    #[arg(long, default_value_t = 500)]
+    held: usize,
+    /// Rollbacks while the chat says that it is asked too much.
+    #[arg(long, default_value_t = 500)]
+    untold: usize,
+    /// For how long it says so, in seconds.
+    #[arg(long, default_value_t = 600)]
+    untold_seconds: u64,
     /// Posts a second that a channel of the chat takes; ten services share one.
     #[arg(long, default_value_t = 20)]
     posts_per_second: u32,
@@ -73,8 +88,9 @@ struct Load {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        Some(Role::Replica { database, cd, chat, keys, open_max }) => {
-            let options = ReplicaOptions { database, cd, chat, keys, open_max };
+        Some(Role::Replica { database, cd, chat, keys, open_max, lease_ms }) => {
+            let lease = Duration::from_millis(lease_ms);
+            let options = ReplicaOptions { database, cd, chat, keys, open_max, lease };
             soak::run(options, input_ends()).await;
             ExitCode::SUCCESS
         }
@@ -97,8 +113,9 @@ async fn play(load: Load) -> ExitCode {
         keys,
         posts_per_second: load.posts_per_second,
         open_max: load.open.max(load.confirms).max(load.callbacks),
+        lease: LEASE,
     };
-    let world = World::start(&server, &program, setup).await;
+    let mut world = World::start(&server, &program, setup).await;
     println!("{replicas} replicas, {keys} services; at the start {}", world.cost().await);
     play_rounds(&world, load.rounds, load.per_round.min(keys)).await;
     // Each of what follows is of a deploy of its own.
@@ -129,6 +146,31 @@ async fn play(load: Load) -> ExitCode {
         "the same while the database stands still: {}, {} not 200, {} opened, {} told so far",
         without.within, without.not_200, without.opened, without.told,
     );
+    let silence = Duration::from_secs(load.untold_seconds);
+    let silent = world.without_chat(load.untold.min(keys), silence, next + 2).await;
+    println!(
+        "{} succeeded in {:.1} s while the chat told {} times to wait ({:.1} s while it answered); \
+         {} notices waited then, {} when it came back after {:.0} s, all told {:.1} s later",
+        silent.succeeded,
+        silent.took.as_secs_f64(),
+        silent.refused_calls,
+        silent.took_before.as_secs_f64(),
+        silent.waiting_ended,
+        silent.waiting,
+        silence.as_secs_f64(),
+        silent.drained.as_secs_f64(),
+    );
+    let killed = world.kill_one(load.held.min(keys), next + 4).await;
+    println!(
+        "a process was killed that had {}: taken over within {:.1} s (it owned them for {:.0}), \
+         ended {:.1} s after the CD system; {} succeeded of {} orders",
+        killed.held,
+        killed.taken_over.as_secs_f64(),
+        LEASE.as_secs_f64(),
+        killed.ended.as_secs_f64(),
+        killed.succeeded,
+        killed.sends,
+    );
     let judged = world.judge().await;
     println!(
         "{} rollbacks, {} audit records, {} messages (told to wait {} times), {} told to try \
@@ -144,7 +186,11 @@ async fn play(load: Load) -> ExitCode {
     for violation in judged.violations.iter().take(20) {
         println!("VIOLATED {violation}");
     }
-    let whole = judged.violations.is_empty() && hot.effects == 1 && without.opened == 0;
+    let whole = judged.violations.is_empty()
+        && hot.effects == 1
+        && without.opened == 0
+        && silent.succeeded == load.untold.min(keys)
+        && killed.succeeded == killed.sends;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use rollback_core::access::Pattern;
 use rollback_core::notice::{Delivered, Delivery};
 use rollback_core::ports::{
-    CdBackend, ClickedOn, Clock, Commands as _, Fence, Notifier, NotifyError,
+    CdBackend, ClickedOn, Clock, Commands as _, Fence, Instance, Notifier, NotifyError,
 };
 use rollback_core::{Deploy, Migrations, Plan, RollbackId, RollbackView, StateName};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock};
@@ -46,6 +46,8 @@ pub struct ReplicaOptions {
     pub keys: usize,
     /// How many rollbacks it has open at a time.
     pub open_max: usize,
+    /// How long it owns a rollback without renewing.
+    pub lease: Duration,
 }
 
 /// A deploy to report, a click or a confirmation; all of them are Ana's.
@@ -77,6 +79,8 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()> + S
         .notifier(Arc::new(ChatOverHttp::new(&options.chat)))
         .clock(Arc::clone(&clock))
         .open_max(options.open_max)
+        .lease(options.lease)
+        .instance(Instance::new(format!("replica-{}", std::process::id())))
         .build();
     let mut slack = WebApiOptions::default();
     slack.base_url = format!("{}/slack/", options.chat);

@@ -14,10 +14,10 @@ use rollback_http::server::{MemoryLog, Server as CdServer};
 use rollback_store::{PostgresOptions, PostgresStore};
 use rollback_testkit::fixtures;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How much of everything there is.
@@ -32,6 +32,8 @@ pub struct Setup {
     pub posts_per_second: u32,
     /// Rollbacks that a process has open at a time.
     pub open_max: usize,
+    /// How long a process owns a rollback without renewing.
+    pub lease: Duration,
 }
 
 /// The processes, their database, the CD system and the chat.
@@ -42,6 +44,8 @@ pub struct World<'a> {
     pub(crate) setup: Setup,
     pub(crate) cd: Vec<Arc<Cd>>,
     pub(crate) effects: Effects,
+    /// Whether the CD systems get no further with what they do.
+    pub(crate) busy: Arc<AtomicBool>,
     pub(crate) chat: Arc<Chat>,
     /// One that only looks.
     pub(crate) store: PostgresStore,
@@ -49,6 +53,26 @@ pub struct World<'a> {
     /// How often somebody was told to try again.
     pub(crate) again: AtomicUsize,
     replicas: Vec<Replica>,
+    program: Program,
+}
+
+/// What plays a replica, and with which arguments.
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Program {
+    fn start(&self) -> Replica {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut address = String::new();
+        let out = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut address).unwrap();
+        Replica { url: format!("http://{}", address.trim()), child }
+    }
 }
 
 #[derive(Debug)]
@@ -69,24 +93,23 @@ impl<'a> World<'a> {
     pub async fn start(server: &'a Server, program: &Path, setup: Setup) -> Self {
         let space = server.space();
         let chat = Chat::new(setup.posts_per_second);
-        let (effects, began) = (Effects::default(), now());
+        let (effects, began, busy) = (Effects::default(), now(), Arc::default());
         let cd: Vec<Arc<Cd>> =
-            (0..setup.keys).map(|number| Cd::of(number, began, &effects)).collect();
+            (0..setup.keys).map(|number| Cd::of(number, began, &effects, &busy)).collect();
         let cd_url = serve(cd_server(&cd)).await;
         let chat_url = serve(chat.routes()).await;
         let store = PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap();
-        let start = || {
-            let mut command = Command::new(program);
-            command.arg("replica").args(["--database", &space.url(), "--cd", &cd_url]);
-            command.args(["--chat", &chat_url, "--keys", &setup.keys.to_string()]);
-            command.args(["--open-max", &setup.open_max.to_string()]);
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            let mut address = String::new();
-            let out = child.stdout.take().unwrap();
-            BufReader::new(out).read_line(&mut address).unwrap();
-            Replica { url: format!("http://{}", address.trim()), child }
-        };
-        let replicas = (0..setup.replicas).map(|_replica| start()).collect();
+        let arguments = [
+            "replica".to_owned(),
+            format!("--database={}", space.url()),
+            format!("--cd={cd_url}"),
+            format!("--chat={chat_url}"),
+            format!("--keys={}", setup.keys),
+            format!("--open-max={}", setup.open_max),
+            format!("--lease-ms={}", setup.lease.as_millis()),
+        ];
+        let program = Program { path: program.to_owned(), arguments: arguments.to_vec() };
+        let replicas = (0..setup.replicas).map(|_replica| program.start()).collect();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(600));
         let client = client.build().unwrap();
         Self {
@@ -95,11 +118,13 @@ impl<'a> World<'a> {
             setup,
             cd,
             effects,
+            busy,
             chat,
             store,
             client,
             again: AtomicUsize::new(0),
             replicas,
+            program,
         }
     }
 
@@ -111,6 +136,23 @@ impl<'a> World<'a> {
             costs.push(asked.json().await.unwrap());
         }
         Cost::of_all(&costs)
+    }
+
+    /// The process that is the replica of this number.
+    pub(crate) fn replica(&self, number: usize) -> u32 {
+        self.replicas.get(number).unwrap().child.id()
+    }
+
+    /// Kills the replica of this number: nothing is cleaned up, flushed or said.
+    pub(crate) fn kill(&mut self, number: usize) {
+        let replica = self.replicas.get_mut(number).unwrap();
+        replica.child.kill().unwrap();
+        replica.child.wait().unwrap();
+    }
+
+    /// A new process takes the place of the replica of this number.
+    pub(crate) fn start_again(&mut self, number: usize) {
+        *self.replicas.get_mut(number).unwrap() = self.program.start();
     }
 
     /// Where the replica of this number is.

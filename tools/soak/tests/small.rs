@@ -3,12 +3,19 @@
 use postgres_lab::Server;
 use soak::{Setup, World};
 use std::path::Path;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// Each of them keeps a machine busy.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-const SMALL: Setup = Setup { replicas: 3, keys: 40, posts_per_second: 200, open_max: 400 };
+const SMALL: Setup = Setup {
+    replicas: 3,
+    keys: 40,
+    posts_per_second: 200,
+    open_max: 400,
+    lease: Duration::from_secs(3),
+};
 
 async fn start(server: &Server, setup: Setup) -> World<'_> {
     World::start(server, Path::new(env!("CARGO_BIN_EXE_soak")), setup).await
@@ -63,4 +70,26 @@ async fn whoever_wants_one_more_than_a_process_takes_is_told_so() {
     let world = start(&server, Setup { replicas: 1, open_max: 5, ..SMALL }).await;
     let told = world.until_refused(9, 42).await.unwrap();
     assert!(told.contains("5 rollbacks are open here already"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_carried_out_is_ended_by_the_others() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(server) = Server::own("a process that is killed") else { return };
+    let mut world = start(&server, SMALL).await;
+    let killed = world.kill_one(40, 42).await;
+    assert!(killed.held > 0, "{killed:?}");
+    assert_eq!((killed.succeeded, killed.sends), (40, 40), "{killed:?}");
+    assert_eq!(world.judge().await.violations, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_chat_takes_nothing_rollbacks_end_and_are_told_afterwards() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(server) = Server::own("a chat that takes nothing") else { return };
+    let world = start(&server, SMALL).await;
+    let silent = world.without_chat(40, Duration::from_secs(2), 42).await;
+    assert_eq!(silent.succeeded, 40, "{silent:?}");
+    assert!(silent.refused_calls > 0 && silent.waiting >= 40, "{silent:?}");
+    assert_eq!(world.judge().await.violations, Vec::<String>::new());
 }
