@@ -146,31 +146,7 @@ async fn play(load: Load) -> ExitCode {
         "the same while the database stands still: {}, {} not 200, {} opened, {} told so far",
         without.within, without.not_200, without.opened, without.told,
     );
-    let silence = Duration::from_secs(load.untold_seconds);
-    let silent = world.without_chat(load.untold.min(keys), silence, next + 2).await;
-    println!(
-        "{} succeeded in {:.1} s while the chat told {} times to wait ({:.1} s while it answered); \
-         {} notices waited then, {} when it came back after {:.0} s, all told {:.1} s later",
-        silent.succeeded,
-        silent.took.as_secs_f64(),
-        silent.refused_calls,
-        silent.took_before.as_secs_f64(),
-        silent.waiting_ended,
-        silent.waiting,
-        silence.as_secs_f64(),
-        silent.drained.as_secs_f64(),
-    );
-    let killed = world.kill_one(load.held.min(keys), next + 4).await;
-    println!(
-        "a process was killed that had {}: taken over within {:.1} s (it owned them for {:.0}), \
-         ended {:.1} s after the CD system; {} succeeded of {} orders",
-        killed.held,
-        killed.taken_over.as_secs_f64(),
-        LEASE.as_secs_f64(),
-        killed.ended.as_secs_f64(),
-        killed.succeeded,
-        killed.sends,
-    );
+    let all_ended = play_outages(&mut world, load, next + 2).await;
     let judged = world.judge().await;
     println!(
         "{} rollbacks, {} audit records, {} messages (told to wait {} times), {} told to try \
@@ -186,11 +162,8 @@ async fn play(load: Load) -> ExitCode {
     for violation in judged.violations.iter().take(20) {
         println!("VIOLATED {violation}");
     }
-    let whole = judged.violations.is_empty()
-        && hot.effects == 1
-        && without.opened == 0
-        && silent.succeeded == load.untold.min(keys)
-        && killed.succeeded == killed.sends;
+    let whole =
+        judged.violations.is_empty() && hot.effects == 1 && without.opened == 0 && all_ended;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -213,4 +186,34 @@ async fn play_rounds(world: &World<'_>, count: usize, per_round: usize) {
         let memory = ratio(megabytes(last.rss_bytes), megabytes(first.rss_bytes));
         println!("last round to first: CPU {cpu:.2}, memory {memory:.2}");
     }
+}
+
+/// Without the chat, and without a process that carried rollbacks out; whether all of them ended.
+async fn play_outages(world: &mut World<'_>, load: Load, revision: usize) -> bool {
+    let silence = Duration::from_secs(load.untold_seconds);
+    let silent = world.without_chat(load.untold.min(load.keys), silence, revision).await;
+    println!(
+        "{} succeeded in {:.1} s while the chat told {} times to wait ({:.1} s while it answered); \
+         {} notices waited then, {} when it came back after {:.0} s, all told {:.1} s later",
+        silent.succeeded,
+        silent.took.as_secs_f64(),
+        silent.refused_calls,
+        silent.took_before.as_secs_f64(),
+        silent.waiting_ended,
+        silent.waiting,
+        silence.as_secs_f64(),
+        silent.drained.as_secs_f64(),
+    );
+    let killed = world.kill_one(load.held.min(load.keys), revision + 2).await;
+    println!(
+        "a process was killed that had {}: taken over within {:.1} s (it owned them for {:.0}), \
+         ended {:.1} s after the CD system; {} succeeded of {} orders",
+        killed.held,
+        killed.taken_over.as_secs_f64(),
+        LEASE.as_secs_f64(),
+        killed.ended.as_secs_f64(),
+        killed.succeeded,
+        killed.sends,
+    );
+    silent.succeeded == load.untold.min(load.keys) && killed.succeeded == killed.sends
 }
