@@ -27,7 +27,7 @@ use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey,
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -160,6 +160,8 @@ pub struct SqliteStore {
     /// Empty for a database in memory, which has the one connection.
     readers: Vec<mpsc::Sender<Box<dyn Job>>>,
     turn: AtomicUsize,
+    /// Completes when every reader has closed the file.
+    unread: oneshot::Receiver<()>,
     /// Completes when the writer has closed the file.
     closed: oneshot::Receiver<()>,
     /// What the file has lost, until somebody has acknowledged it: nothing is written meanwhile.
@@ -189,11 +191,15 @@ impl SqliteStore {
         opened.await.map_err(|_gone| unusable(&"the thread that opened it ended early"))?
     }
 
-    /// Closes the file, after what waits is answered, and waits until another store could own it.
+    /// Closes the file, after what waits is answered, and waits until another store could own it, or
+    /// somebody copy it.
     pub async fn close(self) {
-        let Self { writer, readers, closed, .. } = self;
-        drop((writer, readers));
-        // Whether the thread told it or was gone before: the file is closed.
+        let Self { writer, readers, unread, closed, .. } = self;
+        // Whether a thread told it or was gone before: its connection is closed. The last one is the
+        // writer's, which brings everything into the one file.
+        drop(readers);
+        drop(unread.await);
+        drop(writer);
         drop(closed.await);
     }
 
@@ -255,14 +261,20 @@ fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenErro
     let unusable = |error: rusqlite::Error| OpenError::unusable(&path, &error);
     configure(&writing).map_err(unusable)?;
     schema::prepare(&writing, &path, &options.chain)?;
-    let mut readers = Vec::new();
+    let (mut readers, (tell, unread)) = (Vec::new(), oneshot::channel());
+    let tell: Arc<oneshot::Sender<()>> = Arc::new(tell);
     if owner.is_some() {
         write_ahead(&writing).map_err(unusable)?;
         for _reader in 0..READERS {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let reading = Connection::open_with_flags(&path, flags).map_err(unusable)?;
             reading.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-            readers.push(spawn("store-read", &path, move |jobs| read(&reading, jobs))?);
+            let tell = Arc::clone(&tell);
+            readers.push(spawn("store-read", &path, move |jobs| {
+                read(&reading, jobs);
+                drop(reading);
+                drop(tell);
+            })?);
         }
     }
     let (tell, closed) = oneshot::channel();
@@ -273,7 +285,8 @@ fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenErro
         drop(tell);
     })?;
     let (turn, herald) = (AtomicUsize::new(0), Herald::default());
-    Ok(SqliteStore { writer, readers, turn, closed, behind: Mutex::default(), herald })
+    let behind = Mutex::default();
+    Ok(SqliteStore { writer, readers, turn, unread, closed, behind, herald })
 }
 
 /// Durable at every commit, and distrustful of the schema.

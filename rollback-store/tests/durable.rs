@@ -166,6 +166,18 @@ async fn nobody_else_on_the_machine_can_read_the_files() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_closed_is_one_file_which_can_be_copied() {
+    let place = Place::new();
+    for round in 0..20 {
+        let store = place.open().await;
+        take(&store, Script::new(&format!("rb-{round}")).commits(Ending::Succeeded)).await;
+        assert!(place.path().with_extension("db-wal").exists());
+        store.close().await;
+        assert!(!place.path().with_extension("db-wal").exists(), "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let place = Place::new();
     place.open().await.close().await;
