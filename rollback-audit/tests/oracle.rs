@@ -1,11 +1,6 @@
 //! Go's `note` package, which we did not write, reads our notes and keys, and we read its.
 //! `tools/peers signed-note` installs it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and one that is skipped says so"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -16,16 +11,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-fn peer() -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/peers");
-    let found = Command::new(tools).args(["--where", "signed-note"]).output().expect("a shell");
-    if found.status.success() {
-        let folder = String::from_utf8(found.stdout).expect("a path");
-        return Some(Path::new(folder.trim()).join("note"));
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "the peer signed-note is missing");
-    eprintln!("SKIPPED: Go's note package did not judge; install it with tools/peers signed-note");
-    None
+fn note_program() -> Option<PathBuf> {
+    Some(peer::wanted("signed-note", "a judgement by Go's note package")?.join("note"))
 }
 
 fn go(note: &Path, arguments: &[&str], input: &str) -> Output {
@@ -48,7 +35,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn go_opens_our_checkpoints_with_our_public_key_and_refuses_what_was_changed() {
-    let Some(note) = peer() else { return };
+    let Some(note) = note_program() else { return };
     let public = key(1).public().to_string();
     for rollbacks in [0, 1, 3] {
         let log = Log::new(rollbacks);
@@ -66,7 +53,7 @@ fn go_opens_our_checkpoints_with_our_public_key_and_refuses_what_was_changed() {
 
 #[test]
 fn go_finds_both_signatures_of_a_handover() {
-    let Some(note) = peer() else { return };
+    let Some(note) = note_program() else { return };
     let handover = Signer::new(key(2)).replacing(key(1)).unwrap();
     let signed = checkpoint(&handover, &Log::new(1).head(), 0).note;
     let (old, new) = (key(1).public().to_string(), key(2).public().to_string());
@@ -78,7 +65,7 @@ fn go_finds_both_signatures_of_a_handover() {
 
 #[test]
 fn we_open_what_go_signs_with_our_key_byte_for_byte_as_we_sign_it() {
-    let Some(note) = peer() else { return };
+    let Some(note) = note_program() else { return };
     let signed = checkpoint(&signer(1), &Log::new(2).head(), 0).note;
     let text = Note::parse(&signed).unwrap().text().to_owned();
     let theirs = said(&go(&note, &["sign", key(1).reveal().as_str()], &text));
@@ -88,7 +75,7 @@ fn we_open_what_go_signs_with_our_key_byte_for_byte_as_we_sign_it() {
 
 #[test]
 fn we_read_the_keys_that_go_makes() {
-    let Some(note) = peer() else { return };
+    let Some(note) = note_program() else { return };
     for _once in 0..20 {
         let keys = said(&go(&note, &["generate", common::NAME], ""));
         let (private, public) = keys.trim().split_once('\n').unwrap();

@@ -1,7 +1,5 @@
 //! The document and the server, judged by tools that we did not write. `tools/peers schemathesis`
 //! installs them; one that is missing is skipped by name, and fails where `CI=true`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "a test tells what it skipped and what it heard")]
 
 mod common;
 
@@ -18,15 +16,7 @@ fn crate_root() -> &'static Path {
 
 /// Where the judges are installed, if they are.
 fn judges() -> Option<PathBuf> {
-    let tool = crate_root().parent().unwrap().join("tools/peers");
-    let found = Command::new(tool).args(["--where", "schemathesis"]).output().unwrap();
-    if found.status.success() {
-        return Some(PathBuf::from(String::from_utf8(found.stdout).unwrap().trim()).join("bin"));
-    }
-    let ci = std::env::var("CI").as_deref() == Ok("true");
-    assert!(!ci, "schemathesis is missing; tools/peers schemathesis");
-    eprintln!("SKIPPED: no judge of the OpenAPI document; tools/peers schemathesis installs it");
-    None
+    Some(peer::wanted("schemathesis", "a judgement of the OpenAPI document")?.join("bin"))
 }
 
 #[test]

@@ -1,15 +1,10 @@
 //! What happens on a real cluster besides the conformance suite: permissions, reasons, races with
 //! others, and what other tools say about the same objects.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::future_not_send,
-    reason = "a test fails by panicking, and says what it skips"
-)]
+#![expect(clippy::unwrap_used, clippy::future_not_send, reason = "a test fails by panicking")]
 
 mod stage;
 
-use kube_lab::{Behaviour, Lab, peer};
+use kube_lab::{Behaviour, Lab};
 use rollback_core::observed::Acceptance;
 use rollback_core::ports::{CdBackend as _, ErrorKind, PortError, StartError};
 use rollback_core::proof::Order;
@@ -473,15 +468,8 @@ async fn of_two_deploys_within_one_second_the_history_knows_which_came_first() {
 }
 
 fn kubectl(lab: &Lab, namespace: &str, arguments: &[&str]) -> Option<Output> {
-    let Some(peer) = peer("helm") else {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "kubectl is missing; tools/peers helm"
-        );
-        eprintln!("SKIPPED a comparison with kubectl; install it with tools/peers helm");
-        return None;
-    };
-    let mut command = Command::new(peer.join("kubectl"));
+    let tools = peer::wanted("helm", "a comparison with kubectl")?;
+    let mut command = Command::new(tools.join("kubectl"));
     command.arg("--kubeconfig").arg(lab.kubeconfig()).args(["--namespace", namespace]);
     Some(command.args(arguments).output().unwrap())
 }

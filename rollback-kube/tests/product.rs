@@ -269,7 +269,7 @@ fn median(mut all: Vec<Timed>, part: impl Fn(&Timed) -> Duration) -> Duration {
 #[ignore = "a measurement: cargo test -p rollback-kube --test product -- --ignored --nocapture"]
 async fn beside_kubectl() {
     let Some(lab) = Lab::shared("a measurement beside kubectl") else { return };
-    let kubectl = kube_lab::peer("helm").expect("kubectl; tools/peers helm").join("kubectl");
+    let kubectl = peer::find("helm").expect("kubectl; tools/peers helm").join("kubectl");
     let _turn = alone().await;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _round in 0..7 {

@@ -10,21 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Where a peer is installed, if it is.
-fn peer(name: &str) -> Option<PathBuf> {
-    let found = Command::new(root().join("tools/peers")).args(["--where", name]).output().unwrap();
-    if found.status.success() {
-        return Some(String::from_utf8(found.stdout).unwrap().trim().into());
-    }
-    assert!(env::var("CI").as_deref() != Ok("true"), "{name} is missing; tools/peers {name}");
-    eprintln!("SKIPPED: the views were not judged by {name}; install it with tools/peers {name}");
-    None
-}
-
 /// The snapshots as files of plain JSON, in a folder of this test's own.
 fn snapshots(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
@@ -79,7 +64,7 @@ fn slack_types(peer: &Path, folder: &Path) -> bool {
 
 #[test]
 fn slackblocks_takes_every_view_and_refuses_a_spoiled_one() {
-    let Some(peer) = peer("slackblocks") else { return };
+    let Some(peer) = peer::wanted("slackblocks", "a judgement of the views") else { return };
     assert!(slackblocks(&peer, &snapshots("slackblocks")));
     let long = "x".repeat(151);
     let spoiled = spoiled("slackblocks_spoiled", "checkout 2.14.0 in production", &long);
@@ -88,7 +73,7 @@ fn slackblocks_takes_every_view_and_refuses_a_spoiled_one() {
 
 #[test]
 fn slacks_own_types_take_every_view_and_refuse_a_spoiled_one() {
-    let Some(peer) = peer("slack-types") else { return };
+    let Some(peer) = peer::wanted("slack-types", "a judgement of the views") else { return };
     assert!(slack_types(&peer, &snapshots("types")));
     let disabled = "\"disabled\": true, \"action_id\": \"rollback_open\"";
     let spoiled = spoiled("types_spoiled", "\"action_id\": \"rollback_open\"", disabled);

@@ -217,7 +217,7 @@ async fn what_was_changed_in_the_file_stops_the_sink_loudly() {
 #[tokio::test]
 async fn a_disk_that_takes_nothing_is_an_error() {
     if !Path::new("/dev/full").exists() {
-        return println!("SKIPPED: this system has no /dev/full");
+        return peer::skipped("a disk that is full", "this system has no /dev/full");
     }
     let folder = tempfile::tempdir().unwrap();
     let path = path(&folder);

@@ -10,7 +10,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a bench stops at the first surprise, and prints"
 )]
 
@@ -119,11 +118,8 @@ async fn compare(lab: &'static Lab, tools: &Path, adapter: Adapter, case: &Case,
 }
 
 fn peers() -> Option<(&'static Lab, PathBuf)> {
-    let tools = kube_lab::peer("helm");
-    if tools.is_none() {
-        eprintln!("SKIPPED cluster: helm and kubectl are not installed; tools/peers helm");
-    }
-    Some((Lab::shared("the bench on a cluster")?, tools?))
+    let what = "the bench on a cluster";
+    Some((Lab::shared(what)?, peer::wanted("helm", what)?))
 }
 
 fn main() {

@@ -79,7 +79,7 @@ impl Stage {
     /// [`demo::command::missing_peers`] says what that is.
     #[must_use]
     pub fn open(adapter: Adapter) -> Option<Self> {
-        let tools = kube_lab::peer("helm")?;
+        let tools = peer::find("helm")?;
         let lab = Lab::is_there().then(|| Lab::shared("the demo on a cluster"))??;
         let namespaces = format!("shop-{}", std::process::id());
         lab.adopt(&namespaces);

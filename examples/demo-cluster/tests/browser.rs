@@ -4,9 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking, and a skipped one says so"
+    reason = "a test fails by panicking"
 )]
 
 #[expect(dead_code, reason = "the other tests use all of it")]

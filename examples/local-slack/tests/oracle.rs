@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,19 +10,6 @@ use local_slack::{Channel, LocalSlack, Options, User, UserGroup};
 
 fn root(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
-
-/// Where a peer is installed.
-#[expect(clippy::explicit_write, reason = "the harness swallows what a passing test prints")]
-fn peer(name: &str) -> Option<String> {
-    let found = Command::new(root("tools/peers")).args(["--where", name]).output().unwrap();
-    if found.status.success() {
-        return Some(String::from_utf8(found.stdout).unwrap().trim().to_owned());
-    }
-    assert!(std::env::var_os("CI").is_none(), "CI must not skip: run tools/peers {name} first");
-    let told = "is not installed; run tools/peers";
-    writeln!(std::io::stderr(), "SKIPPED local-slack oracle: {name} {told} {name}").unwrap();
-    None
 }
 
 /// Runs a script of `oracle/` against a new local Slack and wants every line of it.
@@ -48,14 +34,19 @@ async fn run(program: String, script: &'static str, rest: Vec<String>, lines: us
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_sdk_and_bolt_are_content() {
-    let Some(folder) = peer("slack-python") else { return };
-    run(format!("{folder}/bin/python"), "sdk.py", Vec::new(), PYTHON_LINES).await;
+    let Some(folder) = peer::wanted("slack-python", "the local Slack with an official SDK") else {
+        return;
+    };
+    let python = folder.join("bin/python").display().to_string();
+    run(python, "sdk.py", Vec::new(), PYTHON_LINES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_sdk_is_content() {
-    let Some(folder) = peer("slack-node") else { return };
-    run("node".to_owned(), "sdk.mjs", vec![folder], NODE_LINES).await;
+    let Some(folder) = peer::wanted("slack-node", "the local Slack with an official SDK") else {
+        return;
+    };
+    run("node".to_owned(), "sdk.mjs", vec![folder.display().to_string()], NODE_LINES).await;
 }
 
 const PYTHON_LINES: usize = 11;

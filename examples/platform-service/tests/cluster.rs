@@ -231,7 +231,7 @@ impl<'a> Release<'a> {
 
 #[tokio::test]
 async fn a_release_is_reported_by_helms_number_and_rolled_back_from_slack() {
-    let Some(folder) = kube_lab::installed("helm", "platform-service with `kind: helm`") else {
+    let Some(folder) = peer::wanted("helm", "platform-service with `kind: helm`") else {
         return;
     };
     let Some(lab) = Lab::shared("platform-service with `kind: helm`") else { return };

@@ -1,30 +1,17 @@
 //! What the service is deployed with, judged by validators that we did not write.
 //!
 //! A validator that is not installed is skipped by name, and missing it fails where `CI=true`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
+/// What is skipped without a validator.
+const WHAT: &str = "a judgement of what the service is deployed with";
+
 fn deploy(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
-}
-
-/// Where a peer is installed, if it is.
-fn peer(name: &str) -> Option<PathBuf> {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/peers");
-    let found = Command::new(peers).args(["--where", name]).output().unwrap();
-    if found.status.success() {
-        return Some(String::from_utf8(found.stdout).unwrap().trim().into());
-    }
-    assert!(env::var("CI").as_deref() != Ok("true"), "{name} is missing; tools/peers {name}");
-    eprintln!("SKIPPED: nothing was judged by {name}; install it with tools/peers {name}");
-    None
 }
 
 fn said(output: &Output) -> String {
@@ -44,7 +31,7 @@ fn folder(name: &str) -> PathBuf {
 
 #[test]
 fn hadolint_finds_nothing_in_the_dockerfile_and_something_in_a_bad_one() {
-    let Some(peer) = peer("hadolint") else { return };
+    let Some(peer) = peer::wanted("hadolint", WHAT) else { return };
     let judge = |path: &Path| {
         let mut command = Command::new(peer.join("bin/hadolint"));
         command.args(["--no-color", "--failure-threshold", "style"]).arg(path).output().unwrap()
@@ -69,7 +56,7 @@ fn the_image_is_built_of_what_the_repository_has_and_runs_without_rights() {
 
 #[test]
 fn systemd_finds_nothing_in_the_unit_and_something_in_a_bad_one() {
-    if peer("systemd-analyze").is_none() {
+    if peer::wanted("systemd-analyze", WHAT).is_none() {
         return;
     }
     let folder = folder("unit");
@@ -90,7 +77,7 @@ fn systemd_finds_nothing_in_the_unit_and_something_in_a_bad_one() {
 
 #[test]
 fn the_unit_is_hardened_by_systemds_own_measure() {
-    if peer("systemd-analyze").is_none() {
+    if peer::wanted("systemd-analyze", WHAT).is_none() {
         return;
     }
     let mut command = Command::new("systemd-analyze");
@@ -101,7 +88,7 @@ fn the_unit_is_hardened_by_systemds_own_measure() {
 
 #[test]
 fn the_kubernetes_manifest_is_what_the_api_takes_and_a_bad_one_is_not() {
-    let Some(peer) = peer("kubernetes-validate") else { return };
+    let Some(peer) = peer::wanted("kubernetes-validate", WHAT) else { return };
     let judge = |path: &Path| {
         let mut command = Command::new(peer.join("bin/kubernetes-validate"));
         command.arg("--strict").arg(path).output().unwrap()
@@ -127,7 +114,7 @@ fn the_configuration_in_the_kubernetes_manifest_is_good() {
 
 #[test]
 fn slacks_own_types_take_the_app_manifest_and_refuse_a_bad_one() {
-    let Some(peer) = peer("slack-manifest") else { return };
+    let Some(peer) = peer::wanted("slack-manifest", WHAT) else { return };
     let folder = folder("slack-manifest");
     let judge = |json: &str| {
         let text = format!(

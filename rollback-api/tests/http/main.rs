@@ -5,8 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells what it skips"
+    reason = "a test fails by panicking"
 )]
 
 mod abuse;

@@ -139,7 +139,7 @@ async fn whoever_asks_for_openmetrics_gets_it() {
 /// Prometheus' own tool reads the page and finds nothing to object to.
 #[tokio::test]
 async fn promtool_finds_nothing_to_object_to() {
-    let Some(promtool) = crate::schemas::peer("promtool", "usr/bin/promtool") else { return };
+    let Some(promtool) = crate::schemas::program("promtool", "usr/bin/promtool") else { return };
     let page = page(&busy().await).await;
     let mut child = Command::new(promtool)
         .args(["check", "metrics"])

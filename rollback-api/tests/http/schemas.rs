@@ -12,18 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Where a program of a peer is installed, if it is. One that is missing is skipped by name, and is
-/// a failure where `CI=true`.
-pub(crate) fn peer(name: &str, program: &str) -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/peers");
-    let found = Command::new(tools).args(["--where", name]).output().unwrap();
-    if found.status.success() {
-        let folder = String::from_utf8(found.stdout).unwrap();
-        return Some(Path::new(folder.trim()).join(program));
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is missing; tools/peers {name}");
-    eprintln!("SKIPPED: {name} did not judge the API; install it with tools/peers {name}");
-    None
+/// Where a program of a peer is installed, if it is.
+pub(crate) fn program(name: &str, program: &str) -> Option<PathBuf> {
+    Some(peer::wanted(name, "a judgement of the API")?.join(program))
 }
 
 /// A rollback with one approval, as far as the events bring it.
@@ -185,7 +176,7 @@ async fn every_answer_keeps_the_document() {
 
 #[test]
 fn the_document_is_openapi() {
-    let Some(validator) = peer("schemathesis", "bin/openapi-spec-validator") else { return };
+    let Some(validator) = program("schemathesis", "bin/openapi-spec-validator") else { return };
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let said = Command::new(validator).arg(document).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
@@ -213,7 +204,7 @@ fn of_this_site(document: &str) -> String {
 /// A tool that reads the document and tries to prove that the server does not keep it.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing() {
-    let Some(schemathesis) = peer("schemathesis", "bin/schemathesis") else { return };
+    let Some(schemathesis) = program("schemathesis", "bin/schemathesis") else { return };
     let mut setup = Setup::default();
     setup.api.stream_for = Duration::from_millis(50);
     let stage = Stage::with(setup).await;

@@ -136,7 +136,7 @@ fn any() -> String {
 
 #[tokio::test]
 async fn the_real_helm_says_what_the_table_says() {
-    let Some(folder) = kube_lab::installed("helm", "helm's own words") else { return };
+    let Some(folder) = peer::wanted("helm", "helm's own words") else { return };
     let Some(lab) = Lab::shared("helm's own words") else { return };
     for (helm, four) in [("helm3", false), ("helm4", true)] {
         let scene = Scene::set(lab, folder.join(helm), 600).await;

@@ -48,7 +48,7 @@ impl Helm {
 /// The cluster and the folder of the helm commands. None when one of the two is not there, after
 /// saying so; with `CI=true` that is a failure.
 pub fn peers(test: &str) -> Option<(&'static Lab, PathBuf)> {
-    let folder = kube_lab::installed("helm", test)?;
+    let folder = peer::wanted("helm", test)?;
     Some((Lab::shared(test)?, folder))
 }
 

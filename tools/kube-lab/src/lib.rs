@@ -28,7 +28,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
-    clippy::print_stderr,
     reason = "a stage for tests: what goes wrong fails the test, and says so"
 )]
 
@@ -50,7 +49,6 @@ pub use wire::{IsOrder, Wire};
 use kubelet::Behaviours;
 use servers::Servers;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -86,13 +84,8 @@ impl Lab {
             std::thread::spawn(Self::start).join().expect("the cluster for tests did not start")
         });
         if lab.is_none() {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "kube-cluster is missing; tools/peers kube-cluster"
-            );
-            eprintln!(
-                "SKIPPED {test}: there is no cluster; build one with tools/peers kube-cluster, or point ROLLBACK_TEST_KUBECONFIG at a disposable one"
-            );
+            let how = "build one with tools/peers kube-cluster, or point ROLLBACK_TEST_KUBECONFIG at a disposable one";
+            peer::skipped(test, &format!("there is no cluster; {how}"));
         }
         lab.as_ref()
     }
@@ -106,7 +99,7 @@ impl Lab {
         let (kubeconfig, servers) = match std::env::var_os(LENT) {
             Some(path) => (PathBuf::from(path), None),
             None => {
-                let servers = Servers::start(&peer("kube-cluster")?);
+                let servers = Servers::start(&peer::find("kube-cluster")?);
                 (servers.kubeconfig(), Some(Mutex::new(servers)))
             }
         };
@@ -135,7 +128,7 @@ impl Lab {
     /// Whether there is a cluster to be had: its servers are installed, or somebody lends one.
     #[must_use]
     pub fn is_there() -> bool {
-        std::env::var_os(LENT).is_some() || peer("kube-cluster").is_some()
+        std::env::var_os(LENT).is_some() || peer::find("kube-cluster").is_some()
     }
 
     /// Drives the pods of every namespace whose name begins like this, whoever makes it.
@@ -184,7 +177,10 @@ impl Lab {
     #[must_use]
     pub fn is_ours_for(&self, test: &str) -> bool {
         if !self.is_ours() {
-            skip(test, "the cluster is somebody else's, so that its servers are left alone");
+            peer::skipped(
+                test,
+                "the cluster is somebody else's, so that its servers are left alone",
+            );
         }
         self.is_ours()
     }
@@ -251,39 +247,9 @@ impl Lab {
     }
 }
 
-/// Says that a test is skipped; with `CI=true` that is a failure.
-fn skip(test: &str, why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} would be skipped: {why}");
-    eprintln!("SKIPPED {test}: {why}");
-}
-
 async fn client(kubeconfig: &Path) -> kube::Client {
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let options = kube::config::KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
     kube::Client::try_from(config.expect("a kubeconfig that can be used")).expect("a client")
-}
-
-/// Where a peer is installed that a test needs.
-///
-/// None when it is not, after saying on standard error that `test` was skipped; with `CI=true` that
-/// is a failure.
-#[must_use]
-pub fn installed(name: &str, test: &str) -> Option<PathBuf> {
-    let found = peer(name);
-    if found.is_none() {
-        let missing = std::env::var("CI").as_deref() == Ok("true");
-        assert!(!missing, "the peer {name} is missing; tools/peers {name}");
-        eprintln!("SKIPPED {test}: {name} is not installed; tools/peers {name}");
-    }
-    found
-}
-
-/// Where a peer is installed, if it is.
-#[must_use]
-pub fn peer(name: &str) -> Option<PathBuf> {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
-    let found = Command::new(tool).args(["--where", name]).output().unwrap();
-    let path = String::from_utf8(found.stdout).unwrap();
-    found.status.success().then(|| path.trim().into())
 }

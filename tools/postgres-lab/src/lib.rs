@@ -18,7 +18,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
-    clippy::print_stderr,
     reason = "a stage for tests: what goes wrong fails the test, and says so"
 )]
 
@@ -95,16 +94,7 @@ impl Server {
     }
 
     fn with(test: &str, identity: Option<&Identity>) -> Option<Self> {
-        let Some(peer) = peer() else {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "postgres is missing; tools/peers postgres"
-            );
-            eprintln!(
-                "SKIPPED {test}: there is no PostgreSQL; find or install it with tools/peers postgres"
-            );
-            return None;
-        };
+        let peer = peer::wanted("postgres", test)?;
         let server = Self {
             folder: TempDir::with_prefix("postgres-lab-").unwrap(),
             secured: identity.is_some(),
@@ -348,10 +338,4 @@ fn unprivileged(program: &Path) -> Command {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn peer() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
-    let output = Command::new(script).args(["--where", "postgres"]).output().ok()?;
-    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().into())
 }
