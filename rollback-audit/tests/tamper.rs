@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Log, anchored, audit, audit_at, checkpoint, key, later, signer};
-use rollback_audit::{Anchors, Finding, Keys, OpenError, Scope, Signer, Verdict};
+use rollback_audit::{Anchors, Finding, Keys, NOTE_BYTES_MAX, OpenError, Scope, Signer, Verdict};
 use rollback_core::audit::{ChainError, Hash, Head};
 use rollback_core::ports::CheckpointSigner;
 use rollback_testkit::script::Ending;
@@ -245,6 +245,19 @@ fn sixteen_digits_from_a_chat_are_an_anchor() {
 }
 
 #[test]
+fn a_hash_and_its_first_digits_are_no_fork_whichever_was_kept_first() {
+    let log = Log::new(1);
+    let hash = log.records[0].hash.to_string();
+    for [one, other] in [[&hash[..16], &hash[..]], [&hash[..], &hash[..16]]] {
+        let mut anchors = none();
+        anchors.read("a", &format!("1 {one}\n"));
+        anchors.read("b", &format!("1 {other}\n"));
+        let report = audit(&log.lines(), anchors);
+        assert_eq!((report.verdict(), report.agreeing), (Verdict::Whole, 2), "{report:?}");
+    }
+}
+
+#[test]
 fn a_checkpoint_that_was_changed_or_made_up_is_found_by_its_signature() {
     let log = Log::new(1);
     let good = checkpoint(&signer(1), &log.head(), 0).note;
@@ -375,6 +388,18 @@ fn a_file_of_anchors_that_is_none_is_unreadable_and_is_not_read_for_ever() {
         assert_eq!(finding.verdict(), Verdict::Unreadable, "{finding}");
         assert!(finding.to_string().starts_with("`anchors`, line 1: "), "{finding}");
     }
+    // Nor is it read on for a note that comes after more than any note can have.
+    let mut anchors = keys();
+    anchors.read("anchors", &format!("{}{note}", "xy\n".repeat(30_000)));
+    let finding = first(&log.lines(), anchors).to_string();
+    assert!(finding.contains("neither a checkpoint nor a line"), "{finding}");
+    // The longest that a note can be is read as one.
+    let signatures = note.split_once("\n\n").unwrap().1;
+    let text = "x".repeat(NOTE_BYTES_MAX - signatures.len() - 2);
+    let mut anchors = keys();
+    anchors.read("anchors", &format!("{text}\n\n{signatures}"));
+    let finding = first(&log.lines(), anchors).to_string();
+    assert!(finding.contains("line 2 of the checkpoint cannot be read"), "{finding}");
     // A note that its writer did not finish was relied on by nobody.
     for torn in 1..note.len() - 1 {
         if !note.is_char_boundary(torn) {
