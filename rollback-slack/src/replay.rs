@@ -32,7 +32,10 @@ pub(crate) enum Sight {
     Repeat,
 }
 
-/// Remembers digests, not texts: 16 bytes under a key of this process.
+/// 16 bytes under two keys of this process.
+type Digest = [u64; 2];
+
+/// Remembers digests, not texts.
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
     digest: [RandomState; 2],
@@ -41,8 +44,8 @@ pub(crate) struct ReplayMemory {
 
 #[derive(Debug, Default)]
 struct Seen {
-    keys: HashSet<u128>,
-    by_age: VecDeque<(UnixSeconds, u128)>,
+    keys: HashSet<Digest>,
+    by_age: VecDeque<(UnixSeconds, Digest)>,
 }
 
 impl ReplayMemory {
@@ -70,9 +73,8 @@ impl ReplayMemory {
         Sight::First { forgotten }
     }
 
-    fn digest_of(&self, key: &Key<'_>) -> u128 {
-        let [high, low] = &self.digest;
-        u128::from(high.hash_one(key)) << 64 | u128::from(low.hash_one(key))
+    fn digest_of(&self, key: &Key<'_>) -> Digest {
+        self.digest.each_ref().map(|half| half.hash_one(key))
     }
 }
 

@@ -238,7 +238,7 @@ fn parse_signature(text: &[u8]) -> Result<[u8; MAC_BYTES], SignatureError> {
     let mut mac = [0; MAC_BYTES];
     for (byte, pair) in mac.iter_mut().zip(hex.chunks_exact(2)) {
         let &[high, low] = pair else { return Err(malformed) };
-        *byte = nibble(high).ok_or(malformed)? << 4 | nibble(low).ok_or(malformed)?;
+        *byte = nibble(high).ok_or(malformed)? * 16 + nibble(low).ok_or(malformed)?;
     }
     Ok(mac)
 }
@@ -330,6 +330,9 @@ mod tests {
             let outcome = secrets().verify(&headers, CLICK, AT);
             assert_eq!(outcome, Err(SignatureError::TimestampMalformed), "{text:?}");
         }
+        let longest = "9".repeat(TIMESTAMP_DIGITS_MAX);
+        let outcome = check(&longest, CLICK_SIGNATURE, AT);
+        assert!(outcome.is_err_and(|error| error != SignatureError::TimestampMalformed));
     }
 
     #[test]
@@ -389,6 +392,7 @@ mod tests {
         let rotated = secrets().with_previous(&"canary".into(), AT).unwrap();
         let debug = format!("{rotated:?}");
         assert!(!debug.contains(SECRET) && !debug.contains("canary"), "{debug}");
+        assert!(debug.starts_with("SigningSecrets { current: \"[redacted]\""), "{debug}");
     }
 
     proptest! {
