@@ -101,6 +101,8 @@ struct Stage<'a> {
 struct Process {
     child: Child,
     died: bool,
+    /// It ended while another one stood still, which did something afterwards.
+    ended_before_another: bool,
 }
 
 impl Drop for Process {
@@ -186,7 +188,8 @@ impl Stage<'_> {
         command.stdout(said.try_clone().unwrap()).stderr(said);
         let child = command.spawn().unwrap();
         self.processes.lock().unwrap().push(child.id());
-        self.children.push((number, Process { child, died: false }));
+        let process = Process { child, died: false, ended_before_another: false };
+        self.children.push((number, process));
     }
 
     /// Whether the doom came about.
@@ -216,6 +219,7 @@ impl Stage<'_> {
         }
         for child in (0..self.children.len()).filter(|child| *child != victim) {
             self.ends_well(child).await;
+            self.children[child].1.ended_before_another = is_stopped;
         }
         if is_stopped {
             std::fs::write(self.path().join(CONTINUED), "").unwrap();
@@ -349,7 +353,7 @@ impl Stage<'_> {
         }
         let mut found: Vec<String> = found.iter().map(ToString::to_string).collect();
         for (number, child) in &self.children {
-            found.extend(self.copy_is_wrong(*number, child, evidence.records.last()));
+            found.extend(self.copy_is_wrong(*number, child, &evidence.records));
         }
         let log = lines::lines(&self.path().join("seen.log"));
         if !found.is_empty() {
@@ -360,8 +364,9 @@ impl Stage<'_> {
         Seen { met, ends, log, effects: self.cd.effects() }
     }
 
-    /// The copy of a process that ended well is the whole log; of one that died, its beginning.
-    fn copy_is_wrong(&self, number: u64, child: &Process, last: Option<&Record>) -> Option<String> {
+    /// The copy of a process that ended well, and last, is the whole log; of another one, its
+    /// beginning.
+    fn copy_is_wrong(&self, number: u64, child: &Process, log: &[Record]) -> Option<String> {
         let path = copy_of(self.path(), number, self.space.is_some());
         let verified = match verify_audit_files(&path) {
             Ok(verified) => verified,
@@ -369,9 +374,13 @@ impl Stage<'_> {
             Err(AuditFileProblem::Unreadable(_)) if child.died => return None,
             Err(problem) => return Some(format!("the copy of process {number}: {problem}")),
         };
-        let is_whole = verified.head == last.map(Head::after) && verified.first == Some(1);
-        (!is_whole && !child.died)
-            .then(|| format!("the copy of process {number} is not whole: {verified:?}"))
+        let end = verified.head.as_ref();
+        let is_beginning = end.is_none_or(|end| log.iter().any(|it| Head::after(it) == *end))
+            && verified.first.is_none_or(|first| first == 1);
+        let is_whole = verified.head == log.last().map(Head::after);
+        let may_lack = child.died || child.ended_before_another;
+        let is_wrong = !is_beginning || !(is_whole || may_lack);
+        is_wrong.then(|| format!("the copy of process {number} is not whole: {verified:?}"))
     }
 
     async fn evidence(&self) -> Evidence {
