@@ -539,6 +539,23 @@ fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
     }
 }
 
+/// A ticket that two executions carry, say: the CD system answers, and it is no answer.
+#[test]
+fn an_order_that_cannot_be_told_from_another_has_an_unknown_outcome() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.fail(Method::Start, Fault::LoseAnswer);
+        for _ in 0..10_000 {
+            site.cd.fail(Method::Find, Fault::Refuse);
+        }
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::OutcomeUnknown, "{}", view.explanation);
+        let _evidence = site.holds("ambiguous").await;
+        assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
+    });
+}
+
 #[test]
 fn doubt_without_a_fence_is_visible_blocks_and_is_settled_by_a_person() {
     paused(async {

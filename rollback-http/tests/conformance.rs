@@ -33,6 +33,8 @@ use tokio::task::AbortHandle;
 enum Trouble {
     /// Between the client and the server.
     OnTheWire,
+    /// The same, but an answer is never lost: it names no execution, as that of an old dispatch.
+    NamingNothing,
     /// Between the server and the CD system.
     BehindTheServer,
 }
@@ -71,14 +73,14 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn cut(&self) {
         match self.trouble {
-            Trouble::OnTheWire => self.wire.cut(),
+            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.cut(),
             Trouble::BehindTheServer => self.cd.cut(),
         }
     }
 
     async fn heal(&self) {
         match self.trouble {
-            Trouble::OnTheWire => self.wire.heal(),
+            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.heal(),
             Trouble::BehindTheServer => self.cd.heal(),
         }
     }
@@ -86,6 +88,7 @@ impl<B: CdBackend> Harness for Through<B> {
     async fn lose_next_answer(&self) -> Simulated {
         match self.trouble {
             Trouble::OnTheWire => self.wire.befall_next_order(Mishap::AnswerLost),
+            Trouble::NamingNothing => self.wire.befall_next_order(Mishap::AnswerNamesNothing),
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::LoseAnswer),
         }
         Simulated::Done
@@ -93,7 +96,9 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn hold_next_order(&self) -> Simulated {
         match self.trouble {
-            Trouble::OnTheWire => self.wire.befall_next_order(Mishap::HeldUp),
+            Trouble::OnTheWire | Trouble::NamingNothing => {
+                self.wire.befall_next_order(Mishap::HeldUp);
+            }
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::HoldUp),
         }
         Simulated::Done
@@ -101,7 +106,7 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn release(&self) {
         match self.trouble {
-            Trouble::OnTheWire => self.wire.release().await,
+            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.release().await,
             Trouble::BehindTheServer => self.cd.release(),
         }
     }
@@ -238,6 +243,15 @@ async fn it_conforms_whatever_happens_on_the_wire() {
     run_all(async || through(Trouble::OnTheWire, Fence::Yes).await).await.skips_only(&WITH_FENCE);
     let summary = run_all(async || through(Trouble::OnTheWire, Fence::No).await).await;
     summary.skips_only(&WITHOUT_FENCE);
+    everything_is_documented();
+}
+
+#[tokio::test]
+async fn it_conforms_when_a_dispatch_is_answered_without_an_identity() {
+    for (fence, skipped) in [(Fence::Yes, &WITH_FENCE[..]), (Fence::No, &WITHOUT_FENCE[..])] {
+        let summary = run_all(async || through(Trouble::NamingNothing, fence).await).await;
+        summary.skips_only(skipped);
+    }
     everything_is_documented();
 }
 

@@ -415,6 +415,18 @@ async fn only_a_clear_no_means_that_an_order_was_never_accepted() {
 }
 
 #[tokio::test]
+async fn of_two_executions_with_one_ticket_nobody_says_which_is_ours() {
+    let two = r#"{"title":"Ambiguous","detail":"runs 7 and 8 both carry rb-1"}"#;
+    let cd = Faulty::that(Does::Say(problem("409 Conflict", two))).await;
+    let order = order_for(fixtures::plan());
+    let found = cd.client(LONG).find(&order).await.unwrap_err();
+    assert!(found.to_string().contains("runs 7 and 8 both carry rb-1"), "{found}");
+    // Nor is it fenced off: it was accepted, so a fence proves nothing while it cannot be found.
+    let fenced = cd.client(LONG).fence(&order).await.unwrap_err();
+    assert!(fenced.to_string().contains("runs 7 and 8 both carry rb-1"), "{fenced}");
+}
+
+#[tokio::test]
 async fn another_execution_than_the_one_that_was_taken_is_never_looked_at_as_ours() {
     let order = order_for(fixtures::plan());
     let other = r#"{"execution_id":"run-8","phase":"complete","live":{"id":"41"}}"#;

@@ -13,6 +13,8 @@ pub enum Mishap {
     None,
     /// It arrives, and its answer does not.
     AnswerLost,
+    /// It arrives, and the answer names no execution: what came of it has to be looked for.
+    AnswerNamesNothing,
     /// It stays on the way until [`Wire::release`].
     HeldUp,
     /// It arrives twice; the first answer is passed on.
@@ -104,6 +106,10 @@ async fn carry(mut stream: TcpStream, shared: Arc<Mutex<State>>) {
     match mishap {
         Mishap::HeldUp => {}
         Mishap::AnswerLost => drop(forward(upstream, &request).await),
+        Mishap::AnswerNamesNothing => {
+            drop(forward(upstream, &request).await);
+            drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await);
+        }
         Mishap::None => {
             let answer = forward(upstream, &request).await;
             drop(stream.write_all(&answer).await);
