@@ -96,7 +96,12 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stored { rollback, entries, state, holds, fence, .. } => {
-                write!(f, "stored   {rollback} #{entries} {state}, holds {holds}, under {fence:?}")
+                write!(f, "stored   {rollback} #{entries} {state}, ")?;
+                f.write_str(if *holds { "holds its service, " } else { "holds nothing, " })?;
+                match fence {
+                    Some(fence) => write!(f, "under {fence}"),
+                    None => f.write_str("without a claim"),
+                }
             }
             Self::Claimed { rollback, owner, fence, at, until } => {
                 let owner = owner.as_str();
@@ -106,7 +111,12 @@ impl fmt::Display for Seen {
             Self::Sent { rollback, plan, at } => {
                 write!(f, "sent     {rollback} {} -> {} at {at}", plan.from(), plan.to())
             }
-            Self::TookEffect { rollback, live } => write!(f, "effect   {rollback} on {live:?}"),
+            Self::TookEffect { rollback, live: Some(live) } => {
+                write!(f, "effect   {rollback} on `{live}`")
+            }
+            Self::TookEffect { rollback, live: None } => {
+                write!(f, "effect   {rollback} on nothing that is known")
+            }
             Self::Fenced { rollback } => write!(f, "fenced   {rollback}"),
             Self::Kept { record } => write!(f, "kept     {record}"),
         }

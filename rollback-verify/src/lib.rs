@@ -43,6 +43,8 @@ mod list;
 mod liveness;
 mod store;
 mod telling;
+#[cfg(test)]
+mod wrong_core;
 
 pub use crate::evidence::{Evidence, Message, Rest, Seen};
 pub use crate::list::{Check, Held, INVARIANTS, Invariant, Scope, names};
@@ -87,11 +89,14 @@ pub fn violations(evidence: &Evidence) -> Vec<Violation> {
 /// Runs every predicate that needs no more than `scope`.
 #[must_use]
 pub fn judge(evidence: &Evidence, scope: Scope) -> Verdict {
-    let case = Case::new(evidence);
+    weigh(&Case::new(evidence), scope)
+}
+
+fn weigh(case: &Case<'_>, scope: Scope) -> Verdict {
     let mut verdict = Verdict::default();
     for check in list::checks().filter(|check| check.needs <= scope) {
         verdict.checked.push(check.name);
-        let found = (check.find)(&case).into_iter();
+        let found = (check.find)(case).into_iter();
         verdict.found.extend(found.map(|what| Violation { invariant: check.name, what }));
     }
     verdict

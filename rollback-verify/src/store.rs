@@ -60,14 +60,13 @@ pub(crate) fn one_at_a_time_in_the_chain(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (key, mut spans) in spans {
         spans.sort_unstable();
-        let mut last: Option<(u64, &RollbackId)> = None;
+        let mut last = None;
         for (from, until, id) in spans {
-            if let Some((end, holder)) = last
-                && from < end
+            if let Some((held, holder)) = last.replace((from..=until, id))
+                && held.contains(&from)
             {
                 found.push(format!("`{id}` holds {key}, and so does `{holder}`"));
             }
-            last = Some((until, id));
         }
     }
     found

@@ -1,10 +1,16 @@
 //! Each predicate can fail: evidence that is forged, one field at a time, and what is found.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks for one thing among many"
+)]
 
 use rollback_core::audit::{Draft, Head, Kind};
+use rollback_core::journal::Entry;
 use rollback_core::notice::{MessageRef, Notice};
 use rollback_core::ports::{Instance, Journal};
-use rollback_core::{Event, Label, RevisionId, RollbackId, StateName};
+use rollback_core::{Event, Label, Receipt, RevisionId, RollbackId, RollbackView, StateName};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::script::{Ending, Script};
 use rollback_verify::{
@@ -192,9 +198,23 @@ const FORGERIES: &[Forgery] = &[
         let sent = evidence.log.remove(place);
         evidence.log.insert(1, sent);
     }),
+    ("INV-13", |evidence| {
+        let place = first(evidence, |seen| matches!(seen, Seen::Sent { .. }));
+        let stored = |seen: &&mut Seen| matches!(seen, Seen::Stored { .. });
+        let before = evidence.log[..place].iter_mut().rev().find(stored);
+        if let Some(Seen::Stored { rollback, .. }) = before {
+            *rollback = parsed("rb-2");
+        }
+    }),
     ("INV-14", |evidence| twice(evidence, |seen| matches!(seen, Seen::Sent { .. }))),
     ("INV-16", |evidence| twice(evidence, |seen| matches!(seen, Seen::TookEffect { .. }))),
     ("INV-17", |evidence| evidence.log.retain(|seen| !matches!(seen, Seen::TookEffect { .. }))),
+    ("INV-18", |evidence| {
+        let journal = &mut evidence.journals[0];
+        journal.entries.truncate(3);
+        let given = Event::WithdrawalGiven(fixtures::ana().said(fixtures::at(4)));
+        journal.entries.push(Entry::new(fixtures::at(4), given));
+    }),
     ("INV-20", |evidence| {
         let place = first(evidence, |seen| matches!(seen, Seen::TookEffect { .. }));
         let effect = evidence.log.remove(place);
@@ -213,9 +233,32 @@ const FORGERIES: &[Forgery] = &[
         let kept: Vec<Draft> = kept.filter(|draft| draft.kind != Kind::Triggered).collect();
         seal(evidence, kept);
     }),
+    ("INV-27", |evidence| {
+        let kept = evidence.records.iter().map(|record| record.draft.clone());
+        let kept: Vec<Draft> = kept.filter(|draft| draft.kind != Kind::Succeeded).collect();
+        seal(evidence, kept);
+    }),
+    ("INV-27", |evidence| {
+        let mut drafts: Vec<Draft> = evidence.records.iter().map(|r| r.draft.clone()).collect();
+        let intent = drafts.iter().position(|draft| draft.kind == Kind::Triggered).unwrap();
+        let end = drafts.pop().unwrap();
+        drafts.insert(intent, end);
+        seal(evidence, drafts);
+    }),
+    ("INV-27", |evidence| {
+        let mut drafts: Vec<Draft> = evidence.records.iter().map(|r| r.draft.clone()).collect();
+        let intent = drafts.iter().position(|draft| draft.kind == Kind::Triggered).unwrap();
+        drafts.insert(intent, drafts[intent].clone());
+        seal(evidence, drafts);
+    }),
     ("INV-28", |evidence| evidence.records[1].draft.explanation = Some("edited".into())),
     ("INV-28", |evidence| drop(evidence.records.pop())),
     ("INV-29", |evidence| evidence.log.retain(|seen| !matches!(seen, Seen::Kept { .. }))),
+    ("INV-29", |evidence| {
+        let intent = evidence.records.iter().find(|it| it.draft.kind == Kind::Triggered);
+        let intent = intent.unwrap().draft.id.clone();
+        evidence.log.retain(|seen| !matches!(seen, Seen::Kept { record } if *record == intent));
+    }),
     ("INV-30", |evidence| {
         let mut drafts: Vec<Draft> = evidence.records.iter().map(|r| r.draft.clone()).collect();
         for draft in drafts.iter_mut().filter(|draft| draft.kind == Kind::Confirmed) {
@@ -272,6 +315,125 @@ fn what_was_declared_not_executed_needs_its_fence_and_no_effect() {
     assert!(found(&refused).contains("INV-18"));
 }
 
+/// A step that is stored of another rollback of the same service.
+fn other(holds: bool) -> Seen {
+    let mut other = Seen::stored(&Script::new("rb-2").commits(Ending::Refused)[0]);
+    if let Seen::Stored { holds: held, .. } = &mut other {
+        *held = holds;
+    }
+    other
+}
+
+#[test]
+fn what_a_message_shows_in_the_end_is_how_it_stands() {
+    let showing = |state, notice: fn(Box<RollbackView>) -> Notice| {
+        let mut evidence = good();
+        let mut message = evidence.messages[0].clone();
+        let mut view = evidence.views[0].clone();
+        view.state = state;
+        (message.key, message.shown) = ("another".into(), vec![(1, notice(Box::new(view)))]);
+        evidence.messages.push(message);
+        evidence
+    };
+    let deployer = |view| Notice::Deployer { to: fixtures::bo().id(), view };
+    let (stale, right) = (StateName::Approving, StateName::Succeeded);
+    let old = BTreeSet::from(["INV-33"]);
+    assert_eq!(found(&showing(stale, deployer)), old, "the deployer is told an old state");
+    assert_eq!(violations(&showing(right, deployer)), []);
+    assert_eq!(found(&showing(stale, Notice::Approval)), old, "a request still asks");
+    let approved = showing(StateName::Checking, Notice::Approval);
+    assert_eq!(violations(&approved), [], "a request that was answered rests");
+    let mut not_yet = showing(stale, deployer);
+    not_yet.rest = Rest::NotYet;
+    assert_eq!(violations(&not_yet), [], "it may still be brought up to date");
+    let mut again = good();
+    let shown = again.messages[0].shown[0].clone();
+    again.messages[0].shown.push(shown);
+    assert_eq!(violations(&again), [], "shown again is not shown backwards");
+}
+
+#[test]
+fn a_service_is_held_from_the_first_step_that_takes_it_to_the_one_that_gives_it_up() {
+    let both = evidence(&[("rb-1", Ending::Succeeded), ("rb-2", Ending::Succeeded)]);
+    assert_eq!(violations(&both), [], "one after the other");
+    let mut waits = good();
+    waits.log.insert(0, other(false));
+    assert_eq!(violations(&waits), [], "what only waits holds nothing");
+    let held = good();
+    let holds = |seen: &Seen| matches!(seen, Seen::Stored { holds: true, .. });
+    let places = held.log.iter().enumerate().filter(|(_, seen)| holds(seen));
+    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+    for place in &places {
+        let mut taken = held.clone();
+        taken.log.insert(place + 1, other(true));
+        assert!(found(&taken).contains("INV-12"), "after {}", held.log[*place]);
+        taken.log.insert(place + 1, other(false));
+        assert!(found(&taken).contains("INV-12"), "nor does another's step free it");
+    }
+    assert!(places.len() > 3);
+}
+
+#[test]
+fn a_fencing_number_is_its_owners_and_never_goes_back() {
+    let mut renewed = good();
+    renewed.log.push(claimed("rb-1", "one", 1, (10, 25)));
+    assert_eq!(violations(&renewed), [], "renewed");
+    let mut back = good();
+    back.log.push(claimed("rb-1", "one", 2, (10, 25)));
+    back.log.push(claimed("rb-1", "one", 1, (11, 26)));
+    assert_eq!(found(&back), BTreeSet::from(["INV-22"]));
+}
+
+#[test]
+fn a_fence_that_comes_after_the_end_proves_nothing() {
+    let mut late = evidence(&[("rb-1", Ending::Absent)]);
+    let place = first(&late, |seen| matches!(seen, Seen::Fenced { .. }));
+    let fenced = late.log.remove(place);
+    late.log.push(fenced);
+    assert!(found(&late).contains("INV-19"));
+}
+
+#[test]
+fn what_was_stopped_after_its_order_may_have_taken_effect() {
+    let mut cancelled = evidence(&[("rb-1", Ending::Cancelled)]);
+    let place = first(&cancelled, |seen| matches!(seen, Seen::Sent { .. }));
+    let effect = Seen::TookEffect { rollback: id("rb-1"), live: Some(parsed("42")) };
+    cancelled.log.insert(place + 1, effect);
+    assert_eq!(violations(&cancelled), []);
+}
+
+#[test]
+fn an_order_is_judged_by_what_was_stored_of_its_own_rollback() {
+    let mut evidence = good();
+    let place = first(&evidence, |seen| matches!(seen, Seen::Sent { .. }));
+    let mut other = evidence.log[1].clone();
+    if let Seen::Stored { rollback, holds, fence, .. } = &mut other {
+        (*rollback, *holds, *fence) = (id("rb-2"), false, None);
+    }
+    evidence.log.insert(place, other);
+    assert_eq!(violations(&evidence), []);
+}
+
+#[test]
+fn a_late_effect_of_an_unknown_outcome_has_to_be_noticed_in_the_end() {
+    let late = |ending| {
+        let mut late = evidence(&[("rb-1", ending)]);
+        let live = Some(parsed("42"));
+        late.log.push(Seen::TookEffect { rollback: id("rb-1"), live });
+        late
+    };
+    let unnoticed = late(Ending::Unknown);
+    assert_eq!(found(&unnoticed), BTreeSet::from(["INV-20"]));
+    let mut not_yet = unnoticed.clone();
+    not_yet.rest = Rest::NotYet;
+    assert!(!found(&not_yet).contains("INV-20"), "it may still be");
+    assert!(!found(&late(Ending::Settled)).contains("INV-20"), "somebody settled it");
+    let mut noticed = unnoticed;
+    let seen = Event::OrderFound(Receipt::new("run-7"));
+    noticed.journals[0].entries.push(Entry::new(fixtures::at(60), seen));
+    assert!(!found(&noticed).contains("INV-20"), "it was found");
+}
+
 #[test]
 fn two_rollbacks_that_hold_one_service_are_seen_in_the_chain_alone() {
     let mut both = evidence(&[("rb-1", Ending::Succeeded), ("rb-2", Ending::Succeeded)]);
@@ -320,4 +482,47 @@ fn a_name_in_words_is_what_a_person_reads() {
         said.as_str(),
         "INV-25 the journal replays to what is stored: `rb-1` replays to something else"
     );
+}
+
+#[test]
+fn what_is_stored_is_seen_with_the_number_of_its_entries() {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    let counted = commits.iter().map(|commit| match Seen::stored(commit) {
+        Seen::Stored { entries, .. } => entries,
+        other => panic!("{other}"),
+    });
+    let expected = 0..u64::try_from(commits.len()).unwrap();
+    assert_eq!(counted.collect::<Vec<u64>>(), expected.collect::<Vec<u64>>());
+}
+
+/// As the trace of a world that failed prints it.
+#[test]
+fn what_was_seen_reads_as_a_trace() {
+    let mut log = good().log;
+    log.push(Seen::Fenced { rollback: id("rb-1") });
+    log.push(Seen::GaveBack { rollback: id("rb-1"), fence: 1 });
+    log.push(Seen::TookEffect { rollback: id("rb-1"), live: None });
+    log.push(other(true));
+    let trace: Vec<String> = log.iter().map(ToString::to_string).collect();
+    let wanted = [
+        "claimed  rb-1 by one under 1 at 2026-11-22T09:30:00Z until 2026-11-22T09:30:15Z",
+        "stored   rb-1 #0 authorizing, holds nothing, under 1",
+        "kept     rb-1/1/0",
+        "sent     rb-1 `42` (2.14.0) -> `41` (2.13.4) at 2026-11-22T09:30:05Z",
+        "effect   rb-1 on `42`",
+        "fenced   rb-1",
+        "released rb-1 under 1",
+        "effect   rb-1 on nothing that is known",
+        "stored   rb-2 #0 authorizing, holds its service, without a claim",
+    ];
+    let mut lines = trace.iter();
+    for line in wanted {
+        assert!(lines.any(|shown| shown == line), "{line} is not in its place: {trace:#?}");
+    }
+}
+
+#[test]
+fn a_predicate_is_shown_by_its_name() {
+    let Held::Here(checks) = INVARIANTS[13].held else { panic!("{:?}", INVARIANTS[13]) };
+    assert_eq!(format!("{checks:?}"), "[INV-14 an order is sent once]");
 }
