@@ -88,7 +88,7 @@ fn decode_with<S: Simd>(simd: S, encoded: &[u8]) -> Result<Vec<u8>, FormError> {
 
     let mut decoded = Vec::with_capacity(encoded.len() + BLOCK);
     let mut before = u8x32::splat(simd, 0);
-    let mut broken = mask8x32::splat(simd, false);
+    let mut whole = mask8x32::splat(simd, true);
     for block in blocks.iter().chain([&last]) {
         let bytes = u8x32::simd_from(simd, *block);
         let one_back = before.slide::<{ BLOCK - 1 }>(bytes);
@@ -98,31 +98,31 @@ fn decode_with<S: Simd>(simd: S, encoded: &[u8]) -> Result<Vec<u8>, FormError> {
         let is_percent = bytes.simd_eq(b'%');
         let is_first = one_back.simd_eq(b'%');
         let is_second = two_back.simd_eq(b'%');
-        let (digit, is_digit) = hexadecimal(bytes);
+        let (digit, is_other) = hexadecimal(bytes);
         let (digit_before, _) = hexadecimal(one_back);
-        broken |= (is_first | is_second) & !is_digit;
+        whole &= !is_other | (!is_first & !is_second);
 
         let plain = bytes.simd_eq(b'+').select(u8x32::splat(simd, b' '), bytes);
-        let values = is_second.select(digit_before << 4 | digit, plain);
-        let dropped = is_percent | is_first;
-        decoded.extend_from_slice(values.compress(!dropped).as_slice());
-        decoded.truncate(decoded.len().saturating_sub(count(dropped)));
+        let values = is_second.select((digit_before << 4) + digit, plain);
+        let kept = !is_percent & !is_first;
+        decoded.extend_from_slice(values.compress(kept).as_slice());
+        decoded.truncate(decoded.len().saturating_sub(BLOCK - count(kept)));
     }
-    if broken.any_true() {
+    if !whole.all_true() {
         return Err(FormError::EscapeMalformed);
     }
     decoded.truncate(decoded.len().saturating_sub(padding));
     Ok(decoded)
 }
 
-/// What each byte stands for as a hexadecimal digit, and whether it is one.
+/// What each byte stands for as a hexadecimal digit, and whether it is none.
 #[inline(always)]
 fn hexadecimal<S: Simd>(bytes: u8x32<S>) -> (u8x32<S>, mask8x32<S>) {
     let number = bytes - b'0';
     let letter = (bytes | 0x20) - b'a';
     let is_number = number.simd_le(9);
     let is_letter = letter.simd_le(5);
-    (is_number.select(number, letter + 10), is_number | is_letter)
+    (is_number.select(number, letter + 10), !is_number & !is_letter)
 }
 
 /// How many are set.
