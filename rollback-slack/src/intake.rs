@@ -96,7 +96,7 @@ impl FieldErrors {
 /// Which app and which installations are accepted, checked on every interaction.
 ///
 /// A signature proves the app's secret only; one app may be installed in many workspaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     app_id: Option<String>,
     team_ids: BTreeSet<String>,
@@ -106,14 +106,14 @@ pub struct Accepted {
 impl Accepted {
     /// Whatever the signing secret proves: right for an app of a single workspace.
     #[must_use]
-    pub fn any() -> Self {
-        Self::default()
+    pub const fn any() -> Self {
+        Self { app_id: None, team_ids: BTreeSet::new(), enterprise_ids: BTreeSet::new() }
     }
 
     /// Only this app.
     #[must_use]
     pub fn app(app_id: impl Into<String>) -> Self {
-        Self { app_id: Some(app_id.into()), ..Self::default() }
+        Self { app_id: Some(app_id.into()), ..Self::any() }
     }
 
     /// Only the installation in this workspace, and others that are named.
@@ -260,5 +260,42 @@ impl<H: Interactions> Intake<H> {
     fn not_ours(&self) -> Ack {
         self.counters.not_ours();
         Ack::Empty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installation_is_accepted_if_it_is_of_the_app_and_named_where_any_is_named() {
+        let app = || Accepted::app("A1");
+        let (any, team, org) = (Accepted::any(), app().team("T1"), app().enterprise("E1"));
+        let both = app().team("T1").enterprise("E1");
+        let installations = [
+            ("A1", Some("T1"), None),
+            ("A1", None, Some("E1")),
+            ("A1", Some("T1"), Some("E1")),
+            ("A1", Some("T9"), None),
+            ("A1", None, Some("E9")),
+            ("A9", Some("T1"), Some("E1")),
+            ("A1", None, None),
+        ];
+        for (accepted, expected) in [
+            (any, [true; 7]),
+            (app(), [true, true, true, true, true, false, true]),
+            (team, [true, false, true, false, false, false, false]),
+            (org, [false, true, true, false, false, false, false]),
+            (both, [true, true, true, false, false, false, false]),
+        ] {
+            let seen = installations.map(|(app, team, organization)| {
+                let mut via = Via::default();
+                via.app_id = Some(app.to_owned());
+                via.team_id = team.map(str::to_owned);
+                via.enterprise_id = organization.map(str::to_owned);
+                accepted.accepts(&via)
+            });
+            assert_eq!(seen, expected, "{accepted:?}");
+        }
     }
 }

@@ -172,6 +172,7 @@ fn what_is_not_slacks_is_told_401_and_not_why() {
 #[test]
 fn a_body_over_the_bound_is_not_even_hashed() {
     let app = plain();
+    assert_eq!(BODY_BYTES_MAX, 262_144, "a quarter of a mebibyte");
     assert_eq!(send(&app, &vec![b'x'; BODY_BYTES_MAX + 1]).status, 413);
     assert_eq!(send(&app, &vec![b'x'; BODY_BYTES_MAX]).status, 400);
     assert_eq!((counted(&app).too_large, counted(&app).bad_forms), (1, 1));
