@@ -1,6 +1,6 @@
 //! The whole product on a real cluster: the report of a deploy, a click in Slack, the confirmation,
 //! the phases in the thread, the audit trail; and what goes wrong in the middle.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "several tests share it")]
 mod stage;
@@ -32,20 +32,15 @@ async fn alone() -> RwLockWriteGuard<'static, ()> {
 struct Product {
     stage: Stage,
     team: Team,
-    settle: Duration,
     folder: tempfile::TempDir,
 }
 
 impl Product {
     /// Revision 3 is live, and has been reported.
     async fn open(lab: &'static Lab, kind: Kind) -> (Self, Host) {
-        Self::open_with(lab, kind, Duration::from_millis(200)).await
-    }
-
-    async fn open_with(lab: &'static Lab, kind: Kind, settle: Duration) -> (Self, Host) {
         let stage = Stage::set(lab, kind).await;
         let folder = tempfile::tempdir().unwrap();
-        let product = Self { stage, team: Team::start().await, settle, folder };
+        let product = Self { stage, team: Team::start().await, folder };
         let host = product.start().await;
         // As a CI job would, that knows no revision: the cluster is asked.
         host.report(team::deploy("ci-3", team::VERSION)).await;
@@ -58,7 +53,7 @@ impl Product {
             let backend: Arc<dyn CdBackend> = Arc::new(stage::connect(&kubeconfig, config).await);
             backend
         };
-        let catalog = team::catalog(|service| service.limits.settle = self.settle);
+        let catalog = team::catalog(|service| service.limits.settle = Duration::from_millis(200));
         Host::start(&self.team, self.folder.path(), catalog, backend).await
     }
 
@@ -226,85 +221,5 @@ async fn an_order_that_arrives_after_it_was_declared_absent_is_refused_by_the_ap
         assert_eq!(product.stage.wire.release().await, [422], "{}", ended.explanation);
         assert_eq!(product.truth().await, expected.from().revision);
         assert_eq!(product.stage.wire.carried_out(), 0);
-    }
-}
-
-/// One rollback, timed from outside: from the word given to the change of the workload, from readiness to whoever waits knowing
-/// it, and all of it.
-#[derive(Clone, Copy, Debug)]
-struct Timed {
-    to_request: Duration,
-    to_told: Duration,
-    whole: Duration,
-}
-
-async fn timed(stage: &Stage, told: impl Future<Output = ()>) -> Timed {
-    let before = stage.read().await["metadata"]["generation"].clone();
-    let began = Instant::now();
-    let ready = async {
-        let changed =
-            async || (stage.read().await["metadata"]["generation"] != before).then(Instant::now);
-        let ordered = stage.wait("an order", changed).await;
-        stage.rolled_out().await;
-        (ordered, Instant::now())
-    };
-    let told = async {
-        told.await;
-        Instant::now()
-    };
-    let ((ordered, ready), told) = tokio::join!(ready, told);
-    Timed {
-        to_request: ordered.saturating_duration_since(began),
-        to_told: told.saturating_duration_since(ready),
-        whole: told.saturating_duration_since(began),
-    }
-}
-
-fn median(mut all: Vec<Timed>, part: impl Fn(&Timed) -> Duration) -> Duration {
-    all.sort_by_key(&part);
-    part(&all[all.len() / 2])
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: cargo test -p rollback-kube --test product -- --ignored --nocapture"]
-async fn beside_kubectl() {
-    let Some(lab) = Lab::shared("a measurement beside kubectl") else { return };
-    let kubectl = peer::find("helm").expect("kubectl; tools/peers helm").join("kubectl");
-    let _turn = alone().await;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _round in 0..7 {
-        let (product, _host) = Product::open_with(lab, Kind::Deployment, Duration::ZERO).await;
-        let modal = product.team.open(OWNER).await;
-        let told = async {
-            product.team.confirm(OWNER, &modal, REASON).await;
-            product.team.message_with("healthy").await;
-        };
-        ours.push(timed(&product.stage, told).await);
-
-        let stage = Stage::set(lab, Kind::Deployment).await;
-        let kubeconfig = lab.kubeconfig();
-        let script = format!(
-            "{0} rollout undo deployment/web --to-revision=2 && {0} rollout status deployment/web",
-            format_args!(
-                "{} --kubeconfig {} -n {}",
-                kubectl.display(),
-                kubeconfig.display(),
-                stage.space.name()
-            ),
-        );
-        let told = async {
-            let done =
-                tokio::process::Command::new("sh").args(["-c", &script]).output().await.unwrap();
-            assert!(done.status.success(), "{done:?}");
-        };
-        theirs.push(timed(&stage, told).await);
-    }
-    for (who, all) in [("ours", ours), ("kubectl", theirs)] {
-        println!(
-            "{who}: order after {:?}, told {:?} after ready, {:?} in all",
-            median(all.clone(), |it| it.to_request),
-            median(all.clone(), |it| it.to_told),
-            median(all, |it| it.whole),
-        );
     }
 }
