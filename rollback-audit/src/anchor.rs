@@ -73,6 +73,8 @@ struct Waiting {
 #[derive(Clone, Debug)]
 pub struct Anchors {
     keys: Keys,
+    /// How many are held, and how many notes wait for a key: [`ANCHORS_MAX`], less in a test.
+    max: usize,
     silence_max: Option<Duration>,
     by_sequence: BTreeMap<u64, Vec<Anchor>>,
     /// For each process that made checkpoints, when it made the last one that was read.
@@ -89,6 +91,7 @@ impl Anchors {
     pub const fn new(keys: Keys) -> Self {
         Self {
             keys,
+            max: ANCHORS_MAX,
             silence_max: None,
             by_sequence: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -203,7 +206,7 @@ impl Anchors {
                 self.keys.learn(&statement, &waiting.note)
             }
             // Perhaps by a key that another file hands over to.
-            Err(error @ OpenError::NotSigned(_)) if self.waiting.len() < ANCHORS_MAX => {
+            Err(error @ OpenError::NotSigned(_)) if self.waiting.len() < self.max => {
                 self.waiting.push(Waiting { error, ..waiting });
                 false
             }
@@ -229,8 +232,8 @@ impl Anchors {
     }
 
     fn add(&mut self, sequence: u64, anchor: Anchor) {
-        if self.given >= ANCHORS_MAX {
-            let problem = format!("more than {ANCHORS_MAX} anchors; give them in several runs");
+        if self.given >= self.max {
+            let problem = format!("more than {} anchors; give them in several runs", self.max);
             return self.found(unreadable(anchor.place, &problem));
         }
         self.given = self.given.saturating_add(1);
@@ -307,4 +310,65 @@ fn at(name: &str, line: usize) -> String {
 
 fn unreadable(place: String, problem: &str) -> Finding {
     Finding::Unreadable { place, sequence: None, problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Signer, SigningKey};
+    use rollback_core::audit::Checkpoint;
+    use rollback_core::ports::CheckpointSigner;
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::new("rollback.example.com/audit", &[number; 32].into()).unwrap()
+    }
+
+    fn note(signer: &Signer, sequence: u64) -> String {
+        let mut head = Head::genesis("default");
+        head.sequence = sequence;
+        let at = Timestamp::from_millis(0);
+        signer.sign(Checkpoint::new(head, at, at)).unwrap().note
+    }
+
+    fn holding(max: usize) -> Anchors {
+        Anchors { max, ..Anchors::new(Keys::new([key(1).public().clone()])) }
+    }
+
+    #[test]
+    fn no_more_anchors_are_held_than_the_bound_and_the_next_one_is_told() {
+        let mut anchors = holding(2);
+        for sequence in 1..=3 {
+            anchors.read("anchors", &note(&Signer::new(key(1)), sequence));
+        }
+        assert_eq!((anchors.given(), anchors.by_sequence.len()), (2, 2));
+        let problem = "more than 2 anchors; give them in several runs";
+        let expected = unreadable("`anchors`, line 1".into(), problem);
+        assert_eq!(anchors.take_findings(), [expected]);
+    }
+
+    #[test]
+    fn no_more_notes_wait_for_their_key_than_the_bound_and_the_next_one_is_told() {
+        let mut anchors = holding(2);
+        for sequence in 1..=3 {
+            anchors.read("anchors", &note(&Signer::new(key(2)), sequence));
+        }
+        assert_eq!((anchors.waiting.len(), anchors.findings.len()), (2, 1));
+        let handover = Signer::new(key(2)).replacing(key(1)).unwrap();
+        anchors.read("more", &note(&handover, 4));
+        assert_eq!(anchors.signed(), 3, "the handover, and what had waited for it");
+        let place = "`anchors`, line 1".into();
+        let turned_away = Finding::Signature { place, error: OpenError::NotSigned(3) };
+        assert_eq!(anchors.take_findings()[0], turned_away);
+    }
+
+    #[test]
+    fn of_many_things_that_are_wrong_the_first_twenty_are_told() {
+        let mut anchors = holding(2);
+        for number in 0..25 {
+            anchors.read(&format!("file {number}"), "no anchor\n");
+        }
+        let found = anchors.take_findings();
+        assert_eq!(found.len(), 20);
+        assert_eq!(found[19], unreadable("`file 19`, line 1".into(), NEITHER));
+    }
 }

@@ -258,6 +258,23 @@ fn a_hash_and_its_first_digits_are_no_fork_whichever_was_kept_first() {
 }
 
 #[test]
+fn an_anchor_that_is_given_twice_says_it_once() {
+    let log = Log::new(1);
+    let note = checkpoint(&signer(1), &log.head(), 0).note;
+    let bare = format!("{} {}\n", log.head().sequence, log.head().hash);
+    for (first, second, agreeing) in
+        [(&note, &note, 1), (&note, &bare, 1), (&bare, &bare, 1), (&bare, &note, 2)]
+    {
+        let mut anchors = Anchors::new(Keys::new([key(1).public().clone()]));
+        anchors.read("one", first);
+        anchors.read("other", second);
+        let report = audit(&log.lines(), anchors);
+        // A checkpoint names its chain, which a line does not.
+        assert_eq!((report.anchors, report.agreeing), (2, agreeing), "{first}{second}");
+    }
+}
+
+#[test]
 fn a_checkpoint_that_was_changed_or_made_up_is_found_by_its_signature() {
     let log = Log::new(1);
     let good = checkpoint(&signer(1), &log.head(), 0).note;
@@ -298,6 +315,14 @@ fn whoever_trusts_the_old_key_comes_to_trust_the_new_one_by_a_note_that_both_sig
         let report = audit(&log.lines(), anchors);
         assert_eq!((report.verdict(), report.signed), (Verdict::Whole, 3), "{report:?}");
     }
+    // Nor is one handover too many, whichever is read first.
+    let again = Signer::new(key(3)).replacing(key(2)).unwrap();
+    let mut anchors = Anchors::new(trusting(&[1]));
+    anchors.read("the newest", &checkpoint(&signer(3), &log.head(), 4).note);
+    anchors.read("the second handover", &checkpoint(&again, &log.head(), 3).note);
+    anchors.read("the first handover", &notes[1]);
+    let report = audit(&log.lines(), anchors);
+    assert_eq!((report.verdict(), report.signed), (Verdict::Whole, 3), "{report:?}");
     // Without the handover the new key is a stranger's.
     let mut anchors = Anchors::new(trusting(&[1]));
     anchors.read("file", &notes[2]);
@@ -318,7 +343,7 @@ fn checkpoints_that_were_taken_away_leave_a_silence() {
         (0..6).map(|n| checkpoint(&signer(1), &log.head(), n * 600).note).collect();
     let read = |notes: &[&String]| {
         let mut anchors = Anchors::new(Keys::new([key(1).public().clone()]))
-            .silent_at_most(Duration::from_secs(660));
+            .silent_at_most(Duration::from_secs(600));
         let text: Vec<String> = notes.iter().map(|note| format!("{note}\n")).collect();
         anchors.read("anchors", &text.concat());
         audit(&log.lines(), anchors)
