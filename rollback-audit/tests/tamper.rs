@@ -4,8 +4,10 @@
 mod common;
 
 use common::{Log, anchored, audit, audit_at, checkpoint, key, later, signer};
-use rollback_audit::{Anchors, Finding, Keys, NOTE_BYTES_MAX, OpenError, Scope, Signer, Verdict};
-use rollback_core::audit::{ChainError, Hash, Head};
+use rollback_audit::{
+    Anchors, Auditor, Finding, Keys, NOTE_BYTES_MAX, OpenError, Scope, Signer, Verdict,
+};
+use rollback_core::audit::{ChainError, Hash, Head, Kind, Record};
 use rollback_core::ports::CheckpointSigner;
 use rollback_testkit::script::Ending;
 use std::time::Duration;
@@ -27,7 +29,7 @@ fn a_log_that_nobody_touched_is_whole_and_agrees_with_every_anchor() {
     assert_eq!(report.verdict(), Verdict::Whole, "{report:?}");
     assert_eq!((report.records, report.first), (u64::try_from(end).unwrap(), Some(1)));
     assert_eq!((report.anchors, report.signed, report.agreeing), (3, 3, 3));
-    assert_eq!(report.head.unwrap(), log.head());
+    assert_eq!((report.head.unwrap(), report.out_of_reach), (log.head(), 0));
 }
 
 #[test]
@@ -42,6 +44,8 @@ fn an_edited_record_is_found_where_it_is_with_both_hashes() {
         let ChainError::Edited { sequence: at, expected, found } = error else { panic!("{error}") };
         assert_eq!((at, expected), (sequence, log.records[place].hash));
         assert_ne!(found, expected);
+        let head = place.checked_sub(1).map(|before| Head::after(&log.records[before]));
+        assert_eq!(audit(&lines, none()).head, head, "what is before it is good");
     }
 }
 
@@ -116,7 +120,12 @@ fn a_log_with_nothing_left_in_it_is_a_cut_one() {
     // And an empty log that was anchored as one is whole.
     let mut empty = Anchors::new(Keys::new([key(1).public().clone()]));
     empty.read("anchors", &checkpoint(&signer(1), &Head::genesis("default"), 0).note);
-    assert_eq!(audit(&[], empty).verdict(), Verdict::Whole);
+    let report = audit(&[], empty.clone());
+    assert_eq!((report.verdict(), report.agreeing), (Verdict::Whole, 1));
+    // So is what has been written since, and nothing can be said of what cannot be read.
+    let report = audit(&log.lines(), empty.clone());
+    assert_eq!((report.verdict(), report.agreeing), (Verdict::Whole, 1));
+    assert_eq!(audit(&["no record".to_owned()], empty).agreeing, 0);
 }
 
 #[test]
@@ -138,6 +147,8 @@ fn a_log_rewritten_with_good_hashes_is_found_between_two_anchors() {
         assert_eq!(expected, log.records[after - 1].hash.to_string());
         assert_eq!(found, forged.records[after - 1].hash);
     }
+    let all = audit(&Log::rewritten(&log, 1).lines(), anchored(&log, &[2, 7, end])).findings;
+    assert_eq!(all.len(), 1, "every anchor after the first says the same once more");
 }
 
 /// Two people were shown two logs, each of which verifies, and each with a good checkpoint.
@@ -226,6 +237,32 @@ fn a_line_that_is_not_canonical_is_unreadable_and_says_where_and_why() {
             "{told}"
         );
     }
+}
+
+/// Bytes that are no text, or a disk that does not give them.
+#[test]
+fn a_line_that_cannot_be_read_ends_the_look_and_hides_nothing_that_was_found_before() {
+    let log = Log::new(1);
+    let lines = log.lines();
+    let read = |first: usize, lines: &[String]| {
+        let mut auditor = Auditor::new(Scope::default(), none());
+        for (line, number) in lines.iter().zip(first..) {
+            auditor.line(&format!("line {number}"), line);
+        }
+        auditor
+    };
+    let mut auditor = read(1, &lines[..2]);
+    auditor.garbled("line 3", "it is no text");
+    auditor.line("line 4", &lines[3]);
+    assert!(auditor.is_broken());
+    let report = auditor.finish(later());
+    let (place, problem) = ("line 3".to_owned(), "it is no text".to_owned());
+    assert_eq!(report.findings, [Finding::Unreadable { place, sequence: Some(3), problem }]);
+    assert_eq!((report.records, report.verdict()), (2, Verdict::Unreadable));
+    let mut broken = read(2, &lines[1..2]);
+    let found = broken.clone().finish(later()).findings;
+    broken.garbled("line 3", "it is no text");
+    assert_eq!((broken.finish(later()).findings, found.len()), (found, 1));
 }
 
 #[test]
@@ -381,6 +418,19 @@ fn an_order_without_an_outcome_is_told_as_open_and_breaks_nothing() {
     assert_eq!((report.verdict(), report.findings.len()), (Verdict::Open, 0));
     assert_eq!(report.open[0].sequence, log.head().sequence);
     assert_eq!(report.open[0].rollback.as_str(), "rb-lost");
+    // That somebody asked for it to be stopped is not that it was.
+    let mut asked = log.records.last().unwrap().draft.clone();
+    let execution = |record: &Record| record.draft.execution.clone();
+    asked.execution = log.records.iter().find_map(execution);
+    (asked.kind, asked.id) = (Kind::Cancelled, "rb-lost/asked".into());
+    asked.guards.clear();
+    log.append(vec![asked.clone()]);
+    let much_later = at.after(Duration::from_secs(3_601));
+    let look = |log: &Log| audit_at(&log.lines(), none(), Scope::default(), much_later);
+    assert_eq!(look(&log).open.len(), 1);
+    (asked.execution, asked.id) = (None, "rb-lost/withdrawn".into());
+    log.append(vec![asked]);
+    assert_eq!(look(&log).open, []);
 }
 
 /// What is unreadable hides the rest; a broken chain is told before anchors that only follow.
@@ -392,10 +442,13 @@ fn of_several_things_that_are_wrong_the_most_telling_is_told_first() {
     let forged = Log::rewritten(&log, 2);
     let mut anchors = anchored(&forged, &[3, 12]);
     anchors.read("more", &checkpoint(&signer(2), &log.head(), 0).note);
-    let report = audit(&lines, anchors);
+    let report = audit(&lines, anchors.clone());
     let verdicts: Vec<Verdict> = report.findings.iter().map(Finding::verdict).collect();
     assert_eq!(verdicts, [Verdict::Broken, Verdict::Anchor, Verdict::Signature], "{report:?}");
     assert_eq!((report.verdict(), report.records), (Verdict::Broken, 4));
+    anchors.read("garbage", "no anchor\n");
+    let report = audit(&lines, anchors);
+    assert_eq!((report.verdict(), report.findings.len()), (Verdict::Unreadable, 4));
 }
 
 #[test]
