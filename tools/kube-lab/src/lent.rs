@@ -5,7 +5,7 @@ use crate::{LENT, Lab};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Tells the borrower apart from a person who runs the tests on a cluster of theirs.
 const BORROWER: &str = "KUBE_LAB_BORROWER";
@@ -22,13 +22,39 @@ impl Lab {
             .args(["--exact", test, "--nocapture"])
             .env(LENT, kubeconfig)
             .env(BORROWER, "yes")
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        let made_by_it = format!("-{}-", borrowed.id());
+        let borrowed = borrowed.wait_with_output().unwrap();
         let (out, err) =
             (String::from_utf8_lossy(&borrowed.stdout), String::from_utf8_lossy(&borrowed.stderr));
         assert!(borrowed.status.success(), "the borrower failed: {err}\n{out}");
         assert!(out.contains("1 passed"), "there is no test `{test}`: {out}");
         assert!(!err.contains("SKIPPED"), "the borrower did not do all of it: {err}");
+        let stay = self.namespaces_that_stay();
+        let left: Vec<&String> = stay.iter().filter(|name| name.contains(&made_by_it)).collect();
+        assert!(left.is_empty(), "the borrower left {left:?} behind");
+    }
+
+    /// The namespaces that are not being deleted.
+    fn namespaces_that_stay(&self) -> Vec<String> {
+        let list = async {
+            let request = http::Request::get("/api/v1/namespaces").body(Vec::new()).unwrap();
+            let all: serde_json::Value = self.client().await.request(request).await.unwrap();
+            all["items"].as_array().cloned().unwrap_or_default()
+        };
+        // A runtime cannot be blocked on from within another one.
+        let listed = std::thread::scope(|scope| {
+            scope.spawn(|| self.runtime.block_on(list)).join().expect("a list")
+        });
+        let stays =
+            |namespace: &&serde_json::Value| namespace["metadata"]["deletionTimestamp"].is_null();
+        let name = |namespace: &serde_json::Value| {
+            namespace["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+        };
+        listed.iter().filter(stays).map(name).collect()
     }
 
     /// The lab of a process that [`Self::lend_to`] started; none in every other one, whose tests

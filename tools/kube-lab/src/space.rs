@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How long a lent cluster may take to accept that a namespace goes.
+const DELETED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A namespace, with an administrator's hands in it.
 pub struct Space {
@@ -23,6 +27,26 @@ pub struct Space {
 impl fmt::Debug for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Space").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A cluster that is lent is left as it was found, but for what a test that failed leaves to whoever
+/// looks into it. One of ours ends as a whole.
+impl Drop for Space {
+    fn drop(&mut self) {
+        if self.lab.is_ours() || std::thread::panicking() {
+            return;
+        }
+        let (lab, path) = (self.lab, format!("/api/v1/namespaces/{}", self.name));
+        let (done, wait) = std::sync::mpsc::channel();
+        // Not on the test's own runtime, which may be the one that waits here.
+        lab.runtime.spawn(async move {
+            let request = Request::delete(path).body(Vec::new()).unwrap();
+            let deleted = lab.client().await.request_text(request).await;
+            let _nobody_waits_any_more = done.send(deleted);
+        });
+        let deleted = wait.recv_timeout(DELETED_WITHIN);
+        assert!(matches!(deleted, Ok(Ok(_))), "{} is left behind: {deleted:?}", self.name);
     }
 }
 
@@ -195,7 +219,7 @@ impl Space {
             if asked || changed.is_err() {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.delete("apis/apps/v1", "deployments/asks").await;
         asked
