@@ -290,3 +290,71 @@ impl CheckpointSigner for Signer {
         Ok(SignedCheckpoint::new(statement.checkpoint, note.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "rollback.example.com/audit";
+
+    fn key(name: &str, number: u8) -> SigningKey {
+        SigningKey::new(name, &[number; 32].into()).unwrap()
+    }
+
+    /// A checkpoint of the log that hands over to `next`, signed by these.
+    fn handed(next: &SigningKey, by: &[&SigningKey]) -> (Statement, Note) {
+        let now = Timestamp::from_millis(0);
+        let checkpoint = Checkpoint::new(Head::genesis("default"), now, now);
+        let next_key = Some(next.public().clone());
+        let statement = Statement { origin: LOG.into(), checkpoint, next_key };
+        let text = statement.text();
+        let signatures = by.iter().map(|key| key.sign(&text)).collect();
+        (statement, Note::new(text, signatures).unwrap())
+    }
+
+    #[test]
+    fn a_key_signs_for_the_log_that_has_its_name_and_for_no_other() {
+        let (ours, elsewhere) = (key(LOG, 1), key("elsewhere.example.com", 2));
+        let keys = Keys::new([ours.public().clone(), elsewhere.public().clone()]);
+        let (statement, note) = handed(&ours, &[&ours]);
+        assert_eq!(keys.open(&note), Ok(statement));
+        for by in [&[&elsewhere][..], &[&ours, &elsewhere]] {
+            let (_, note) = handed(&ours, by);
+            assert_eq!(keys.open(&note), Err(OpenError::OtherOrigin(0)));
+        }
+    }
+
+    #[test]
+    fn a_key_is_learned_if_it_signed_for_the_log_and_there_is_room_for_it() {
+        let (old, new, elsewhere) = (key(LOG, 1), key(LOG, 2), key("elsewhere.example.com", 3));
+        let mut keys = Keys::new([old.public().clone()]);
+        let mut learns = |next: &SigningKey, by: &[&SigningKey]| {
+            let (statement, note) = handed(next, by);
+            keys.learn(&statement, &note)
+        };
+        assert!(!learns(&new, &[&old]), "it did not sign");
+        assert!(!learns(&elsewhere, &[&old, &elsewhere]), "it is another log's");
+        assert!(!learns(&old, &[&old]), "it is known");
+        assert!(learns(&new, &[&old, &new]));
+        assert!(!learns(&new, &[&old, &new]), "it was learned already");
+        assert_eq!(keys.0.len(), 2);
+        for room in [1, 0] {
+            let known = (100..).take(KEYS_MAX - room).map(|n| key(LOG, n).public().clone());
+            let mut many = Keys::new(known);
+            let (statement, note) = handed(&new, &[&new]);
+            assert_eq!(many.learn(&statement, &note), room == 1, "room for {room}");
+            assert_eq!(many.0.len(), KEYS_MAX);
+        }
+    }
+
+    #[test]
+    fn while_a_key_is_replaced_what_either_signed_is_opened() {
+        let (old, new) = (key(LOG, 1), key(LOG, 2));
+        let signer = Signer::new(new.clone()).replacing(old.clone()).unwrap();
+        let publics: Vec<&PublicKey> = signer.publics().collect();
+        assert_eq!(publics, [new.public(), old.public()]);
+        let now = Timestamp::from_millis(0);
+        let before = Signer::new(old).sign(Checkpoint::new(Head::genesis("default"), now, now));
+        assert!(signer.open(&before.unwrap().note).is_ok());
+    }
+}

@@ -151,6 +151,15 @@ fn a_log_rewritten_with_good_hashes_is_found_between_two_anchors() {
     assert_eq!(all.len(), 1, "every anchor after the first says the same once more");
 }
 
+#[test]
+fn without_a_key_a_checkpoint_is_an_anchor_that_nobody_signed() {
+    let log = Log::new(1);
+    let mut anchors = none();
+    anchors.read("anchors", &checkpoint(&signer(1), &log.head(), 0).note);
+    let report = audit(&log.lines(), anchors);
+    assert_eq!((report.verdict(), report.signed, report.agreeing), (Verdict::Whole, 0, 1));
+}
+
 /// Two people were shown two logs, each of which verifies, and each with a good checkpoint.
 #[test]
 fn a_fork_is_found_by_two_heads_that_were_signed_for_one_record() {
