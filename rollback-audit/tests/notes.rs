@@ -96,6 +96,15 @@ fn keys_are_written_and_read_in_one_way_and_a_wrong_letter_is_found() {
     for bad in ["", "x", "a+b+c", "a b+00000000+AQ==", private.as_str()] {
         assert_eq!(PublicKey::parse(bad), Err(KeyError::Public), "{bad}");
     }
+    let otherwise = [
+        KEY_FROM_GO.replacen("5d40ab0a", "5D40AB0A", 1),
+        KEY_FROM_GO.replacen("5d40ab0a", "d40ab0a", 1),
+        KEY_FROM_GO.replacen("5d40ab0a", "05d40ab0a", 1),
+        KEY_FROM_GO.replacen("/vector", " vector", 1),
+    ];
+    for bad in otherwise {
+        assert_eq!(PublicKey::parse(&bad), Err(KeyError::Public), "{bad}");
+    }
     for bad in ["", "PRIVATE+KEY+", public.as_str()] {
         assert_eq!(SigningKey::parse(bad).unwrap_err(), KeyError::Private, "{bad}");
     }
