@@ -47,6 +47,11 @@ fn a_text_that_is_no_note_is_refused_by_name() {
     ] {
         assert_eq!(Note::parse(&bad), Err(error), "{bad:.80}");
     }
+    let most = good.replacen(&line, &vec![line.clone(); SIGNATURES_MAX].join("\n"), 1);
+    assert_eq!(Note::parse(&most).unwrap().signatures().len(), SIGNATURES_MAX);
+    let longest = format!("{}\n{good}", "x".repeat(NOTE_BYTES_MAX - good.len() - 1));
+    assert_eq!(longest.len(), NOTE_BYTES_MAX);
+    assert!(Note::parse(&longest).is_ok());
 }
 
 #[test]
