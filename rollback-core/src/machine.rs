@@ -10,7 +10,7 @@ mod turn;
 
 use crate::access::{Denial, Duty};
 use crate::audit::Draft;
-use crate::event::{Effect, Event, Receipt};
+use crate::event::{Audience, Effect, Event, Receipt};
 use crate::guard::Report;
 use crate::id::{Label, RollbackId};
 use crate::journal::{Opening, Origin};
@@ -250,6 +250,7 @@ impl Rollback {
         let steps = steps.saturating_add(1);
         let late = waits_for_people(&state) && deadline.is_some_and(|deadline| now >= deadline);
         let event = if late { Event::DeadlineReached } else { event };
+        let was_aside = notes.put_aside.is_some();
         let mut turn = Turn {
             opening: &opening,
             notes: &mut notes,
@@ -260,7 +261,13 @@ impl Rollback {
             drafts: Vec::new(),
         };
         let (state, disposition) = next(state, event, &mut turn);
-        let Turn { effects, drafts, .. } = turn;
+        let Turn { mut effects, drafts, .. } = turn;
+        // The channel was shown that it is put aside, so it is shown whatever becomes of that, also
+        // what concerns nobody there otherwise.
+        let channel = Effect::Tell(Audience::Channel);
+        if was_aside && disposition == Disposition::Applied && !effects.contains(&channel) {
+            effects.push(channel);
+        }
         // What is not stored must leave no trace, or a replay would not end up here.
         let (now, steps) = match disposition {
             Disposition::Applied | Disposition::Declined(_) => (now, steps),

@@ -510,6 +510,31 @@ fn whoever_may_not_releases_nothing_and_is_told() {
     assert_eq!(nothing_aside.disposition, Disposition::Ignored(Ignored::OutOfPlace));
 }
 
+/// A message that everybody sees says that it is put aside: it must not say so for ever.
+#[test]
+fn whatever_becomes_of_what_is_put_aside_is_shown_where_that_was_shown() {
+    let channel = Effect::Tell(Audience::Channel);
+    let mut applied = 0;
+    for count in WORKING {
+        let stop = Event::WithdrawalGiven(fixtures::ana().said(at(30)));
+        let seen = Event::StandingObserved(Box::new(fixtures::eve().standing(at(30))));
+        for event in [stop, seen, Event::DeadlineReached] {
+            let taken = step(after(count, [put_aside(20)]), 30, event.clone());
+            let shown = taken.effects.iter().filter(|effect| **effect == channel).count();
+            let expected = usize::from(taken.disposition == Disposition::Applied);
+            assert_eq!(shown, expected, "{event:?} after {count} events");
+            applied += expected;
+        }
+    }
+    assert!(applied > WORKING.len());
+    let denied = step(after(0, []), 30, Event::DeadlineReached);
+    assert_eq!(denied.rollback.state_name(), StateName::Denied);
+    assert!(
+        !denied.effects.contains(&channel),
+        "else it concerns whoever clicked, and nobody else"
+    );
+}
+
 #[test]
 fn an_end_is_not_put_aside_and_a_stop_ends_what_is() {
     let ended = step(after(12, []), 30, Event::PutAside(3));
