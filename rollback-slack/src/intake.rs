@@ -289,11 +289,12 @@ mod tests {
             (both, [true, true, true, false, false, false, false]),
         ] {
             let seen = installations.map(|(app, team, organization)| {
-                let mut via = Via::default();
-                via.app_id = Some(app.to_owned());
-                via.team_id = team.map(str::to_owned);
-                via.enterprise_id = organization.map(str::to_owned);
-                accepted.accepts(&via)
+                accepted.accepts(&Via {
+                    app_id: Some(app.to_owned()),
+                    team_id: team.map(str::to_owned),
+                    enterprise_id: organization.map(str::to_owned),
+                    org_install: team.is_none(),
+                })
             });
             assert_eq!(seen, expected, "{accepted:?}");
         }
