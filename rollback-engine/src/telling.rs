@@ -121,22 +121,17 @@ pub(crate) fn with_rollback(mut card: DeployCard, rollback: Option<RollbackView>
 /// A notice as it should be shown now. A deploy message is projected when it is delivered: between
 /// the steps of two rollbacks of one deploy, each of which brings it up to date, what was queued
 /// last need not be what was known last.
-pub(crate) async fn as_it_stands(inner: &Inner, notice: &Notice) -> Notice {
-    let Notice::Deploy(queued) = notice else { return notice.clone() };
+///
+/// # Errors
+///
+/// [`StoreError`] when that cannot be found out. What was queued is not shown instead: it could be
+/// the last that the message ever shows.
+pub(crate) async fn as_it_stands(inner: &Inner, notice: &Notice) -> Result<Notice, StoreError> {
+    let Notice::Deploy(queued) = notice else { return Ok(notice.clone()) };
     let deploy = &queued.deploy;
-    let look = async {
-        let card = inner.store.deploy(&deploy.id).await?;
-        let shown = prominent(inner, &deploy.key(), &deploy.id, None).await?;
-        Ok::<_, StoreError>(card.map(|card| with_rollback(card, shown)))
-    };
-    match look.await {
-        Ok(Some(card)) => Notice::Deploy(Box::new(card)),
-        Ok(None) => notice.clone(),
-        Err(error) => {
-            tracing::warn!(%error, deploy = %deploy.id, "a deploy message is shown as it was queued");
-            notice.clone()
-        }
-    }
+    let Some(card) = inner.store.deploy(&deploy.id).await? else { return Ok(notice.clone()) };
+    let shown = prominent(inner, &deploy.key(), &deploy.id, None).await?;
+    Ok(Notice::Deploy(Box::new(with_rollback(card, shown))))
 }
 
 /// The end of the audit chain after the last record of a rollback, for the line that tells how it
