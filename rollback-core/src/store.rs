@@ -579,7 +579,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         message: Option<MessageRef>,
     ) -> Result<(), StoreError>;
 
-    /// A version of a notice was not delivered; it is due again at `not_before`.
+    /// A version of a notice was not delivered; it is due again at `not_before`. Changes nothing where
+    /// whoever took it has it no longer: what became of it since is known better by somebody else.
     ///
     /// # Errors
     ///
@@ -591,7 +592,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         attempt: Attempt,
     ) -> Result<(), StoreError>;
 
-    /// A notice will never be delivered; it is kept as a dead letter with the reason.
+    /// A notice will never be delivered; it is kept as a dead letter with the reason. Changes nothing
+    /// where whoever took it has it no longer.
     ///
     /// # Errors
     ///

@@ -340,6 +340,15 @@ impl Books {
             .filter(|m| m.delivered < queued.version && queued.version <= m.queued.version)
     }
 
+    /// The same, unless it was taken by somebody who has it no longer: what that one says of an
+    /// attempt is older than what is known of it.
+    fn held(&mut self, queued: &Queued) -> Option<&mut Message> {
+        self.open(queued).filter(|message| match &queued.taken_by {
+            Some(owner) => message.taken.as_ref().is_some_and(|(taker, _)| taker == owner),
+            None => true,
+        })
+    }
+
     /// What waits, with the message in whose thread it belongs; not what waits for that message.
     fn waiting(&self) -> Vec<(&Message, Option<MessageRef>)> {
         let mut waiting: Vec<_> = self
@@ -728,27 +737,28 @@ impl Store for MemoryStore {
         attempt: Attempt,
     ) -> Result<(), StoreError> {
         let mut books = self.writing()?;
-        books.give_back(queued);
-        let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
+        let kept = books.held(queued).filter(|kept| kept.abandoned.is_none());
         if let Some(kept) = kept {
             kept.not_before = not_before;
             kept.queued.attempt = attempt;
             kept.queued.attempts = kept.queued.attempts.saturating_add(1);
         }
+        books.give_back(queued);
         Ok(())
     }
 
     async fn abandon(&self, queued: &Queued, why: &str) -> Result<(), StoreError> {
         let mut books = self.writing()?;
-        books.give_back(queued);
-        let kept = books.open(queued).filter(|kept| kept.abandoned.is_none());
-        let Some(kept) = kept else { return Ok(()) };
-        if kept.queued.version == queued.version {
-            kept.abandoned = Some(Label::new(why));
-        } else {
-            kept.queued.attempts = 0;
-            kept.not_before = Timestamp::default();
+        let kept = books.held(queued).filter(|kept| kept.abandoned.is_none());
+        if let Some(kept) = kept {
+            if kept.queued.version == queued.version {
+                kept.abandoned = Some(Label::new(why));
+            } else {
+                kept.queued.attempts = 0;
+                kept.not_before = Timestamp::default();
+            }
         }
+        books.give_back(queued);
         Ok(())
     }
 

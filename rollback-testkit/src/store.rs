@@ -133,6 +133,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         sharing::an_update_that_was_taken_is_in_no_doubt,
         sharing::what_is_settled_or_given_back_is_free,
         sharing::whoever_lost_a_notice_gives_back_nothing,
+        sharing::whoever_lost_a_notice_puts_nothing_off_and_gives_nothing_up,
         sharing::a_line_does_not_overtake_one_that_another_process_has,
         sharing::the_next_notice_waits_for_whoever_has_its_lane,
         sharing::a_step_is_hinted_at,

@@ -241,37 +241,47 @@ pub(super) async fn postpone(
     not_before: Timestamp,
     attempt: Attempt,
 ) -> Done<()> {
-    give_back(db, queued).await?;
     db.execute(
         "UPDATE outbox SET not_before = $4, in_doubt = $5, attempts = attempts + 1
          WHERE notifier = $1 AND key = $2 AND delivered < $3 AND $3 <= version
-             AND abandoned IS NULL",
+             AND abandoned IS NULL AND ($6::text IS NULL OR taken_by = $6)",
         &[
             &queued.notifier.as_str(),
             &queued.key.as_str(),
             &int(queued.version),
             &millis(not_before),
             &(attempt == Attempt::InDoubt),
+            &taker(queued),
         ],
     )
     .await?;
-    Ok(())
+    give_back(db, queued).await
+}
+
+/// Who took it. What somebody says of an attempt who has it no longer is older than what is known.
+fn taker(queued: &Queued) -> Option<&str> {
+    queued.taken_by.as_ref().map(Instance::as_str)
 }
 
 /// A version is given up. A newer one starts afresh.
 pub(super) async fn abandon(db: &mut Link, queued: &Queued, why: &Label) -> Done<()> {
-    give_back(db, queued).await?;
     db.execute(
         "UPDATE outbox SET
              abandoned = CASE WHEN version = $3 THEN $4 ELSE NULL END,
              attempts = CASE WHEN version = $3 THEN attempts ELSE 0 END,
              not_before = CASE WHEN version = $3 THEN not_before ELSE 0 END
          WHERE notifier = $1 AND key = $2 AND delivered < $3 AND $3 <= version
-             AND abandoned IS NULL",
-        &[&queued.notifier.as_str(), &queued.key.as_str(), &int(queued.version), &why.as_str()],
+             AND abandoned IS NULL AND ($5::text IS NULL OR taken_by = $5)",
+        &[
+            &queued.notifier.as_str(),
+            &queued.key.as_str(),
+            &int(queued.version),
+            &why.as_str(),
+            &taker(queued),
+        ],
     )
     .await?;
-    Ok(())
+    give_back(db, queued).await
 }
 
 /// The message a key was posted as.

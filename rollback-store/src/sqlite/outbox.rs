@@ -201,26 +201,30 @@ pub(super) fn postpone(
     not_before: Timestamp,
     attempt: Attempt,
 ) -> Answer<()> {
-    give_back(db, queued)?;
     execute(
         db,
         "UPDATE outbox SET not_before = ?4, in_doubt = ?5, attempts = attempts + 1
          WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version
-             AND abandoned IS NULL",
+             AND abandoned IS NULL AND (?6 IS NULL OR taken_by = ?6)",
         params![
             queued.notifier.as_str(),
             queued.key.as_str(),
             int(queued.version),
             millis(not_before),
             attempt == Attempt::InDoubt,
+            taker(queued),
         ],
     )?;
-    Ok(())
+    give_back(db, queued)
+}
+
+/// Who took it. What somebody says of an attempt who has it no longer is older than what is known.
+fn taker(queued: &Queued) -> Option<&str> {
+    queued.taken_by.as_ref().map(Instance::as_str)
 }
 
 /// A version is given up. A newer one starts afresh.
 pub(super) fn abandon(db: &Connection, queued: &Queued, why: &Label) -> Answer<()> {
-    give_back(db, queued)?;
     execute(
         db,
         "UPDATE outbox SET
@@ -228,10 +232,16 @@ pub(super) fn abandon(db: &Connection, queued: &Queued, why: &Label) -> Answer<(
              attempts = iif(version = ?3, attempts, 0),
              not_before = iif(version = ?3, not_before, 0)
          WHERE notifier = ?1 AND key = ?2 AND delivered < ?3 AND ?3 <= version
-             AND abandoned IS NULL",
-        params![queued.notifier.as_str(), queued.key.as_str(), int(queued.version), why.as_str(),],
+             AND abandoned IS NULL AND (?5 IS NULL OR taken_by = ?5)",
+        params![
+            queued.notifier.as_str(),
+            queued.key.as_str(),
+            int(queued.version),
+            why.as_str(),
+            taker(queued),
+        ],
     )?;
-    Ok(())
+    give_back(db, queued)
 }
 
 /// The message a key was posted as.

@@ -126,6 +126,31 @@ pub(super) async fn whoever_lost_a_notice_gives_back_nothing(store: &dyn Store) 
     taken(store, &a(), at(40), &["a v2 2"]).await.map(|_taken| ())
 }
 
+/// A process that stood still says of its own attempt what was true before somebody else's.
+pub(super) async fn whoever_lost_a_notice_puts_nothing_off_and_gives_nothing_up(
+    store: &dyn Store,
+) -> Outcome {
+    store.queue(vec![latest("a", "1")?]).await?;
+    let lost = taken(store, &a(), at(0), &["a v1 1"]).await?;
+    let theirs = taken(store, &b(), at(20), &["a v1 1"]).await?;
+    let late = async || -> Outcome {
+        for queued in &lost {
+            store.postpone(queued, at(500), Attempt::Clean).await?;
+            store.abandon(queued, "the channel is gone").await?;
+        }
+        Ok(())
+    };
+    late().await?;
+    are_due(store, at(21), &[]).await?;
+    for queued in &theirs {
+        store.postpone(queued, at(30), Attempt::InDoubt).await?;
+    }
+    late().await?;
+    let again = taken(store, &b(), at(30), &["a v1 1"]).await?;
+    let told = again.first().map(|queued| (queued.attempt, queued.attempts));
+    same("the attempt", &told, &Some((Attempt::InDoubt, 2)))
+}
+
 pub(super) async fn a_line_does_not_overtake_one_that_another_process_has(
     store: &dyn Store,
 ) -> Outcome {
