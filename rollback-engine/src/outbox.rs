@@ -209,10 +209,7 @@ async fn deliver_lines(
     };
     let mut deliveries = Vec::with_capacity(lines.len());
     for queued in lines {
-        match delivery_of(inner, queued).await {
-            Ok(delivery) => deliveries.push(delivery),
-            Err(_) => return Ok((1, deliver(inner, first).await?)),
-        }
+        deliveries.push(delivery_of(inner, queued, queued.notice.clone()).await);
     }
     let Some((head, following)) = deliveries.split_first() else {
         return Ok((1, deliver(inner, first).await?));
@@ -247,13 +244,14 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
         inner.store.abandon(queued, "no notifier of this name is configured").await?;
         return Ok(Outcome::Settled);
     };
-    let delivery = match delivery_of(inner, queued).await {
-        Ok(delivery) => delivery,
+    let notice = match telling::as_it_stands(inner, &queued.notice).await {
+        Ok(notice) => notice,
         Err(error) => {
             let why = format!("how it stands could not be read: {error}");
             return settle(inner, queued, Err(NotifyError::Retry { after: None, why })).await;
         }
     };
+    let delivery = delivery_of(inner, queued, notice).await;
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
     settle(inner, queued, done.unwrap_or_else(|| Err(silence(notifier)))).await
 }
@@ -267,15 +265,14 @@ fn silence(notifier: &dyn Notifier) -> NotifyError {
     NotifyError::InDoubt { why: crate::facts::silent(notifier.name(), DELIVERY_MAX) }
 }
 
-async fn delivery_of(inner: &Inner, queued: &Queued) -> Result<Delivery, StoreError> {
-    let notice = telling::as_it_stands(inner, &queued.notice).await?;
+async fn delivery_of(inner: &Inner, queued: &Queued, notice: Notice) -> Delivery {
     let (key, channel) = (queued.key.clone(), queued.channel.clone());
     let mut delivery = Delivery::new(key, queued.version, notice, channel);
     delivery.thread.clone_from(&queued.thread);
     delivery.previous.clone_from(&queued.previous);
     delivery.attempt = queued.attempt;
     delivery.witness = telling::witness(inner, &delivery.notice).await;
-    Ok(delivery)
+    delivery
 }
 
 async fn settle(
