@@ -4,7 +4,7 @@ use crate::rules::appears_once;
 use crate::value::{Answer, corrupt, from_json, parsed, to_json, uint};
 use rollback_core::Label;
 use rollback_core::notice::{Attempt, MessageRef};
-use rollback_core::ports::Queued;
+use rollback_core::ports::{Instance, Queued};
 
 /// A notice, written out.
 #[derive(Debug)]
@@ -30,6 +30,12 @@ pub(crate) fn written(notices: Vec<Queued>) -> Answer<Vec<New>> {
         })
     };
     notices.into_iter().map(new).collect()
+}
+
+/// Who took a notice. What somebody says of an attempt who has it no longer is older than what is
+/// known.
+pub(crate) fn taker(queued: &Queued) -> Option<&str> {
+    queued.taken_by.as_ref().map(Instance::as_str)
 }
 
 /// A row as it comes.

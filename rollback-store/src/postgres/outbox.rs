@@ -2,7 +2,7 @@
 
 use super::link::{Done, Link};
 use super::{listen, schema};
-use crate::notices::{New, Raw, message_of, settled, waiting};
+use crate::notices::{New, Raw, message_of, settled, taker, waiting};
 use crate::rules::forgotten_until;
 use crate::value::{int, limit, millis, moment, uint};
 use rollback_core::notice::{Attempt, MessageRef};
@@ -256,11 +256,6 @@ pub(super) async fn postpone(
     )
     .await?;
     give_back(db, queued).await
-}
-
-/// Who took it. What somebody says of an attempt who has it no longer is older than what is known.
-fn taker(queued: &Queued) -> Option<&str> {
-    queued.taken_by.as_ref().map(Instance::as_str)
 }
 
 /// A version is given up. A newer one starts afresh.

@@ -1,7 +1,7 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
 use super::value::{Answer, all, execute, first, int, limit, millis, moment, uint};
-use crate::notices::{New, Raw, message_of, settled, waiting};
+use crate::notices::{New, Raw, message_of, settled, taker, waiting};
 use crate::rules::forgotten_until;
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::{Instance, Queued};
@@ -216,11 +216,6 @@ pub(super) fn postpone(
         ],
     )?;
     give_back(db, queued)
-}
-
-/// Who took it. What somebody says of an attempt who has it no longer is older than what is known.
-fn taker(queued: &Queued) -> Option<&str> {
-    queued.taken_by.as_ref().map(Instance::as_str)
 }
 
 /// A version is given up. A newer one starts afresh.
