@@ -31,13 +31,13 @@ use tokio::task::AbortHandle;
 /// Where things go wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Trouble {
-    /// Between the client and the server.
-    OnTheWire,
-    /// The same, but an answer is never lost: it names no execution, as that of an old dispatch.
-    NamingNothing,
+    /// Between the client and the server: what befalls an order whose answer is to be lost.
+    OnTheWire(Mishap),
     /// Between the server and the CD system.
     BehindTheServer,
 }
+
+const LOST: Trouble = Trouble::OnTheWire(Mishap::AnswerLost);
 
 /// A CD system in memory, its server, a wire and a client.
 struct Through<B> {
@@ -73,22 +73,21 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn cut(&self) {
         match self.trouble {
-            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.cut(),
+            Trouble::OnTheWire(_) => self.wire.cut(),
             Trouble::BehindTheServer => self.cd.cut(),
         }
     }
 
     async fn heal(&self) {
         match self.trouble {
-            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.heal(),
+            Trouble::OnTheWire(_) => self.wire.heal(),
             Trouble::BehindTheServer => self.cd.heal(),
         }
     }
 
     async fn lose_next_answer(&self) -> Simulated {
         match self.trouble {
-            Trouble::OnTheWire => self.wire.befall_next_order(Mishap::AnswerLost),
-            Trouble::NamingNothing => self.wire.befall_next_order(Mishap::AnswerNamesNothing),
+            Trouble::OnTheWire(mishap) => self.wire.befall_next_order(mishap),
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::LoseAnswer),
         }
         Simulated::Done
@@ -96,9 +95,7 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn hold_next_order(&self) -> Simulated {
         match self.trouble {
-            Trouble::OnTheWire | Trouble::NamingNothing => {
-                self.wire.befall_next_order(Mishap::HeldUp);
-            }
+            Trouble::OnTheWire(_) => self.wire.befall_next_order(Mishap::HeldUp),
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::HoldUp),
         }
         Simulated::Done
@@ -106,7 +103,7 @@ impl<B: CdBackend> Harness for Through<B> {
 
     async fn release(&self) {
         match self.trouble {
-            Trouble::OnTheWire | Trouble::NamingNothing => self.wire.release().await,
+            Trouble::OnTheWire(_) => self.wire.release().await,
             Trouble::BehindTheServer => self.cd.release(),
         }
     }
@@ -240,8 +237,8 @@ const WITHOUT_FENCE: [&str; 3] = [
 
 #[tokio::test]
 async fn it_conforms_whatever_happens_on_the_wire() {
-    run_all(async || through(Trouble::OnTheWire, Fence::Yes).await).await.skips_only(&WITH_FENCE);
-    let summary = run_all(async || through(Trouble::OnTheWire, Fence::No).await).await;
+    run_all(async || through(LOST, Fence::Yes).await).await.skips_only(&WITH_FENCE);
+    let summary = run_all(async || through(LOST, Fence::No).await).await;
     summary.skips_only(&WITHOUT_FENCE);
     everything_is_documented();
 }
@@ -249,7 +246,9 @@ async fn it_conforms_whatever_happens_on_the_wire() {
 #[tokio::test]
 async fn it_conforms_when_a_dispatch_is_answered_without_an_identity() {
     for (fence, skipped) in [(Fence::Yes, &WITH_FENCE[..]), (Fence::No, &WITHOUT_FENCE[..])] {
-        let summary = run_all(async || through(Trouble::NamingNothing, fence).await).await;
+        let summary =
+            run_all(async || through(Trouble::OnTheWire(Mishap::AnswerNamesNothing), fence).await)
+                .await;
         summary.skips_only(skipped);
     }
     everything_is_documented();
@@ -266,7 +265,7 @@ async fn it_conforms_whatever_happens_behind_the_server() {
 
 #[tokio::test]
 async fn it_conforms_with_a_server_that_is_restarted_before_every_call() {
-    for trouble in [Trouble::OnTheWire, Trouble::BehindTheServer] {
+    for trouble in [LOST, Trouble::BehindTheServer] {
         let summary = run_all(async || restarting(trouble, Fence::Yes).await).await;
         summary.skips_only(&WITH_FENCE);
     }
