@@ -41,6 +41,33 @@ pub struct Opening {
     pub backend: BackendEntry,
     /// When it was opened.
     pub at: Timestamp,
+    /// The version of the rules that it is judged by. A journal without one is of the first.
+    #[serde(default = "Rules::first")]
+    pub rules: Rules,
+}
+
+/// The version of the rules that a rollback is judged by, named in its opening: a newer release
+/// replays an older journal by the rules under which its steps were decided.
+///
+/// A change that makes the machine decide an ordinary event otherwise than before gets a version of
+/// its own, and asks for it: `if turn.opening.rules >= Rules::V2`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Rules {
+    /// Journals that name no version.
+    V1,
+    /// Deadlines count only once they are reached; an end after the order rests on what is live.
+    V2,
+}
+
+impl Rules {
+    /// The rules that a rollback is judged by which is opened now.
+    pub const LATEST: Self = Self::V2;
+
+    const fn first() -> Self {
+        Self::V1
+    }
 }
 
 /// How a rollback came about.
@@ -80,6 +107,7 @@ impl Opening {
             deployer: None,
             backend,
             at,
+            rules: Rules::LATEST,
         }
     }
 }

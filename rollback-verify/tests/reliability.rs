@@ -35,6 +35,30 @@ fn every_row_is_held_by_tests_that_exist() {
     assert!(missing.is_empty(), "RELIABILITY.md names what is no test: {missing:#?}");
 }
 
+/// The rows of the holes: what was found, and the last cell.
+fn holes(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let section = page.split("\n## Holes that were found from outside\n").nth(1).unwrap();
+    section.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
+        let hole = cells.next().filter(|first| *first != "hole")?;
+        Some((hole, cells.last().unwrap_or_default()))
+    })
+}
+
+#[test]
+fn every_hole_that_was_found_is_seen_by_tests_that_exist() {
+    let page = page();
+    let mut missing = Vec::new();
+    for (hole, seen) in holes(&page) {
+        for test in seen.split(" · ") {
+            if !pages::exists(test) {
+                missing.push(format!("{hole}: {test}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "RELIABILITY.md names what is no test: {missing:#?}");
+}
+
 #[test]
 fn every_invariant_and_every_fault_has_its_row() {
     let page = page();
