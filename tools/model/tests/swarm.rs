@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-/// How many every run of the tests plays, with a core that is not optimised; `./check` plays ten million.
+/// How many every run of the tests plays, with a core that is not optimised; `./check` plays a million.
 const HISTORIES: u64 = 500_000;
 
 /// Enough for every quota.
