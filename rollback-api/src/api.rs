@@ -129,6 +129,7 @@ fn v1(shared: &Arc<Shared>) -> Router {
         .route("/v1/rollbacks", post(rollbacks::propose).get(rollbacks::list))
         .route("/v1/rollbacks/{id}", get(rollbacks::show))
         .route("/v1/rollbacks/{id}/events", get(events::follow))
+        .route("/v1/status", get(standing::status))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
         .route("/v1", any(problem::nothing_here))

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use rollback_core::ports::{CommandError, SavedDeploy};
+use rollback_core::ports::{CommandError, Commands as _, SavedDeploy};
 
 pub(crate) async fn report(
     State(shared): Site,
@@ -21,8 +21,16 @@ pub(crate) async fn report(
     let form = Form::of(&headers)?;
     let body = body::json(&headers, body, &shared.limits).await?;
     let report = read(&form, &body, shared.engine.now())?;
-    let key = report.deploy.key();
-    let taken = shared.engine.deployed(report.deploy).await.map_err(|error| match error {
+    let mut deploy = report.deploy;
+    let key = deploy.key();
+    if let Some(former) = report.former {
+        match shared.engine.card(&former).await {
+            Ok(card) if card.deploy.differences(&deploy).is_empty() => deploy.id = former,
+            Ok(_) | Err(CommandError::NotFound(_)) => {}
+            Err(error) => return Err(Problem::command(&error)),
+        }
+    }
+    let taken = shared.engine.deployed(deploy).await.map_err(|error| match error {
         CommandError::NotConfigured(_) => {
             let pointer = form.service_pointer();
             Problem::unprocessable(vec![Fault::at(pointer, error.to_string())])
@@ -33,12 +41,13 @@ pub(crate) async fn report(
         | CommandError::Stopping
         | _ => Problem::command(&error),
     })?;
-    if taken.card.deploy.key() != key {
+    if !taken.differs.is_empty() {
+        let fields: Vec<String> = taken.differs.iter().map(|name| format!("`{name}`")).collect();
         let detail = format!(
-            "the id `{}` was given to a deploy of {} before; nothing was changed; give this one an \
-             id of its own",
+            "the id `{}` was given before to a deploy that differs in {}; nothing was changed; give \
+             this one an id of its own, or repeat the report as it was",
             report.id,
-            taken.card.deploy.key()
+            fields.join(", ")
         );
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }

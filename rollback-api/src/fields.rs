@@ -1,7 +1,7 @@
 //! Reads a JSON body field by field, and finds everything that is wrong with it at once.
 
 use crate::problem::Fault;
-use rollback_core::{LABEL_LENGTH_MAX, Label};
+use rollback_core::{LABEL_LENGTH_MAX, Label, is_visible};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -113,10 +113,11 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A text that people read: neither empty nor too long to be kept whole.
+/// A text that people read: it has something to see, and is not too long to be kept whole.
 pub(crate) fn label(text: &str) -> Result<Label, String> {
     match text.chars().count() {
         0 => Err("it is empty".into()),
+        _ if !is_visible(text) => Err("it has no character that can be seen".into()),
         length if length > LABEL_LENGTH_MAX => {
             Err(format!("it has {length} characters; at most {LABEL_LENGTH_MAX} are accepted"))
         }

@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod body;
+mod connections;
 mod deploys;
 mod events;
 mod fields;
@@ -25,10 +26,11 @@ mod tokens;
 mod wire;
 
 pub use self::api::Api;
+pub use self::connections::Connections;
 pub use self::http_health::{HealthSetupError, HttpHealth};
 pub use self::limits::{ApiLimits, ServeLimits};
 pub use self::metrics::Metrics;
-pub use self::serve::serve;
+pub use self::serve::{serve, serve_counted};
 pub use self::tokens::{TokenError, Tokens};
 
 #[cfg(test)]

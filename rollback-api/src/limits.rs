@@ -53,10 +53,17 @@ impl Default for ApiLimits {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ServeLimits {
-    /// How many connections are open at once: 1,024. Further ones wait to be accepted.
+    /// How many connections are open at once: 1,024, and never so many that what runs gets no file
+    /// descriptor. Where there are as many, one on which nothing is being answered makes room.
     pub connections_max: usize,
-    /// How long the head of a request may take, and how long an idle connection is kept: 30 s.
+    /// How many one peer has at once: 256. A proxy in front is one peer. Beyond that one of its silent
+    /// ones makes room, or the new one is turned away.
+    pub connections_per_peer: usize,
+    /// How long the first head of a connection may take: 5 s.
     pub head_wait: Duration,
+    /// How long the next head may take, so long is an idle connection kept: 75 s, longer than proxies
+    /// keep theirs, so that none sends into one that is just being closed.
+    pub idle_wait: Duration,
     /// How many bytes the head of a request may have: 32 KiB.
     pub head_max: usize,
     /// How many headers a request may have: 64.
@@ -71,7 +78,9 @@ impl Default for ServeLimits {
     fn default() -> Self {
         Self {
             connections_max: 1024,
-            head_wait: Duration::from_secs(30),
+            connections_per_peer: 256,
+            head_wait: Duration::from_secs(5),
+            idle_wait: Duration::from_secs(75),
             head_max: 32 * 1024,
             headers_max: 64,
             stall_max: Duration::from_secs(30),

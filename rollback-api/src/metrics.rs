@@ -14,13 +14,15 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rollback_core::ports::{AuditSink, CdBackend};
 use rollback_core::{BackendName, ServiceKey};
-use rollback_engine::{Engine, OpenStanding, OutboxStanding};
+use rollback_engine::{
+    Engine, LoopStanding, OpenStanding, OutboxStanding, Part, PartStanding, Status,
+};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,8 +61,14 @@ struct Inner {
     store_up: Gauge,
     waiting: Gauge,
     waiting_seconds: Gauge<f64, AtomicU64>,
+    blocked: Gauge,
     recorded: Gauge,
     aside: Gauge,
+    stopped: Gauge,
+    loops: Arc<Mutex<Vec<LoopStanding>>>,
+    failing: Gauge,
+    unsettled: Gauge,
+    parts: Arc<Mutex<Option<Status>>>,
     open: Gauge,
     open_max: Gauge,
     standing: Arc<Mutex<OpenStanding>>,
@@ -99,8 +107,14 @@ impl Metrics {
             store_up: Gauge::default(),
             waiting: Gauge::default(),
             waiting_seconds: Gauge::default(),
+            blocked: Gauge::default(),
             recorded: Gauge::default(),
             aside: Gauge::default(),
+            stopped: Gauge::default(),
+            loops: Arc::default(),
+            failing: Gauge::default(),
+            unsettled: Gauge::default(),
+            parts: Arc::default(),
             open: Gauge::default(),
             open_max: Gauge::default(),
             standing: Arc::default(),
@@ -170,18 +184,36 @@ impl Metrics {
         inner.open.set(i64::try_from(standing.open).unwrap_or(i64::MAX));
         inner.open_max.set(i64::try_from(standing.open_max).unwrap_or(i64::MAX));
         *lock(&inner.standing) = standing;
-        let read = async { tokio::try_join!(engine.outbox(), engine.head(), engine.put_aside()) };
-        let Ok(Ok((outbox, head, aside))) = tokio::time::timeout(STORE_WAIT, read).await else {
+        let loops = engine.loops();
+        let failing = loops.iter().filter(|standing| standing.failing_since.is_some()).count();
+        inner.failing.set(i64::try_from(failing).unwrap_or(i64::MAX));
+        *lock(&inner.loops) = loops;
+        let blocked = engine.blocked_channels().len();
+        inner.blocked.set(i64::try_from(blocked).unwrap_or(i64::MAX));
+        let looked = tokio::time::timeout(STORE_WAIT, engine.health()).await;
+        let status = looked.unwrap_or_else(|_elapsed| engine.health_without_store(STORE_WAIT));
+        let is_store = |standing: &&PartStanding| standing.part == Part::Store;
+        let store = status.parts.iter().find(is_store);
+        let is_up = store.is_some_and(|store| store.trouble.is_none());
+        inner.store_up.set(i64::from(is_up));
+        let (aside, unsettled) = (status.put_aside.len(), status.unsettled.len());
+        *lock(&inner.parts) = Some(status);
+        if !is_up {
+            return;
+        }
+        inner.unsettled.set(i64::try_from(unsettled).unwrap_or(i64::MAX));
+        inner.aside.set(i64::try_from(aside).unwrap_or(i64::MAX));
+        let read = async { tokio::try_join!(engine.outbox(), engine.head(), engine.stopped()) };
+        let Ok(Ok((outbox, head, stopped))) = tokio::time::timeout(STORE_WAIT, read).await else {
             inner.store_up.set(0);
             return;
         };
-        inner.store_up.set(1);
         inner.waiting.set(i64::try_from(outbox.waiting).unwrap_or(i64::MAX));
         let since = outbox.since.map_or(Duration::ZERO, |since| engine.now().since(since));
         inner.waiting_seconds.set(since.as_secs_f64());
         inner.clock_steps.set(i64::try_from(engine.clock_steps_back()).unwrap_or(i64::MAX));
         inner.recorded.set(i64::try_from(head.sequence).unwrap_or(i64::MAX));
-        inner.aside.set(i64::try_from(aside.len()).unwrap_or(i64::MAX));
+        inner.stopped.set(i64::try_from(stopped.len()).unwrap_or(i64::MAX));
         *lock(&inner.outbox) = outbox;
     }
 
@@ -215,26 +247,25 @@ impl Inner {
         timings("stage_duration_seconds", "How long stages of rollbacks took", &self.stages);
         timings("http_request_duration_seconds", "How long HTTP answers took", &self.latencies);
         timings("cd_request_duration_seconds", "How long CD systems took", &self.cd_latencies);
-        registry.register("store_up", "Whether the store answers", self.store_up.clone());
+        let help = "Whether the store took a write when it was last asked";
+        registry.register("store_up", help, self.store_up.clone());
+        registry.register_collector(Box::new(Parts(Arc::clone(&self.parts))));
+        let help = "Rollbacks whose outcome nobody knows until somebody settles it";
+        registry.register("unsettled", help, self.unsettled.clone());
         let help = "Messages that wait to be delivered";
         registry.register("outbox_waiting", help, self.waiting.clone());
         let help = "How long there has always been a message that waits";
         registry.register("outbox_waiting_seconds", help, self.waiting_seconds.clone());
+        let help = "Channels in which nothing can be delivered until somebody fixes what is wrong";
+        registry.register("outbox_blocked_channels", help, self.blocked.clone());
         let help = "The sequence number of the last audit record";
         registry.register("audit_last_sequence", help, self.recorded.clone());
-        let help = "Rollbacks that are put aside, because they end whoever works on them";
+        let help = "Rollbacks that are quarantined until somebody releases or settles them";
         registry.register("put_aside", help, self.aside.clone());
-        let help = "Rollbacks that this process has open";
-        registry.register("open", help, self.open.clone());
-        let help = "How many there may be for another one to be opened";
-        registry.register("open_max", help, self.open_max.clone());
-        let standing = Arc::clone(&self.standing);
-        registry.register_collector(Box::new(Kinds {
-            name: "openings_refused",
-            help: "Rollbacks that were not opened",
-            label: "because",
-            read: Box::new(move || vec![("too_many_open", lock(&standing).refused)]),
-        }));
+        let help = "Of these, rollbacks whose journal does not replay to what is stored";
+        registry.register("replay_mismatches", help, self.stopped.clone());
+        self.register_loops(&mut registry);
+        self.register_openings(&mut registry);
         let help = "Times that a clock went back by which claims are judged";
         registry.register("clock_steps_back", help, self.clock_steps.clone());
         let outbox = Arc::clone(&self.outbox);
@@ -247,9 +278,38 @@ impl Inner {
                 vec![
                     ("delivered", outbox.delivered),
                     ("postponed", outbox.postponed),
+                    ("blocked", outbox.blocked),
                     ("abandoned", outbox.abandoned),
                 ]
             }),
+        }));
+    }
+
+    fn register_loops(&self, registry: &mut Registry) {
+        let help = "Background loops that panic again and again";
+        registry.register("loops_failing", help, self.failing.clone());
+        let loops = Arc::clone(&self.loops);
+        registry.register_collector(Box::new(Kinds {
+            name: "loop_panics",
+            help: "Panics in background loops, each of which was begun anew",
+            label: "loop",
+            read: Box::new(move || {
+                lock(&loops).iter().map(|standing| (standing.name, standing.panics)).collect()
+            }),
+        }));
+    }
+
+    fn register_openings(&self, registry: &mut Registry) {
+        let help = "Rollbacks that this process has open";
+        registry.register("open", help, self.open.clone());
+        let help = "How many there may be for another one to be opened";
+        registry.register("open_max", help, self.open_max.clone());
+        let standing = Arc::clone(&self.standing);
+        registry.register_collector(Box::new(Kinds {
+            name: "openings_refused",
+            help: "Rollbacks that were not opened",
+            label: "because",
+            read: Box::new(move || vec![("too_many_open", lock(&standing).refused)]),
         }));
     }
 }
@@ -276,6 +336,37 @@ impl Collector for Kinds {
             ConstCounter::new(count).encode(family.encode_family(&[(self.label, name)])?)?;
         }
         Ok(())
+    }
+}
+
+/// How long each part has been in trouble: one line a part, whose names are configured.
+struct Parts(Arc<Mutex<Option<Status>>>);
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(status) = lock(&self.0).clone() else { return Ok(()) };
+        let mut encode = |name, help, read: &dyn Fn(&PartStanding) -> f64| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for standing in status.parts.iter().filter(|standing| standing.part.blocks()) {
+                let labels =
+                    [("kind", standing.part.kind().to_owned()), ("name", standing.part.name())];
+                ConstGauge::new(read(standing)).encode(family.encode_family(&labels)?)?;
+            }
+            Ok::<(), fmt::Error>(())
+        };
+        encode("blocked", "Whether this part blocks rollbacks", &|standing| {
+            if standing.trouble.is_some() { 1.0 } else { 0.0 }
+        })?;
+        encode("blocked_seconds", "For how long this part has blocked rollbacks", &|standing| {
+            let since = standing.trouble.as_ref().map(|trouble| trouble.since);
+            since.map_or(Duration::ZERO, |since| status.at.since(since)).as_secs_f64()
+        })
     }
 }
 

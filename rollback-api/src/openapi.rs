@@ -12,7 +12,8 @@ use std::path::Path;
 /// A deploy that went live.
 #[derive(JsonSchema, Serialize)]
 struct DeployReport {
-    /// The reporter's identity of this deploy; makes a repeat harmless.
+    /// The reporter's identity of this deploy; makes a repeat harmless. Those that begin with `found:`
+    /// or `cloudevent:` are reserved.
     id: Token,
     service: Name,
     environment: Name,
@@ -40,7 +41,7 @@ struct DeployReport {
 #[derive(JsonSchema, Serialize)]
 struct DeployerReport {
     name: Option<Text>,
-    slack_user_id: Option<Token>,
+    slack_user_id: Option<SlackUser>,
     email: Option<Text>,
 }
 
@@ -196,10 +197,15 @@ struct Token(
     String,
 );
 
-/// A short text, for people.
+/// One person's Slack user id.
 #[derive(JsonSchema, Serialize)]
 #[schemars(inline)]
-struct Text(#[schemars(extend("minLength" = 1, "maxLength" = 300))] String);
+struct SlackUser(#[schemars(extend("pattern" = "^[UW][A-Z0-9]{1,31}$"))] String);
+
+/// A short text, for people, with something to see in it.
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+struct Text(#[schemars(extend("minLength" = 1, "maxLength" = 300, "pattern" = "\\S"))] String);
 
 /// The schema of an answer's type, as a component.
 fn told<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
@@ -257,7 +263,7 @@ fn deploys(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Value
     let either = json!({"anyOf": [native, told::<CdEvent>(bodies)]});
     let taken = json_body(&told::<wire::DeployTaken>(answers));
     let operation = operation(
-        "Report that a deploy went live. The same id again changes nothing.",
+        "Report that a deploy went live. The same report again changes nothing; the same id with other content is a conflict.",
         &[
             (201, answer("It is new, and kept.", &taken)),
             (200, answer("It was reported before; this is what is kept.", &taken)),
@@ -374,6 +380,17 @@ fn audit(generator: &mut SchemaGenerator) -> (Value, Value) {
     (json!({"get": with(list, "parameters", parameters.into())}), json!({"get": verify}))
 }
 
+fn status(generator: &mut SchemaGenerator) -> Value {
+    let status = json_body(&told::<wire::HealthReport>(generator));
+    let operation = operation(
+        "What blocks a rollback now, each by its name: the store, the chat, each CD system, the \
+         directory, the audit sinks; and what is put aside or unsettled.",
+        &[(200, answer("How things stand, whatever that is.", &status))],
+        &[],
+    );
+    json!({"get": operation})
+}
+
 fn open(generator: &mut SchemaGenerator, summary: &str, statuses: &[u16]) -> Value {
     let health = json_body(&told::<wire::Health>(generator));
     let mut operation = operation(summary, &[(200, answer("Yes.", &health))], statuses);
@@ -447,6 +464,7 @@ fn document() -> Value {
         "/v1/rollbacks/{id}/events": events,
         "/v1/audit": audit,
         "/v1/audit/verify": verify,
+        "/v1/status": status(&mut answers),
         "/healthz": open(&mut answers, "Whether the process lives.", &[]),
         "/readyz": open(&mut answers, "Whether rollbacks would be driven and recorded.", &[]),
         "/metrics": metrics(),

@@ -180,6 +180,9 @@ impl Problem {
             CommandError::NotFound(_) | CommandError::NotConfigured(_) => {
                 Self::not_found(error.to_string())
             }
+            CommandError::TooOften(seconds) => {
+                Self::too_many(error.to_string(), Duration::from_secs(*seconds))
+            }
             CommandError::NoTarget(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
             CommandError::NotRecorded(_) | CommandError::Stopping | _ => {
                 Self::unavailable(error.to_string(), again)

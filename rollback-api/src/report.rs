@@ -6,7 +6,8 @@ mod native;
 use crate::body;
 use crate::problem::{Fault, Problem};
 use http::HeaderMap;
-use rollback_core::{Deploy, DeployId, Timestamp};
+use rollback_core::audit::Hash;
+use rollback_core::{DEPLOYS_OF_EVENTS, Deploy, DeployId, Timestamp};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     /// The identity that the reporter gave. An event's identity is unique only together with its
     /// source, so that the deploy is kept under another.
     pub(crate) id: String,
+    /// The id under which an earlier release kept the same event.
+    pub(crate) former: Option<DeployId>,
 }
 
 /// The form of a body, as its headers announce it.
@@ -110,14 +113,47 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-/// The identity under which a deploy is kept that its reporter names in two parts.
+/// The identity under which a deploy is kept that its reporter names in two parts: no two pairs make
+/// one. A `#` of the source is written out, so that the first one ends it; what is too long, or has
+/// other characters than an id may have, is told by its digest.
 fn joined(source: &str, id: &str) -> Option<DeployId> {
-    use sha2::{Digest, Sha256};
-    let whole = format!("{source}#{id}");
+    let written_out = source.replace('%', "%25").replace('#', "%23");
     let hashed = |_too_long_or_odd| {
-        let digest: [u8; 32] = Sha256::digest(whole.as_bytes()).into();
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        DeployId::parse(format!("event:{hex}"))
+        let hash = Hash::of(format!("{}:{source}:{id}", source.len()).as_bytes());
+        DeployId::parse(format!("{DEPLOYS_OF_EVENTS}sha256:{hash}"))
     };
+    DeployId::parse(format!("{DEPLOYS_OF_EVENTS}{written_out}#{id}")).or_else(hashed).ok()
+}
+
+/// The identity by which an earlier release kept it. Two pairs could make one, so that what is kept
+/// under it is the same deploy only if it says the same.
+fn joined_formerly(source: &str, id: &str) -> Option<DeployId> {
+    let whole = format!("{source}#{id}");
+    let hashed =
+        |_too_long_or_odd| DeployId::parse(format!("event:{}", Hash::of(whole.as_bytes())));
     DeployId::parse(whole.clone()).or_else(hashed).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn no_two_pairs_of_source_and_id_make_one_identity() {
+        let long = "x".repeat(300);
+        let parts =
+            ["a", "a#b", "b", "b#c", "c", "%23", "a%23b", "#", "sha256:a", "a b", "", "2:a#b"];
+        let parts: Vec<&str> = parts.into_iter().chain([long.as_str()]).collect();
+        let mut seen = BTreeMap::new();
+        for source in &parts {
+            for id in &parts {
+                let joined = joined(source, id).unwrap();
+                assert!(joined.as_str().starts_with(DEPLOYS_OF_EVENTS), "{joined}");
+                let before = seen.insert(joined.clone(), (*source, *id));
+                assert_eq!(before, None, "{source} and {id} make {joined}");
+            }
+        }
+        assert_eq!(joined_formerly("a#b", "c"), joined_formerly("a", "b#c"), "as it was");
+    }
 }

@@ -1,10 +1,13 @@
 //! Serves a router: bounded in connections, heads and patience, and drained at the end.
 
+use crate::connections::{Connections, Held, Seats, connections_max, files_max};
 use crate::limits::ServeLimits;
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use http::StatusCode;
+use http::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,12 +19,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 
 /// How long accepting rests after it failed: the usual reason is that no file descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
+
+/// How often there is a line about it.
+const ACCEPT_TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How many times the largest head is still read, so that it can be refused in words. What is larger
 /// is cut off with a bare status.
@@ -44,9 +49,26 @@ pub async fn serve(
     limits: ServeLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    serve_counted(listener, router, limits, Connections::default(), shutdown).await
+}
+
+/// The same, and counts its connections.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_counted(
+    listener: TcpListener,
+    router: Router,
+    limits: ServeLimits,
+    connections: Connections,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
     let address = listener.local_addr()?;
-    tracing::info!(%address, "listening");
-    let turns = Arc::new(Semaphore::new(limits.connections_max));
+    let connections_max = connections_max(&limits);
+    tracing::info!(%address, connections_max, files_max = files_max(), "listening");
+    let seats = Seats::new(&limits, connections_max, connections);
+    let (mut accepting, mut number) = (Accepting::default(), 0_u64);
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
     tokio::pin!(shutdown);
@@ -56,15 +78,17 @@ pub async fn serve(
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &turns) => accepted,
+            accepted = accept(&listener, &seats, number) => accepted,
         };
+        number = number.wrapping_add(1);
         match accepted {
-            Ok((stream, turn)) => {
+            Ok(Some((stream, held))) => {
                 let connection =
-                    connection(stream, turn, router.clone(), limits, graceful.watcher());
+                    connection(stream, held, router.clone(), limits, graceful.watcher());
                 connections.spawn(connection);
             }
-            Err(error) => rest_after(&error).await,
+            Ok(None) => {}
+            Err(error) => accepting.rest_after(&error).await,
         }
     }
     drop(listener);
@@ -73,9 +97,24 @@ pub async fn serve(
     Ok(())
 }
 
-async fn rest_after(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(ACCEPT_REST).await;
+/// What went wrong with accepting, and when that was told last.
+#[derive(Debug, Default)]
+struct Accepting {
+    told: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Accepting {
+    async fn rest_after(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now.saturating_duration_since(told) >= ACCEPT_TELL_EVERY) {
+            tracing::warn!(%error, unsaid = self.unsaid, "a connection could not be accepted");
+            (self.told, self.unsaid) = (Some(now), 0);
+        } else {
+            self.unsaid = self.unsaid.saturating_add(1);
+        }
+        tokio::time::sleep(ACCEPT_REST).await;
+    }
 }
 
 /// Lets what is being answered be answered, for so long.
@@ -85,48 +124,71 @@ async fn drain(graceful: GracefulShutdown, within: Duration) {
     }
 }
 
-/// The next connection, once there is a turn for it. What waits meanwhile waits in the kernel.
+/// The next connection, once there is a seat for it; none where its peer has too many. What waits
+/// meanwhile waits in the kernel.
 async fn accept(
     listener: &TcpListener,
-    turns: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let turn = Arc::clone(turns).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _peer) = listener.accept().await?;
+    seats: &Arc<Seats>,
+    number: u64,
+) -> io::Result<Option<(TcpStream, Held)>> {
+    let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, turn))
+    Ok(seats.take(peer.ip(), number).await.map(|held| (stream, held)))
 }
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    turn: OwnedSemaphorePermit,
+    held: Held,
     router: Router,
     limits: ServeLimits,
     watcher: Watcher,
 ) {
+    let held = Arc::new(held);
+    let seat = Arc::clone(&held);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let answering = seat.answers();
         let request: Request = request.map(axum::body::Body::new);
-        let answer = match head_fits(&request, &limits) {
+        let answer = match head_fits(&request, &limits).and_then(|()| one_host(&request)) {
             Ok(()) => Ok(router.clone().oneshot(request)),
             Err(problem) => Err(problem.into_response()),
         };
         async move {
-            match answer {
+            let answer = match answer {
                 Ok(answer) => answer.await,
                 Err(refused) => Ok(refused),
-            }
+            };
+            answer.map(|answer| answer.map(|body| answering.until_the_end_of(body)))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_wait)
+        .header_read_timeout(limits.idle_wait)
         .max_header_size(limits.head_max.saturating_mul(CUT_OFF))
         .max_headers(limits.headers_max.saturating_mul(CUT_OFF))
         .serve_connection(TokioIo::new(Patient::new(stream, limits.stall_max)), service);
-    if let Err(error) = watcher.watch(connection).await {
-        // A caller that went away, or that never spoke HTTP: nothing of ours.
-        tracing::debug!(%error, "a connection broke off");
+    tokio::select! {
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                // A caller that went away, or that never spoke HTTP: nothing of ours.
+                tracing::debug!(%error, "a connection broke off");
+            }
+        }
+        () = held.must_close(limits.head_wait) => {
+            tracing::debug!("a silent connection was closed");
+        }
     }
-    drop(turn);
+}
+
+/// Refuses a request that names several hosts, of which two readers could take either, or none where
+/// HTTP wants one.
+fn one_host(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let needed = usize::from(request.version() >= http::Version::HTTP_11);
+    if hosts > 1 || hosts < needed {
+        let detail = "the request must have exactly one `Host`; nothing was changed";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    Ok(())
 }
 
 /// Refuses a head that is too large, in words.
@@ -220,10 +282,11 @@ mod tests {
         let answer = move || async move { Body::from_stream(body()) };
         let router = Router::new().route("/", get(answer));
         let (mut caller, server) = tokio::io::duplex(1024);
-        let turns = Arc::new(Semaphore::new(1));
-        let turn = turns.acquire_owned().await.unwrap();
+        let limits = ServeLimits::default();
+        let seats = Seats::new(&limits, 1, Connections::default());
+        let held = seats.take([127, 0, 0, 1].into(), 1).await.unwrap();
         let graceful = GracefulShutdown::new();
-        let served = connection(server, turn, router, ServeLimits::default(), graceful.watcher());
+        let served = connection(server, held, router, limits, graceful.watcher());
         let served = tokio::spawn(served);
         caller.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         (caller, served, graceful)

@@ -1,9 +1,10 @@
-//! Whether the process lives and is ready, and what it has counted. No token.
+//! Whether the process lives and is ready, and what it has counted, without a token; and with one,
+//! what blocks a rollback now.
 
 use crate::api::Site;
 use crate::metrics::Format;
 use crate::problem::Problem;
-use crate::wire::Health;
+use crate::wire::{Health, HealthReport};
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -37,6 +38,14 @@ async fn ready(engine: &Engine) -> Result<(), String> {
         }
         Err(_elapsed) => Err("the store did not answer in time".into()),
     }
+}
+
+/// `GET /v1/status`
+pub(crate) async fn status(State(shared): Site) -> Json<HealthReport> {
+    // A store that hangs is what this is asked for: it is named, and not waited for.
+    let looked = tokio::time::timeout(STORE_WAIT, shared.engine.health()).await;
+    let status = looked.unwrap_or_else(|_elapsed| shared.engine.health_without_store(STORE_WAIT));
+    Json(HealthReport::from(&status))
 }
 
 /// `GET /metrics`

@@ -511,3 +511,90 @@ mod tests {
         }
     }
 }
+
+/// What blocks a rollback now.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct HealthReport {
+    /// Whether anything blocks rollbacks: all of them, or those of some services.
+    blocked: bool,
+    /// When this was looked up.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    at: String,
+    /// What blocks rollbacks, each by its name.
+    blockers: Vec<Blocker>,
+    /// Every part that was asked something since the process started.
+    parts: Vec<Part>,
+    /// Rollbacks that are put aside until somebody releases them.
+    put_aside: Vec<String>,
+    /// Rollbacks whose outcome nobody knows until somebody settles it.
+    unsettled: Vec<String>,
+}
+
+/// Something that blocks rollbacks.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Blocker {
+    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `loop`
+    /// or `rollback`; more may come.
+    kind: &'static str,
+    /// Which of its kind.
+    name: String,
+    /// Since when it is so.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    since: String,
+    /// What is wrong with it.
+    why: String,
+}
+
+/// Something that a rollback needs, or that is told of it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Part {
+    /// What kind of part it is, as in a blocker.
+    kind: &'static str,
+    /// Which of its kind.
+    name: String,
+    /// Whether it answered when it was last asked.
+    ok: bool,
+    /// Whether rollbacks are blocked while it does not.
+    blocks: bool,
+    /// When it last answered or failed to.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    seen_at: String,
+    /// Since when it does not; `null` while it does.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    since: Option<String>,
+    /// What is wrong with it; `null` while it answers.
+    why: Option<String>,
+}
+
+impl From<&rollback_engine::Status> for HealthReport {
+    fn from(status: &rollback_engine::Status) -> Self {
+        let blocker =
+            |(part, trouble): (&rollback_engine::Part, &rollback_engine::Trouble)| Blocker {
+                kind: part.kind(),
+                name: part.name(),
+                since: trouble.since.to_string(),
+                why: trouble.why.clone(),
+            };
+        let blockers: Vec<Blocker> = status.blockers().map(blocker).collect();
+        let part = |standing: &rollback_engine::PartStanding| Part {
+            kind: standing.part.kind(),
+            name: standing.part.name(),
+            ok: standing.trouble.is_none(),
+            blocks: standing.part.blocks(),
+            seen_at: standing.seen_at.to_string(),
+            since: standing.trouble.as_ref().map(|trouble| trouble.since.to_string()),
+            why: standing.trouble.as_ref().map(|trouble| trouble.why.clone()),
+        };
+        Self {
+            blocked: !blockers.is_empty(),
+            at: status.at.to_string(),
+            blockers,
+            parts: status.parts.iter().map(part).collect(),
+            put_aside: status.put_aside.iter().map(ToString::to_string).collect(),
+            unsettled: status.unsettled.iter().map(ToString::to_string).collect(),
+        }
+    }
+}

@@ -2,19 +2,24 @@
 
 use crate::ask::{Ask, Tried};
 use crate::config::Connection;
-use crate::error::{ClusterError, classify};
+use crate::error::{ClusterError, refusal, unanswered, unwatched};
 use bytes::Bytes;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::StreamExt as _;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Limited};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::WatchEvent;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// The most that is read of one answer. The largest asked for is a history of Helm's, whose records
+/// have at most a megabyte each.
+const ANSWER_MAX: usize = 64 << 20;
 
 /// A connection to a cluster. Clones share it; whatever is on one cluster needs only one.
 #[derive(Clone)]
@@ -100,14 +105,33 @@ impl Cluster {
         within: Duration,
     ) -> Result<T, ClusterError> {
         let (request, tried) = sendable(ask)?;
-        let answer = tokio::time::timeout(within, self.client.request_text(request)).await;
-        let text = answer.map_err(|_elapsed| ClusterError::late(&tried, within))?;
-        let text = text.map_err(|error| classify(error, &tried))?;
-        serde_json::from_str(&text).map_err(|error| {
+        let exchange = self.exchange(request, &tried);
+        let answer = tokio::time::timeout(within, exchange).await;
+        let (code, body) = answer.map_err(|_elapsed| ClusterError::late(&tried, within))??;
+        if !code.is_success() {
+            return Err(refusal(code.as_u16(), &body, &tried));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
             // Where it is wrong, not what it says: it can hold secrets.
             let why = format!("its answer makes no sense (line {})", error.line());
             ClusterError::Silent { tried, why }
         })
+    }
+
+    /// The answer as it comes: who wrote it is judged by [`refusal`], on its very bytes.
+    async fn exchange(
+        &self,
+        request: Request<Vec<u8>>,
+        tried: &Tried,
+    ) -> Result<(StatusCode, Bytes), ClusterError> {
+        let sent = self.client.send(request.map(kube::client::Body::from)).await;
+        let (parts, body) = sent.map_err(|error| unanswered(&error, tried))?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| {
+            tracing::debug!(error, "an answer of the API server broke off");
+            let why = "its answer broke off, or is too long".to_owned();
+            ClusterError::Silent { tried: tried.clone(), why }
+        })?;
+        Ok((parts.status, body.to_bytes()))
     }
 
     /// Completes at the first change that a watch tells of, or when it ends. The watch must begin
@@ -121,13 +145,15 @@ impl Cluster {
         let events = self.client.request_events::<Value>(request);
         let events = tokio::time::timeout(within, events).await;
         let events = events.map_err(|_elapsed| ClusterError::late(&tried, within))?;
-        let events = events.map_err(|error| classify(error, &tried))?;
+        let events = events.map_err(|error| unwatched(&error, &tried))?;
         let first = std::pin::pin!(events).next().await;
         match first {
-            Some(Err(error)) => Err(classify(error, &tried)),
+            Some(Err(error)) => Err(unwatched(&error, &tried)),
             // A version that is compacted: the object need not have changed since, and whoever looks
             // may find the same version once more.
-            Some(Ok(WatchEvent::Error(status))) => Err(classify(kube::Error::Api(status), &tried)),
+            Some(Ok(WatchEvent::Error(status))) => {
+                Err(unwatched(&kube::Error::Api(status), &tried))
+            }
             Some(Ok(_)) | None => Ok(()),
         }
     }

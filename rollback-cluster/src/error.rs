@@ -4,6 +4,7 @@ use crate::ask::Tried;
 use crate::text::clip;
 use core::time::Duration;
 use rollback_core::ports::{ErrorKind, PortError};
+use serde::Deserialize;
 
 /// How much of the API server's own words is passed on.
 const WORDS_MAX: usize = 240;
@@ -133,37 +134,88 @@ impl ClusterError {
     }
 }
 
-/// What an error means for whoever asked. Every answer of 4xx is a decision of the API server not
-/// to do it; everything else leaves a write in doubt.
-pub(crate) fn classify(error: kube::Error, tried: &Tried) -> ClusterError {
+/// The API server's own word that it did not do what it was asked to: the object `Status` of its API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    kind: String,
+    api_version: String,
+    status: String,
+    code: u16,
+    reason: String,
+    message: String,
+    details: Option<Details>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u64,
+}
+
+impl Status {
+    /// None when the API server did not write this answer. A gateway in front of it answers with a
+    /// page, or with JSON of its own, and may have passed the request on before it did.
+    fn read(code: u16, body: &[u8]) -> Option<Self> {
+        let status: Self = serde_json::from_slice(body).ok()?;
+        let is_genuine = status.kind == "Status"
+            && status.api_version == "v1"
+            && status.status == "Failure"
+            && status.code == code;
+        is_genuine.then_some(status)
+    }
+}
+
+/// What an answer that is no success means for whoever asked. Only a `Status` of 4xx is the API
+/// server's decision not to do it; every other answer leaves a write in doubt.
+pub(crate) fn refusal(code: u16, body: &[u8], tried: &Tried) -> ClusterError {
     let tried = tried.clone();
-    let told = error.to_string();
-    let kube::Error::Api(status) = error else {
-        tracing::debug!(error = told, "the API server did not answer");
-        return ClusterError::Silent { tried, why: "the connection failed".to_owned() };
+    let Some(status) = Status::read(code, body) else {
+        let why =
+            format!("something answered {code} that is not the API server, or not in its words");
+        return ClusterError::Silent { tried, why };
     };
     let why = clip(&status.message, WORDS_MAX);
-    match status.code {
+    match code {
         401 => ClusterError::Unauthorized,
         // A webhook or a quota forbids in other words than RBAC does.
         403 if status.message.contains(&format!("cannot {} resource", tried.verb)) => {
             ClusterError::Forbidden { tried }
         }
         404 => ClusterError::Missing { tried },
+        // The time for the request ran out while it was being carried out.
+        408 => ClusterError::Silent { tried, why: format!("it answered {code}") },
         // Somebody else owns a field that was to be applied.
         409 if status.message.contains("Apply failed with") => {
-            ClusterError::Refused { tried, code: 409, why }
+            ClusterError::Refused { tried, code, why }
         }
         409 => ClusterError::Moved { tried },
         422 if is_failed_test(&status.message) => ClusterError::Moved { tried },
-        429 => {
-            let seconds = status.details.as_ref().map_or(0, |it| it.retry_after_seconds);
-            let after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        429 if status.reason == "TooManyRequests" => {
+            let seconds = status.details.map_or(0, |it| it.retry_after_seconds);
+            let after = (seconds > 0).then(|| Duration::from_secs(seconds));
             ClusterError::Overloaded { tried, after }
         }
+        429 => ClusterError::Silent { tried, why: format!("it answered {code}") },
         code @ 400..=499 => ClusterError::Refused { tried, code, why },
         code => ClusterError::Silent { tried, why: format!("it answered {code}") },
     }
+}
+
+/// What an error of the connection means: nothing was proved.
+pub(crate) fn unanswered(error: &kube::Error, tried: &Tried) -> ClusterError {
+    tracing::debug!(%error, "the API server did not answer");
+    ClusterError::Silent { tried: tried.clone(), why: "the connection failed".to_owned() }
+}
+
+/// What an error of a watch means: it ended, and proves nothing about the object.
+pub(crate) fn unwatched(error: &kube::Error, tried: &Tried) -> ClusterError {
+    let kube::Error::Api(status) = error else { return unanswered(error, tried) };
+    let tried = tried.clone();
+    if status.code == 403 && status.reason == "Forbidden" {
+        return ClusterError::Forbidden { tried };
+    }
+    ClusterError::Silent { tried, why: format!("it answered {}", status.code) }
 }
 
 /// A `test` of a JSON patch that does not hold is told in this one sentence and no detail.
@@ -181,14 +233,19 @@ mod tests {
         Ask::patch(&place, "web", &serde_json::json!([]), "me").tried().clone()
     }
 
-    fn answer(code: u16, message: &str) -> kube::Error {
-        let status = serde_json::json!({"status": "Failure", "code": code, "message": message,
-            "reason": "", "metadata": {}});
-        kube::Error::Api(serde_json::from_value(status).unwrap())
+    fn answer(code: u16, message: &str) -> Vec<u8> {
+        let reason = if code == 429 { "TooManyRequests" } else { "" };
+        let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": code, "message": message, "reason": reason, "metadata": {}});
+        status.to_string().into_bytes()
+    }
+
+    fn classify(code: u16, body: &[u8]) -> ClusterError {
+        refusal(code, body, &tried())
     }
 
     #[test]
-    fn only_an_answer_of_4xx_says_that_nothing_happened() {
+    fn only_a_status_of_4xx_says_that_nothing_happened() {
         let rbac = "deployments.apps \"web\" is forbidden: User \"u\" cannot patch resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
         let test = "the server rejected our request due to an error in our request";
         let table = [
@@ -203,27 +260,62 @@ mod tests {
             (422, "", "it has changed meanwhile"),
             (422, "Deployment.apps \"web\" is invalid: spec", "refused to patch"),
             (429, "too many requests", "overloaded"),
+            (408, "the request timed out", "did not answer"),
             (500, "etcdserver: request timed out", "did not answer"),
             (503, "apiserver not ready", "did not answer"),
             (504, "request did not complete", "did not answer"),
-            (200, "what", "did not answer"),
         ];
         for (code, message, words) in table {
-            let error = classify(answer(code, message), &tried());
+            let error = classify(code, &answer(code, message));
             assert!(error.to_string().contains(words), "{code} {message:?}: {error}");
             let silent = matches!(error, ClusterError::Silent { .. });
-            assert_eq!(silent, !(400..500).contains(&code), "{code}");
+            assert_eq!(silent, code == 408 || code >= 500, "{code}");
             assert_eq!(silent, !error.to_string().contains("nothing was changed"), "{error}");
         }
         let reset =
             kube::Error::ReadEvents(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-        assert!(matches!(classify(reset, &tried()), ClusterError::Silent { .. }));
+        assert!(matches!(unanswered(&reset, &tried()), ClusterError::Silent { .. }));
+    }
+
+    /// What gateways in front of an API server answer by themselves.
+    #[test]
+    fn an_answer_of_something_in_between_proves_nothing() {
+        let page = b"<html><head><title>404 Not Found</title></head></html>".to_vec();
+        let teleport = br#"{"error":{"message":"access denied"}}"#.to_vec();
+        let rancher =
+            br#"{"type":"error","status":"404","code":"NotFound","message":"x"}"#.to_vec();
+        let of_another_code = answer(404, "not found");
+        let bare = br#"{"code":404,"message":"no such route","status":"Failure"}"#.to_vec();
+        let success =
+            br#"{"kind":"Status","apiVersion":"v1","status":"Success","code":404}"#.to_vec();
+        for body in [page, teleport, rancher, bare, success, Vec::new()] {
+            for code in [400, 401, 403, 404, 408, 409, 410, 422, 429, 499, 500, 502, 503] {
+                let error = classify(code, &body);
+                assert!(matches!(error, ClusterError::Silent { .. }), "{code}: {error}");
+            }
+        }
+        let error = classify(403, &of_another_code);
+        assert!(matches!(error, ClusterError::Silent { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_watch_that_ended_proves_nothing() {
+        let api = |code: u16, reason: &str| -> kube::Error {
+            let status = serde_json::json!({"status": "Failure", "code": code, "reason": reason});
+            kube::Error::Api(serde_json::from_value(status).unwrap())
+        };
+        for error in
+            [api(404, "NotFound"), api(404, "Failed to parse error data"), api(410, "Expired")]
+        {
+            assert!(matches!(unwatched(&error, &tried()), ClusterError::Silent { .. }), "{error}");
+        }
+        let forbidden = unwatched(&api(403, "Forbidden"), &tried());
+        assert!(matches!(forbidden, ClusterError::Forbidden { .. }));
     }
 
     #[test]
     fn the_engine_is_told_what_to_do_first() {
-        let kind =
-            |code, message| classify(answer(code, message), &tried()).into_port("a", "o").kind;
+        let kind = |code, message| classify(code, &answer(code, message)).into_port("a", "o").kind;
         assert_eq!(kind(401, ""), ErrorKind::Misconfigured);
         assert_eq!(kind(404, ""), ErrorKind::Misconfigured);
         assert_eq!(kind(422, "bad"), ErrorKind::Rejected);

@@ -321,14 +321,14 @@ pub struct Standing {
     /// Whether they are in each group that was asked about.
     #[serde(default)]
     pub groups: BTreeMap<GroupId, Fact<bool>>,
-    /// Whom it is about, so that a late answer about somebody is never taken for somebody else's;
-    /// none where the caller vouches for that.
+    /// Whom it is about, so that an answer about somebody is never taken for somebody else's. Without
+    /// it nothing can be decided about anybody: see [`Self::about`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
 }
 
 impl Standing {
-    /// Collects what the directory said.
+    /// Collects what the directory said, about nobody yet: [`Self::about`] names whom.
     #[must_use]
     pub const fn new(profile: Fact<Profile>, groups: BTreeMap<GroupId, Fact<bool>>) -> Self {
         Self { profile, groups, user: None }
@@ -341,10 +341,16 @@ impl Standing {
         self
     }
 
-    /// Whether it can be used to decide about this account.
+    /// Whether it can be used to decide about this account: it names it.
     #[must_use]
     pub fn is_about(&self, user: &UserId) -> bool {
-        self.user.as_ref().is_none_or(|about| about == user)
+        self.user.as_ref() == Some(user)
+    }
+
+    /// Whether it names somebody else.
+    #[must_use]
+    pub(crate) fn is_about_another(&self, user: &UserId) -> bool {
+        self.user.as_ref().is_some_and(|about| about != user)
     }
 
     /// Nothing is known, and why.
@@ -386,6 +392,8 @@ pub enum Denial {
     NotNamed,
     /// The service has no owner at all.
     NobodyMay,
+    /// The directory does not know which person they are, and the policy tells people apart by that.
+    PersonUnknown,
     /// It could not be found out.
     Unknown(Missing),
 }
@@ -398,6 +406,24 @@ pub struct Decision<'a> {
     pub verdict: Result<Route, Denial>,
     /// The rule that made it.
     pub rule: &'a str,
+    /// For a permission: when the oldest of the facts was observed on which it rests. These are the
+    /// account, the groups of denials that the person is not in, and the group that lets them in.
+    pub observed_at: Option<Timestamp>,
+}
+
+impl<'a> Decision<'a> {
+    const fn denied(denial: Denial, rule: &'a str) -> Self {
+        Self { verdict: Err(denial), rule, observed_at: None }
+    }
+
+    const fn allowed(route: Route, rule: &'a str, observed_at: Option<Timestamp>) -> Self {
+        Self { verdict: Ok(route), rule, observed_at }
+    }
+}
+
+/// The earlier of two moments, of which each may be missing.
+pub(crate) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    [one, other].into_iter().flatten().min()
 }
 
 /// How old what the directory says may be at this decision.
@@ -424,6 +450,14 @@ pub const RULE_DEFAULT: &str = "default: deny";
 pub const RULE_ACCOUNT: &str = "only active full members of our own workspaces";
 /// The rule cited when the emergency group decided.
 pub const RULE_BREAK_GLASS: &str = "break-glass";
+/// The rule cited when whoever asked for a rollback stops it.
+pub const RULE_REQUESTER: &str = "whoever asked for it may stop it";
+/// The rule cited when somebody would confirm what somebody else asked for.
+pub const RULE_OWN_CONFIRMATION: &str = "only whoever asked for it confirms it";
+/// The rule cited when somebody would approve their own rollback, or their person is not known.
+pub const RULE_FOUR_EYES: &str = "four eyes";
+/// The rule cited when somebody would stop what cannot be stopped any more.
+pub const RULE_ORDERED: &str = "an order is not called back";
 
 impl Access {
     /// Decides whether `actor` may do `duty`.
@@ -440,34 +474,37 @@ impl Access {
         moment: Moment,
     ) -> Decision<'_> {
         if let Err(denial) = self.admit(actor, standing, moment) {
-            return Decision { verdict: Err(denial), rule: RULE_ACCOUNT };
+            return Decision::denied(denial, RULE_ACCOUNT);
         }
-        match find(&self.denied, actor, standing, moment) {
-            Found::Named(rule) => return Decision { verdict: Err(Denial::DeniedByRule), rule },
+        let rests_on = match find(&self.denied, actor, standing, moment) {
+            Found::Named(rule, _) => return Decision::denied(Denial::DeniedByRule, rule),
             Found::Unknown(rule, missing) => {
-                return Decision { verdict: Err(Denial::Unknown(missing)), rule };
+                return Decision::denied(Denial::Unknown(missing), rule);
             }
-            Found::Nobody => {}
-        }
+            Found::Nobody(read_at) => earlier(standing.profile.observed_at(), read_at),
+        };
         let mut unknown = None;
         match find(self.entitled(duty), actor, standing, moment) {
-            Found::Named(rule) => return Decision { verdict: Ok(Route::Ownership), rule },
+            Found::Named(rule, read_at) => {
+                return Decision::allowed(Route::Ownership, rule, earlier(rests_on, read_at));
+            }
             Found::Unknown(rule, missing) => unknown = Some((rule, missing)),
-            Found::Nobody => {}
+            Found::Nobody(_) => {}
         }
         match names(&self.break_glass, actor, standing, moment) {
-            Ok(true) => {
-                return Decision { verdict: Ok(Route::BreakGlass), rule: RULE_BREAK_GLASS };
+            Ok((true, read_at)) => {
+                let rests_on = earlier(rests_on, read_at);
+                return Decision::allowed(Route::BreakGlass, RULE_BREAK_GLASS, rests_on);
             }
-            Ok(false) => {}
+            Ok((false, _)) => {}
             Err(missing) => unknown = unknown.or(Some((RULE_BREAK_GLASS, missing))),
         }
         match unknown {
-            Some((rule, missing)) => Decision { verdict: Err(Denial::Unknown(missing)), rule },
+            Some((rule, missing)) => Decision::denied(Denial::Unknown(missing), rule),
             None if self.who_may(duty).next().is_none() => {
-                Decision { verdict: Err(Denial::NobodyMay), rule: RULE_DEFAULT }
+                Decision::denied(Denial::NobodyMay, RULE_DEFAULT)
             }
-            None => Decision { verdict: Err(Denial::NotNamed), rule: RULE_DEFAULT },
+            None => Decision::denied(Denial::NotNamed, RULE_DEFAULT),
         }
     }
 
@@ -488,11 +525,54 @@ impl Access {
             .flatten()
             .flat_map(|named| &named.principals)
             .chain(&self.break_glass)
-            .filter_map(|principal| match principal {
-                Principal::Group(id) => Some(id),
-                Principal::User(_) => None,
-            })
+            .filter_map(group_of)
             .collect()
+    }
+
+    /// The groups whose membership decides whether this account may do `duty`: where a rule names the
+    /// account itself, only those that could deny it.
+    #[must_use]
+    pub fn groups_for(&self, duty: Duty, user: &UserId) -> BTreeSet<&GroupId> {
+        let entitled = || self.entitled(duty).iter().flat_map(|named| &named.principals);
+        let mut asked = BTreeSet::new();
+        if denied(&self.denied).any(|principal| is_user(principal, user)) {
+            return asked;
+        }
+        asked.extend(denied(&self.denied).filter_map(group_of));
+        if entitled().any(|principal| is_user(principal, user)) {
+            return asked;
+        }
+        asked.extend(entitled().filter_map(group_of));
+        if !self.break_glass.iter().any(|principal| is_user(principal, user)) {
+            asked.extend(self.break_glass.iter().filter_map(group_of));
+        }
+        asked
+    }
+
+    /// The groups that are enough to say yes, if the account is in the first of the owning groups that
+    /// `likely` holds of: that one, and those that could deny it. None where there is no such group.
+    /// The emergency groups are never enough: who owns the service does not come in through them.
+    #[must_use]
+    pub fn groups_enough(
+        &self,
+        duty: Duty,
+        user: &UserId,
+        likely: impl Fn(&GroupId) -> bool,
+    ) -> Option<BTreeSet<&GroupId>> {
+        let needed = self.groups_for(duty, user);
+        let entitled = self.entitled(duty).iter().flat_map(|named| &named.principals);
+        let vouching =
+            entitled.filter_map(group_of).find(|group| needed.contains(group) && likely(group))?;
+        let mut enough: BTreeSet<&GroupId> =
+            denied(&self.denied).filter_map(group_of).filter(|id| needed.contains(id)).collect();
+        enough.insert(vouching);
+        Some(enough)
+    }
+
+    /// Whether the actor's workspace is one whose members may act at all.
+    #[must_use]
+    pub fn is_home_of(&self, actor: &Actor) -> bool {
+        actor.workspace.as_ref().is_some_and(|id| self.workspaces.contains(id))
     }
 
     fn entitled(&self, duty: Duty) -> &[NamedPrincipals] {
@@ -509,11 +589,14 @@ impl Access {
         if !actor.workspace.as_ref().is_some_and(ours) {
             return Err(Denial::ForeignWorkspace);
         }
-        if !standing.is_about(&actor.id) {
-            return Err(Denial::Unknown(Missing::NotObserved));
+        if standing.is_about_another(&actor.id) {
+            return Err(Denial::Unknown(Missing::AboutAnother));
         }
         let profile =
             standing.profile.within(moment.now, moment.age_max).map_err(Denial::Unknown)?;
+        if !standing.is_about(&actor.id) {
+            return Err(Denial::Unknown(Missing::AboutAnother));
+        }
         match profile.account {
             Account::Member if ours(&profile.workspace) => Ok(()),
             Account::Member => Err(Denial::ForeignWorkspace),
@@ -524,10 +607,27 @@ impl Access {
     }
 }
 
+fn denied(rules: &[NamedPrincipals]) -> impl Iterator<Item = &Principal> {
+    rules.iter().flat_map(|named| &named.principals)
+}
+
+fn is_user(principal: &Principal, user: &UserId) -> bool {
+    matches!(principal, Principal::User(id) if id == user)
+}
+
+const fn group_of(principal: &Principal) -> Option<&GroupId> {
+    match principal {
+        Principal::Group(id) => Some(id),
+        Principal::User(_) => None,
+    }
+}
+
+/// What a list of rules says about somebody, and when the oldest of the group memberships was read
+/// on which that rests.
 enum Found<'a> {
-    Named(&'a str),
+    Named(&'a str, Option<Timestamp>),
     Unknown(&'a str, Missing),
-    Nobody,
+    Nobody(Option<Timestamp>),
 }
 
 /// The first rule that certainly names the actor; failing that, the first that might.
@@ -537,37 +637,41 @@ fn find<'a>(
     standing: &Standing,
     moment: Moment,
 ) -> Found<'a> {
-    let mut unknown = None;
+    let (mut unknown, mut oldest) = (None, None);
     for named in rules {
         match names(&named.principals, actor, standing, moment) {
-            Ok(true) => return Found::Named(named.rule.as_str()),
-            Ok(false) => {}
+            Ok((true, read_at)) => return Found::Named(named.rule.as_str(), read_at),
+            Ok((false, read_at)) => oldest = earlier(oldest, read_at),
             Err(missing) => unknown = unknown.or(Some((named.rule.as_str(), missing))),
         }
     }
-    unknown.map_or(Found::Nobody, |(rule, missing)| Found::Unknown(rule, missing))
+    unknown.map_or(Found::Nobody(oldest), |(rule, missing)| Found::Unknown(rule, missing))
 }
 
+/// Whether one of the principals is the actor, and when the membership that says so was read, or the
+/// oldest of those that say no.
 fn names(
     principals: &[Principal],
     actor: &Actor,
     standing: &Standing,
     moment: Moment,
-) -> Result<bool, Missing> {
-    let mut missing = None;
+) -> Result<(bool, Option<Timestamp>), Missing> {
+    let (mut missing, mut oldest) = (None, None);
     for principal in principals {
         let verdict = match principal {
-            Principal::User(id) => Ok(*id == actor.id),
+            Principal::User(id) => Ok((*id == actor.id, None)),
             Principal::Group(id) => match standing.groups.get(id) {
-                Some(fact) => fact.within(moment.now, moment.age_max).copied(),
+                Some(fact) => fact
+                    .within(moment.now, moment.age_max)
+                    .map(|is_member| (*is_member, fact.observed_at())),
                 None => Err(Missing::NotObserved),
             },
         };
         match verdict {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
+            Ok((true, read_at)) => return Ok((true, read_at)),
+            Ok((false, read_at)) => oldest = earlier(oldest, read_at),
             Err(why) => missing = missing.or(Some(why)),
         }
     }
-    missing.map_or(Ok(false), Err)
+    missing.map_or(Ok((false, oldest)), Err)
 }

@@ -1,12 +1,13 @@
 //! What can happen to a rollback, and what it asks for in return.
 
-use crate::access::Standing;
+use crate::access::{Duty, Standing};
 use crate::fact::Fact;
 use crate::id::{Label, Reason, RollbackId, UserId};
 use crate::model::{Actor, RevisionRef};
 use crate::observed::{Acceptance, Facts, Live};
 use crate::proof::{Confirmation, Order};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,12 @@ pub enum Event {
     Rehearsed(Fact<Acceptance>),
     /// The CD system told how far it is.
     ProgressObserved(Box<Progress>),
+    /// The CD system has not answered for a while about what it carries out, and why.
+    ExecutionUnseen(String),
+    /// The CD system took the request to cancel; a later look shows when it has stopped.
+    CancellationAccepted,
+    /// The CD system will not cancel: it is too late, or it cannot do that.
+    CancellationRefused,
     /// The live revision and its health were looked at.
     OutcomeObserved(Box<Sighting>),
     /// The deadline of the state passed.
@@ -65,7 +72,7 @@ pub enum Event {
     Released(Box<Said>),
 }
 
-/// What the guards' sources, and the directory about the requester, said.
+/// What the guards' sources said, and the directory about the requester and the approvers.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Observation {
@@ -73,13 +80,63 @@ pub struct Observation {
     pub facts: Facts,
     /// The requester, read afresh.
     pub requester: Standing,
+    /// Everybody who has approved, read afresh.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub approvers: BTreeMap<UserId, Standing>,
 }
 
 impl Observation {
     /// Collects an observation.
     #[must_use]
     pub const fn new(facts: Facts, requester: Standing) -> Self {
-        Self { facts, requester }
+        Self { facts, requester, approvers: BTreeMap::new() }
+    }
+
+    /// The same, with those who have approved.
+    #[must_use]
+    pub fn and_of(mut self, approvers: impl IntoIterator<Item = (UserId, Standing)>) -> Self {
+        self.approvers.extend(approvers);
+        self
+    }
+}
+
+impl Event {
+    /// The event as the first rules had it: whoever asked the directory vouched for whom a standing
+    /// is about that does not say so itself.
+    pub(crate) fn vouched_for(mut self, requester: Option<&Actor>) -> Self {
+        let (standing, actor) = match &mut self {
+            Self::StandingObserved(standing) => (standing.as_mut(), requester),
+            Self::FactsObserved(observation) => (&mut observation.requester, requester),
+            Self::ConfirmationGiven(given) => (&mut given.standing, Some(&given.actor)),
+            Self::ApprovalGiven(said)
+            | Self::RejectionGiven(said)
+            | Self::WithdrawalGiven(said)
+            | Self::Released(said) => (&mut said.standing, Some(&said.actor)),
+            Self::Settled(settlement) => (&mut settlement.standing, Some(&settlement.actor)),
+            Self::Clicked(_)
+            | Self::SlotTaken(_)
+            | Self::IntentRecorded
+            | Self::IntentNotRecorded(_)
+            | Self::TriggerAccepted(_)
+            | Self::TriggerRefused(_)
+            | Self::TriggerConflicted(_)
+            | Self::TriggerInDoubt(_)
+            | Self::OrderFound(_)
+            | Self::OrderAbsent
+            | Self::DoubtRemained(_)
+            | Self::Rehearsed(_)
+            | Self::ProgressObserved(_)
+            | Self::ExecutionUnseen(_)
+            | Self::CancellationAccepted
+            | Self::CancellationRefused
+            | Self::OutcomeObserved(_)
+            | Self::DeadlineReached
+            | Self::PutAside(_) => return self,
+        };
+        if standing.user.is_none() {
+            standing.user = actor.map(|actor| actor.id.clone());
+        }
+        self
     }
 }
 
@@ -274,6 +331,13 @@ pub enum Audience {
     Deployer,
     /// Whoever is on call.
     OnCall,
+    /// Whoever is on call, of one act that only the emergency group's rule allowed. Appears once.
+    BreakGlass {
+        /// Who acted.
+        by: Actor,
+        /// What they did.
+        duty: Duty,
+    },
 }
 
 /// What a line in the thread tells; the rest is in the view of the rollback.
@@ -297,8 +361,14 @@ pub enum Line {
     Phase(Progress),
     /// Somebody asked to cancel while it ran.
     Cancelling(Actor),
+    /// The CD system will not cancel it.
+    NotCancelled,
+    /// It takes longer than it should, and is followed on.
+    Overdue,
     /// It ended: see the state in the view.
     Ended,
+    /// The CD system answered again, after the outcome had been called unknown.
+    Heard(Progress),
     /// An order that was given up had an effect after all.
     LateEffect,
     /// Somebody settled an unknown outcome.

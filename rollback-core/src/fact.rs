@@ -6,6 +6,10 @@ use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+/// How far a source's clock may be ahead of ours, or one process's ahead of another's. Clocks that
+/// are kept by NTP differ by far less; a fact from further ahead would never grow old.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
+
 /// Something observed, or the reason why it could not be.
 ///
 /// ```
@@ -50,6 +54,16 @@ pub enum Missing {
         #[serde(with = "crate::time::millis")]
         age_max: Duration,
     },
+    /// It claims to have been seen in the future, by more than [`CLOCK_SKEW_MAX`].
+    Ahead {
+        /// By how much.
+        #[serde(with = "crate::time::millis")]
+        ahead: Duration,
+    },
+    /// It was seen before the rollback was confirmed, or before its last approval.
+    BeforeApproval,
+    /// It does not say whom it is about, or it is about somebody else.
+    AboutAnother,
     /// The source did not answer, or not readably.
     SourceFailed(String),
 }
@@ -64,6 +78,17 @@ impl fmt::Display for Missing {
                 in_words(*age),
                 in_words(*age_max)
             ),
+            Self::Ahead { ahead } => write!(
+                f,
+                "it was seen {} in the future; set the clock of its source, or of this service, right",
+                in_words(*ahead)
+            ),
+            Self::BeforeApproval => f.write_str(
+                "it was seen before the confirmation or the last approval, and may have changed since",
+            ),
+            Self::AboutAnother => {
+                f.write_str("the directory's answer does not say that it is about this account")
+            }
             Self::SourceFailed(why) => f.write_str(why),
         }
     }
@@ -82,18 +107,25 @@ impl<T> Fact<T> {
         Self::Unknown { why: why.into() }
     }
 
-    /// The value, if it is known and not older than `age_max`.
+    /// The value, if it is known and not older than `age_max`. A source's clock may be ahead by
+    /// [`CLOCK_SKEW_MAX`], and by no more than `age_max`.
     ///
     /// # Errors
     ///
-    /// [`Missing`] when it is unknown or stale.
+    /// [`Missing`] when it is unknown, stale, or from the future.
     pub fn within(&self, now: Timestamp, age_max: Duration) -> Result<&T, Missing> {
         match self {
             #[cfg(planted_bugs)]
             Self::Known { value, .. } if crate::planted::is("stale-guard-cache") => Ok(value),
             Self::Known { value, observed_at } => {
-                let age = now.since(*observed_at);
-                if age > age_max { Err(Missing::Stale { age, age_max }) } else { Ok(value) }
+                let (age, ahead) = (now.since(*observed_at), observed_at.since(now));
+                if age > age_max {
+                    Err(Missing::Stale { age, age_max })
+                } else if ahead > CLOCK_SKEW_MAX.min(age_max) {
+                    Err(Missing::Ahead { ahead })
+                } else {
+                    Ok(value)
+                }
             }
             Self::Unknown { why } => Err(Missing::SourceFailed(why.clone())),
         }
@@ -139,6 +171,26 @@ mod tests {
         assert_eq!(fact.within(at.after(BOUND), BOUND), Ok(&1));
         let late = at.after(BOUND + Duration::from_millis(1));
         assert!(matches!(fact.within(late, BOUND), Err(Missing::Stale { .. })));
+    }
+
+    #[test]
+    fn a_fact_from_the_future_is_good_within_the_skew_of_clocks_and_unknown_past_it() {
+        let now = Timestamp::from_millis(1_000_000);
+        let moment = Duration::from_millis(1);
+        for (ahead, bound, good) in [
+            (CLOCK_SKEW_MAX, BOUND, true),
+            (CLOCK_SKEW_MAX + moment, BOUND, false),
+            (Duration::from_secs(3_600), BOUND, false),
+            (Duration::from_secs(1), Duration::from_secs(1), true),
+            (Duration::from_secs(1) + moment, Duration::from_secs(1), false),
+            (moment, Duration::ZERO, false),
+        ] {
+            let fact = Fact::known(1, now.after(ahead));
+            assert_eq!(fact.within(now, bound).is_ok(), good, "{ahead:?} ahead, bound {bound:?}");
+            if !good {
+                assert_eq!(fact.within(now, bound), Err(Missing::Ahead { ahead }));
+            }
+        }
     }
 
     #[test]

@@ -2,20 +2,30 @@
 //! rollback through.
 
 use crate::fact::{Fact, Missing};
-use crate::id::GuardName;
+use crate::id::{GuardName, RevisionId};
+use crate::journal::Rules;
 use crate::known_good::{Candidates, Skip};
-use crate::model::{Pair, Plan, RevisionRef, RevisionStatus};
-use crate::observed::{Acceptance, Facts, InProgress, Live, OperationKind, Reading};
+use crate::model::{Pair, Plan, Revision, RevisionRef, RevisionStatus};
+use crate::observed::{
+    Acceptance, Facts, InProgress, LatestDeploy, OperationKind, Reading, ServiceRecord,
+};
 use crate::policy::Policy;
+use crate::presence::Presence;
 use crate::time::{Timestamp, in_words};
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Most guards of a host's own: the report must fit into one modal.
 pub const CUSTOM_GUARDS_MAX: usize = 50;
+
+/// For how long a report of a later deploy counts against the CD system's own word on what is live:
+/// longer than a CD system takes to show what went live. After that, what is live decides: the two
+/// clocks may differ, or the report may name a revision that never was.
+const REPORT_COUNTS_FOR: Duration = Duration::from_secs(600);
 
 /// Something that must hold before an order is given.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -64,6 +74,26 @@ impl Guard {
         Self::BackendAccepts,
     ];
 
+    /// The built-in guards of the first release, whose journals do not name them.
+    const OF_THE_FIRST_RELEASE: [Self; 11] = [
+        Self::NewerDeploy,
+        Self::TargetRestorable,
+        Self::Migrations,
+        Self::KnownGood,
+        Self::AlreadyAtTarget,
+        Self::InFlight,
+        Self::ConfirmationCurrent,
+        Self::Freeze,
+        Self::CoolDown,
+        Self::UndoneByBackend,
+        Self::BackendAccepts,
+    ];
+
+    /// The built-in guard of this name.
+    fn built_in(name: &str) -> Option<Self> {
+        Self::BUILT_IN.into_iter().find(|guard| guard.name() == name)
+    }
+
     /// Its name, as reports and the audit record cite it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -104,10 +134,23 @@ impl Guard {
 }
 
 /// The guards of a policy: every built-in one and the host's own. Cannot be empty.
+///
+/// It is written with the name of every guard, so that a newer release, which may have more of them,
+/// evaluates those of the release that wrote it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "BTreeSet<GuardName>", into = "BTreeSet<GuardName>")]
+#[serde(try_from = "Written", into = "Written")]
 pub struct GuardSet {
     guards: Vec<Guard>,
+}
+
+/// A set of guards as it is written.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Written {
+    /// Every guard by name.
+    All { built_in: Vec<String>, custom: BTreeSet<GuardName> },
+    /// As the first release wrote it: the host's own, besides the eleven built-in ones of then.
+    Custom(BTreeSet<GuardName>),
 }
 
 /// Why a set of guards was not accepted.
@@ -120,6 +163,14 @@ pub enum GuardSetError {
     /// A name that a built-in guard has.
     #[error("the guard name `{0}` belongs to a built-in guard; choose another")]
     Taken(GuardName),
+    /// A built-in guard of another release.
+    #[error(
+        "it is held to the guard `{0}`, which this release does not know; start the release that wrote it"
+    )]
+    NotKnown(String),
+    /// A built-in guard that every rollback has is not named.
+    #[error("it is not held to the guard `{0}`, which every rollback has")]
+    Missing(String),
 }
 
 impl GuardSet {
@@ -135,17 +186,39 @@ impl GuardSet {
     ///
     /// [`GuardSetError`] when there are too many, or one takes a built-in guard's name.
     pub fn with(custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
+        Self::of(Guard::BUILT_IN.to_vec(), custom)
+    }
+
+    /// These built-in guards and these of the host's own.
+    fn of(built_in: Vec<Guard>, custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
         if custom.len() > CUSTOM_GUARDS_MAX {
             return Err(GuardSetError::TooMany(custom.len()));
         }
-        let mut guards = Guard::BUILT_IN.to_vec();
+        let mut guards = built_in;
         for name in custom {
-            if Guard::BUILT_IN.iter().any(|guard| guard.name() == name.as_str()) {
+            if guards.iter().any(|guard| guard.name() == name.as_str()) {
                 return Err(GuardSetError::Taken(name));
             }
             guards.push(Guard::Custom(name));
         }
         Ok(Self { guards })
+    }
+
+    /// The guards that somebody wrote down by name: all those that the first release had, and none
+    /// that this one does not know.
+    fn named(names: Vec<String>, custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
+        let mut built_in = Vec::with_capacity(names.len());
+        for name in names {
+            let guard = Guard::built_in(&name).ok_or(GuardSetError::NotKnown(name))?;
+            if !built_in.contains(&guard) {
+                built_in.push(guard);
+            }
+        }
+        let missing = Guard::OF_THE_FIRST_RELEASE.iter().find(|guard| !built_in.contains(guard));
+        if let Some(missing) = missing {
+            return Err(GuardSetError::Missing(missing.name().into()));
+        }
+        Self::of(built_in, custom)
     }
 
     /// All of them, built-in ones first.
@@ -173,16 +246,24 @@ impl GuardSet {
     }
 }
 
-impl TryFrom<BTreeSet<GuardName>> for GuardSet {
+impl TryFrom<Written> for GuardSet {
     type Error = GuardSetError;
-    fn try_from(custom: BTreeSet<GuardName>) -> Result<Self, GuardSetError> {
-        Self::with(custom)
+    fn try_from(written: Written) -> Result<Self, GuardSetError> {
+        match written {
+            Written::All { built_in, custom } => Self::named(built_in, custom),
+            Written::Custom(custom) => Self::of(Guard::OF_THE_FIRST_RELEASE.to_vec(), custom),
+        }
     }
 }
 
-impl From<GuardSet> for BTreeSet<GuardName> {
+impl From<GuardSet> for Written {
     fn from(set: GuardSet) -> Self {
-        set.custom().cloned().collect()
+        let is_custom = |guard: &&Guard| matches!(guard, Guard::Custom(_));
+        let built_in = set.guards.iter().filter(|guard| !is_custom(guard));
+        Self::All {
+            built_in: built_in.map(|guard| guard.name().into()).collect(),
+            custom: set.custom().cloned().collect(),
+        }
     }
 }
 
@@ -231,6 +312,9 @@ pub struct Finding {
     pub guard: Guard,
     /// The verdict.
     pub verdict: Verdict,
+    /// Whose word a guard that passes rests on, where nobody could see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_by: Option<String>,
 }
 
 impl Finding {
@@ -253,9 +337,14 @@ impl Finding {
     /// The finding in words.
     #[must_use]
     pub fn explanation(&self) -> String {
-        match &self.verdict {
-            Verdict::Pass => self.guard.promise().to_string(),
-            Verdict::Block(explanation) | Verdict::Unknown(explanation) => explanation.to_string(),
+        match (&self.verdict, &self.vouched_by) {
+            (Verdict::Pass, None) => self.guard.promise().to_string(),
+            (Verdict::Pass, Some(by)) => {
+                alloc::format!("{}: not seen, {by} vouches for it", self.guard.promise())
+            }
+            (Verdict::Block(explanation) | Verdict::Unknown(explanation), _) => {
+                explanation.to_string()
+            }
         }
     }
 }
@@ -287,7 +376,8 @@ impl Report {
 
     /// One guard that blocks, before or instead of an evaluation of all of them.
     pub(crate) fn blocked(guard: Guard, explanation: Explanation) -> Self {
-        Self { findings: alloc::vec![Finding { guard, verdict: Verdict::Block(explanation) }] }
+        let verdict = Verdict::Block(explanation);
+        Self { findings: alloc::vec![Finding { guard, verdict, vouched_by: None }] }
     }
 }
 
@@ -303,24 +393,30 @@ pub struct Question<'a> {
     pub shown: Option<&'a Pair>,
     /// The rollback that asks, so that it does not stand in its own way.
     pub asking: Option<&'a crate::id::RollbackId>,
+    /// When it was confirmed or last approved: what was seen before that is unknown.
+    pub since: Option<Timestamp>,
     /// Now.
     pub now: Timestamp,
+    /// The version of the rules that the rollback is judged by.
+    pub rules: Rules,
 }
 
 impl<'a> Question<'a> {
     /// Asks about a plan before anybody has confirmed it.
     #[must_use]
     pub const fn new(plan: &'a Plan, policy: &'a Policy, now: Timestamp) -> Self {
-        Self { plan, policy, shown: None, asking: None, now }
+        Self { plan, policy, shown: None, asking: None, since: None, now, rules: Rules::LATEST }
     }
 }
 
 /// Evaluates every guard of the policy. None short-circuits.
 #[must_use]
 pub fn evaluate(question: &Question<'_>, facts: &Facts) -> Report {
-    let judged = |guard: &Guard| Finding {
-        guard: guard.clone(),
-        verdict: judge(guard, question, facts).unwrap_or_else(|missing| unknown(guard, &missing)),
+    let judged = |guard: &Guard| {
+        let verdict =
+            judge(guard, question, facts).unwrap_or_else(|missing| unknown(guard, &missing));
+        let vouched_by = vouched_by(guard, &verdict, facts);
+        Finding { guard: guard.clone(), verdict, vouched_by }
     };
     Report { findings: question.policy.guards.as_slice().iter().map(judged).collect() }
 }
@@ -346,15 +442,17 @@ fn judge(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdic
         Guard::ConfirmationCurrent => Ok(confirmation_current(question)),
         Guard::Freeze => freeze(question, facts),
         Guard::CoolDown => cool_down(question, facts),
-        Guard::UndoneByBackend => {
-            let preflight = fresh(question, &facts.preflight)?;
-            Ok(preflight.undone_by.as_ref().map_or(Verdict::Pass, |by| {
-                Verdict::Block(Explanation::new(
-                    alloc::format!("{by} would undo the rollback"),
-                    "switch that off for this service first, or roll back where it takes its orders from",
-                ))
-            }))
-        }
+        Guard::UndoneByBackend => Ok(match &fresh(question, &facts.preflight)?.undone_by {
+            Presence::Nothing => Verdict::Pass,
+            Presence::Something(by) => Verdict::Block(Explanation::new(
+                alloc::format!("{by} would undo the rollback"),
+                "switch that off for this service first, or roll back where it takes its orders from",
+            )),
+            Presence::CannotTell(why) => Verdict::Unknown(Explanation::new(
+                alloc::format!("whether anything would undo the rollback is not known: {why}"),
+                "nothing was changed; click again when that is known",
+            )),
+        }),
         Guard::BackendAccepts => Ok(match &fresh(question, &facts.preflight)?.acceptance {
             Acceptance::Accepted => Verdict::Pass,
             Acceptance::Rejected(why) => Verdict::Block(Explanation::new(
@@ -376,7 +474,18 @@ fn judge(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdic
 }
 
 fn fresh<'a, T>(question: &Question<'_>, fact: &'a Fact<T>) -> Result<&'a T, Missing> {
-    fact.within(question.now, question.policy.limits.fact_age_max)
+    let value = fact.within(question.now, question.policy.limits.fact_age_max)?;
+    let is_before = |at: Timestamp| question.since.is_some_and(|since| at < since);
+    if fact.observed_at().is_some_and(is_before) {
+        return Err(Missing::BeforeApproval);
+    }
+    Ok(value)
+}
+
+/// Whose word it is that a guard passes, where nobody could see it.
+fn vouched_by(guard: &Guard, verdict: &Verdict, facts: &Facts) -> Option<String> {
+    let passes_on_trust = *guard == Guard::UndoneByBackend && *verdict == Verdict::Pass;
+    facts.preflight.value().filter(|_| passes_on_trust)?.vouched_by.clone()
 }
 
 fn is(one: &RevisionRef, other: &RevisionRef) -> bool {
@@ -419,6 +528,9 @@ fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missi
     let Some(latest) = &record.latest_deploy else {
         return Ok(Verdict::Pass);
     };
+    if question.rules >= Rules::V2 {
+        return Ok(reported_since(question, latest, record, history));
+    }
     let since = history.iter().find(|r| r.id == plan.from().revision).and_then(|r| r.deployed_at);
     if since.is_some_and(|since| latest.deployed_at <= since) {
         return Ok(Verdict::Pass);
@@ -445,6 +557,56 @@ fn newer_deploy(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missi
             "nothing was changed; use the button of the newest deploy",
         )
     }))
+}
+
+/// What the latest report says against the CD system's own word that the revision to leave is live.
+/// Its time is by its reporter's clock, so it decides only where the history cannot, and not for ever.
+fn reported_since(
+    question: &Question<'_>,
+    latest: &LatestDeploy,
+    record: &ServiceRecord,
+    history: &[Revision],
+) -> Verdict {
+    let from = question.plan.from();
+    let place = |id: &RevisionId| history.iter().position(|entry| entry.id == *id);
+    let ours = place(&from.revision);
+    let is_older = |revision: &RevisionId| matches!((place(revision), ours), (Some(it), Some(ours)) if it > ours);
+    let stands_aside = latest.revision.as_ref().is_some_and(|revision| {
+        *revision == from.revision
+            || record.rolled_back_from.contains(revision)
+            || is_older(revision)
+    });
+    let since = ours.and_then(|place| history.get(place)).and_then(|entry| entry.deployed_at);
+    let is_earlier = since.is_some_and(|since| latest.deployed_at <= since);
+    let age = question.now.since(latest.deployed_at);
+    if stands_aside || is_earlier || age > REPORT_COUNTS_FOR {
+        return Verdict::Pass;
+    }
+    let again = in_words(REPORT_COUNTS_FOR.saturating_sub(age));
+    let Some(revision) = &latest.revision else {
+        return Verdict::Unknown(Explanation::new(
+            alloc::format!(
+                "deploy `{}` was reported for {}, and which revision it made is not known yet",
+                latest.id,
+                latest.deployed_at
+            ),
+            alloc::format!(
+                "nothing was changed; click again when its own message names the revision, or in \
+                 {again} if {from} is still live then"
+            ),
+        ));
+    };
+    Verdict::Block(Explanation::new(
+        alloc::format!(
+            "`{}` was reported as deployed at {} by its reporter's clock, after {from}",
+            revision.beside(&from.revision),
+            latest.deployed_at
+        ),
+        alloc::format!(
+            "nothing was changed; use the button of the newest deploy, or click again in {again} if \
+             {from} is still live then"
+        ),
+    ))
 }
 
 /// The three guards on the target are the parts of the one judgement that chose it, so that they
@@ -493,10 +655,17 @@ fn in_flight(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing>
             "follow that one, or withdraw it first",
         )));
     }
-    let Live { in_progress: Some(operation), .. } = fresh(question, &facts.live)? else {
-        return Ok(Verdict::Pass);
-    };
-    Ok(Verdict::Block(busy(question, operation)))
+    Ok(match &fresh(question, &facts.live)?.in_progress {
+        Presence::Nothing => Verdict::Pass,
+        Presence::Something(operation) => Verdict::Block(busy(question, operation)),
+        Presence::CannotTell(why) => Verdict::Unknown(Explanation::new(
+            alloc::format!(
+                "whether a deploy or rollback of {} is in progress is not known: {why}",
+                question.plan.key()
+            ),
+            "nothing was changed; click again when that is known",
+        )),
+    })
 }
 
 fn busy(question: &Question<'_>, operation: &InProgress) -> Explanation {

@@ -1,5 +1,6 @@
 //! Names and identities, parsed at the door: what is held is well formed and bounded.
 
+use crate::unseen::is_visible;
 use alloc::string::{String, ToString};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,13 @@ use serde::{Deserialize, Serialize};
 /// Longest accepted identity, in bytes. The longest real one is an AWS ARN, at most 2,048 by its
 /// own definition but under 200 for every resource a rollback names.
 pub const ID_LENGTH_MAX: usize = 255;
+
+/// How the ids of deploys begin that nobody reported and that were found live. No report may give one.
+pub const DEPLOYS_FOUND: &str = "found:";
+
+/// How the ids of deploys begin that an event reported, whose own id is unique only beside its source.
+/// No other report may give one.
+pub const DEPLOYS_OF_EVENTS: &str = "cloudevent:";
 
 /// How much of a UID tells two revisions of one name apart.
 const UID_DIGITS: usize = 8;
@@ -313,7 +321,7 @@ pub struct Reason(String);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReasonError {
-    /// Nothing but white space was given.
+    /// Nothing that can be seen was given.
     #[error("a reason is required: say in a few words why this is rolled back")]
     Empty,
     /// It is longer than [`REASON_LENGTH_MAX`].
@@ -329,17 +337,18 @@ impl Reason {
     ///
     /// # Errors
     ///
-    /// [`ReasonError`] when nothing is left, or when it is too long.
+    /// [`ReasonError`] when nothing is left that can be seen, or when it is too long.
     ///
     /// ```
     /// use rollback_core::Reason;
     /// assert!(Reason::parse("  ").is_err());
+    /// assert!(Reason::parse("\u{200b}\u{2060}").is_err());
     /// assert_eq!(Reason::parse(" errors up 4x ")?.as_str(), "errors up 4x");
     /// # Ok::<(), rollback_core::ReasonError>(())
     /// ```
     pub fn parse(text: impl AsRef<str>) -> Result<Self, ReasonError> {
         let text = text.as_ref().trim();
-        if text.is_empty() {
+        if !is_visible(text) {
             return Err(ReasonError::Empty);
         }
         let length = text.chars().count();
@@ -372,6 +381,14 @@ impl From<Reason> for String {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl BackendName {
+    /// What a backend is called in records of a service that is not configured any more.
+    #[must_use]
+    pub fn not_configured() -> Self {
+        Self("not-configured".to_string())
     }
 }
 

@@ -89,6 +89,7 @@ extern crate std;
 
 pub mod access;
 pub mod audit;
+pub mod current;
 mod event;
 mod fact;
 pub mod guard;
@@ -105,10 +106,13 @@ pub mod observed;
 pub mod planted;
 mod policy;
 pub mod ports;
+mod presence;
 pub mod proof;
 pub mod reconcile;
+pub mod stopped;
 mod store;
 mod time;
+mod unseen;
 mod view;
 mod words;
 
@@ -116,20 +120,25 @@ pub use crate::event::{
     Audience, Conflict, Effect, Event, Health, Line, Observation, Phase, Progress, Receipt, Said,
     Settlement, Sighting,
 };
-pub use crate::fact::{Fact, Missing};
+pub use crate::fact::{CLOCK_SKEW_MAX, Fact, Missing};
 pub use crate::id::{
-    BackendName, ChannelId, DeployId, EnvironmentName, GroupId, GuardName, ID_LENGTH_MAX, IdError,
-    LABEL_LENGTH_MAX, Label, REASON_LENGTH_MAX, Reason, ReasonError, RevisionId, RevisionName,
-    RollbackId, ServiceName, UserId, WorkspaceId,
+    BackendName, ChannelId, DEPLOYS_FOUND, DEPLOYS_OF_EVENTS, DeployId, EnvironmentName, GroupId,
+    GuardName, ID_LENGTH_MAX, IdError, LABEL_LENGTH_MAX, Label, REASON_LENGTH_MAX, Reason,
+    ReasonError, RevisionId, RevisionName, RollbackId, ServiceName, UserId, WorkspaceId,
 };
 pub use crate::machine::{
-    Declined, Disposition, Ignored, Preview, Rollback, Running, Sending, State, Transition,
+    Declined, Disposition, Doubt, Ignored, Preview, Rollback, Running, Sending, State, Transition,
     Unsettled, Verifying,
 };
 pub use crate::model::{
     Actor, Deploy, Deployer, Migration, Migrations, Pair, Plan, PlanError, Restorable, Reversible,
     Revision, RevisionRef, RevisionStatus, ServiceKey,
 };
-pub use crate::policy::{Limits, Policy};
+pub use crate::policy::{FourEyes, Limits, Policy};
+pub use crate::presence::Presence;
 pub use crate::time::{Timestamp, TimestampError, in_words};
-pub use crate::view::{Execution, GuardView, Proposer, Purpose, PutAside, RollbackView, StateName};
+pub use crate::unseen::{is_unseen, is_visible};
+pub use crate::view::{
+    Cancellation, Cause, Execution, GuardView, Prominence, Proposer, Purpose, PutAside,
+    RollbackView, StateName,
+};

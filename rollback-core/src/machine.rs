@@ -4,21 +4,23 @@
 mod aside;
 mod asking;
 mod checking;
+mod doubt;
 mod ended;
 mod executing;
 mod turn;
+mod verifying;
 
 use crate::access::{Denial, Duty};
 use crate::audit::Draft;
 use crate::event::{Audience, Effect, Event, Receipt};
 use crate::guard::Report;
 use crate::id::{Label, RollbackId};
-use crate::journal::{Opening, Origin};
-use crate::model::{Actor, Plan};
+use crate::journal::{Opening, Origin, Rules};
+use crate::model::{Actor, Plan, RevisionRef};
 use crate::policy::Policy;
 use crate::proof::{Approved, Authorized, Confirmed, GuardsPassed, Order, Recorded, Votes};
 use crate::time::Timestamp;
-use crate::view::{Execution, Purpose, RollbackView, StateName};
+use crate::view::{Cancellation, Execution, Purpose, RollbackView, StateName};
 use crate::words;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -113,27 +115,92 @@ pub enum Sending {
     /// It is being sent, once.
     Once,
     /// It may have been taken; only reading can tell.
-    InDoubt(String),
+    InDoubt(Doubt),
+}
+
+/// What is known of an order in doubt.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Doubt {
+    /// What happened to the order.
+    pub(crate) why: String,
+    /// What the CD system answered, where that cannot prove that the order will not come.
+    pub(crate) remains: Option<String>,
+    /// Whether it lasts longer than its limit, and people were called.
+    pub(crate) overdue: bool,
 }
 
 /// What is known of a running execution.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Running {
     pub(crate) receipt: Receipt,
-    pub(crate) cancelling: bool,
+    pub(crate) cancelling: Cancelling,
+    /// When it should be complete.
+    pub(crate) due: Timestamp,
+    /// Whether that is over, and people were told.
+    pub(crate) overdue: bool,
+    /// Since when the CD system does not answer about it.
+    pub(crate) silent_since: Option<Timestamp>,
+}
+
+/// What became of a person's wish to cancel.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cancelling {
+    /// Nobody wished it.
+    No,
+    /// The CD system is being asked, for this person.
+    Asked(Actor),
+    /// The CD system will stop it.
+    Accepted,
+    /// The CD system will not.
+    Refused,
 }
 
 /// What has been seen of the result.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Verifying {
     pub(crate) receipt: Receipt,
+    /// Since when what was seen last has been seen.
     pub(crate) good_since: Option<Timestamp>,
     pub(crate) seen: String,
+    /// How it ended without success, as the CD system says, and what was seen live since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unsuccessful: Option<(Unsuccessful, Found)>,
+}
+
+/// How an execution ended that was no success, as the CD system says.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unsuccessful {
+    /// It failed, with these words.
+    Failed(Option<Label>),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// What is live after an execution that was no success.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Found {
+    /// The revision to return to, after all.
+    Target,
+    /// The revision to leave, still.
+    Origin,
+    /// Neither of the two.
+    Other(RevisionRef),
+    /// Nothing for certain: something is still in progress, or nothing is live.
+    HalfWay(String),
+    /// It could not be read, and why.
+    Unreadable(String),
 }
 
 /// What is known of a rollback whose outcome is not.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Unsettled {
+    /// The execution that the CD system is known to have taken before it fell silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) known: Option<Receipt>,
+    /// What was found out since: there is nothing left to watch for.
     pub(crate) late: Option<Receipt>,
     pub(crate) settled: bool,
 }
@@ -248,8 +315,26 @@ impl Rollback {
         let Self { opening, state, mut notes, mut deadline, now: last, steps } = self;
         let now = now.max(last);
         let steps = steps.saturating_add(1);
+        let event = match opening.rules {
+            Rules::V1 => event.vouched_for(notes.requested_by.as_ref()),
+            Rules::V2 => event,
+        };
         let late = waits_for_people(&state) && deadline.is_some_and(|deadline| now >= deadline);
         let event = if late { Event::DeadlineReached } else { event };
+        // The deadline of an earlier state, or one that was put off.
+        let early = opening.rules >= Rules::V2
+            && event == Event::DeadlineReached
+            && deadline.is_some_and(|deadline| now < deadline);
+        if early {
+            let steps = steps.saturating_sub(1);
+            let rollback = Self { opening, state, notes, deadline, now: last, steps };
+            return Transition {
+                rollback,
+                effects: Vec::new(),
+                drafts: Vec::new(),
+                disposition: Disposition::Ignored(Ignored::OutOfPlace),
+            };
+        }
         let was_aside = notes.put_aside.is_some();
         let mut turn = Turn {
             opening: &opening,
@@ -275,6 +360,12 @@ impl Rollback {
         };
         let rollback = Self { opening, state, notes, deadline, now, steps };
         Transition { rollback, effects, drafts, disposition }
+    }
+
+    /// The moment up to which it is decided: that of the last event that counted.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Where it stands.
@@ -319,7 +410,8 @@ impl Rollback {
         self.steps
     }
 
-    /// When it wants [`Event::DeadlineReached`]; every state that waits has one.
+    /// When it wants [`Event::DeadlineReached`]. Every state that waits has one, until it has been
+    /// told that an order in doubt, or what the CD system carries out, takes longer than its limit.
     #[must_use]
     pub const fn deadline(&self) -> Option<Timestamp> {
         self.deadline
@@ -375,7 +467,7 @@ impl Rollback {
             State::Running(recorded, running) => {
                 let order = Order::issue(recorded);
                 let mut effects = Vec::new();
-                if running.cancelling {
+                if let Cancelling::Asked(_) = running.cancelling {
                     effects.push(Effect::Cancel(Order::issue(recorded), running.receipt.clone()));
                 }
                 effects.push(Effect::Observe(order, running.receipt.clone()));
@@ -387,7 +479,10 @@ impl Rollback {
             State::OutcomeUnknown(recorded, unsettled)
                 if unsettled.late.is_none() && !unsettled.settled =>
             {
-                Effect::WatchForLateEffect(Order::issue(recorded))
+                match &unsettled.known {
+                    Some(receipt) => Effect::Observe(Order::issue(recorded), receipt.clone()),
+                    None => Effect::WatchForLateEffect(Order::issue(recorded)),
+                }
             }
             State::Proposed
             | State::Confirming(_, Preview::Shown)
@@ -446,12 +541,38 @@ impl Rollback {
             deployer: opening.deployer.clone(),
             purpose: opening.purpose,
             cancellable: self.is_cancellable(),
+            in_doubt: matches!(self.state, State::Triggering(_, Sending::InDoubt(_))),
+            overdue: self.is_overdue(),
+            silent_since: self.running().and_then(|running| running.silent_since),
+            cancellation: self.cancellation(),
+        }
+    }
+
+    /// Whether people were told that it takes longer than its limit, and it is followed on.
+    const fn is_overdue(&self) -> bool {
+        if let State::Triggering(_, Sending::InDoubt(doubt)) = &self.state {
+            return doubt.overdue;
+        }
+        matches!(&self.state, State::Running(_, running) if running.overdue)
+    }
+
+    const fn running(&self) -> Option<&Running> {
+        if let State::Running(_, running) = &self.state { Some(running) } else { None }
+    }
+
+    fn cancellation(&self) -> Option<Cancellation> {
+        match self.running()?.cancelling {
+            Cancelling::No => None,
+            Cancelling::Asked(_) => Some(Cancellation::Asked),
+            Cancelling::Accepted => Some(Cancellation::Accepted),
+            Cancelling::Refused => Some(Cancellation::Refused),
         }
     }
 
     fn who_may(&self) -> Vec<Label> {
         let duty = match &self.state {
             _ if self.notes.put_aside.is_some() => Duty::Release,
+            _ if self.is_overdue() => Duty::Settle,
             State::Approving(..) => Duty::Approve,
             State::OutcomeUnknown(..) => Duty::Settle,
             State::Proposed
@@ -476,7 +597,7 @@ impl Rollback {
     const fn is_cancellable(&self) -> bool {
         match &self.state {
             State::Approving(..) | State::Checking(_) | State::Recording(_) => true,
-            State::Running(_, running) => !running.cancelling,
+            State::Running(_, running) => matches!(running.cancelling, Cancelling::No),
             State::Proposed
             | State::Authorizing(_)
             | State::Confirming(..)
@@ -507,6 +628,12 @@ fn next(state: State, event: Event, turn: &mut Turn<'_>) -> Next {
     if let Event::Released(said) = event {
         return aside::release(state, *said, turn);
     }
+    let (state, event) = match (state, event) {
+        (state, Event::Settled(settlement)) if aside::can_be_settled(&state, turn) => {
+            return ended::settle(state, *settlement, turn);
+        }
+        other => other,
+    };
     match state {
         State::Proposed => asking::proposed(event, turn),
         State::Authorizing(actor) => asking::authorizing(actor, event, turn),
@@ -521,7 +648,7 @@ fn next(state: State, event: Event, turn: &mut Turn<'_>) -> Next {
         }
         State::Running(recorded, running) => executing::running(recorded, running, event, turn),
         State::Verifying(recorded, verifying) => {
-            executing::verifying(recorded, verifying, event, turn)
+            verifying::verifying(recorded, verifying, event, turn)
         }
         State::OutcomeUnknown(recorded, unsettled) => {
             ended::outcome_unknown(recorded, unsettled, event, turn)

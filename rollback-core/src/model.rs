@@ -343,6 +343,31 @@ impl Deploy {
         ServiceKey::new(self.service.clone(), self.environment.clone())
     }
 
+    /// In which fields another report under the same id differs from this one, which is kept. What was
+    /// filled in here after the report, such as the revision that was found, is not compared.
+    #[must_use]
+    pub fn differences(&self, report: &Self) -> Vec<&'static str> {
+        let named = |deploy: &Self| {
+            let name = deploy.reported.clone();
+            name.or_else(|| deploy.revision.clone().map(RevisionName::from))
+        };
+        // A report that named no revision was given the one that was found.
+        let same_revision = self.reported == report.reported
+            || (self.reported.is_none() && named(self) == named(report));
+        let fields = [
+            ("service", self.service == report.service),
+            ("environment", self.environment == report.environment),
+            ("version", self.version == report.version),
+            ("commit", self.commit == report.commit),
+            ("revision", same_revision),
+            ("deployer", self.deployer == report.deployer),
+            ("changelog_url", self.changelog_url == report.changelog_url),
+            ("deployed_at", self.deployed_at == report.deployed_at),
+            ("migrations", self.migrations == report.migrations),
+        ];
+        fields.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    }
+
     /// What identifies the revision that went live, once its revision is known.
     #[must_use]
     pub fn reference(&self) -> Option<RevisionRef> {

@@ -1,10 +1,12 @@
 //! What people are told: projections of state, as data. Adapters turn them into messages.
 
+use crate::access::Duty;
 use crate::audit::Head;
 use crate::event::Line;
 use crate::id::{ChannelId, Label, UserId};
 use crate::known_good::Choice;
-use crate::model::{Deploy, RevisionRef};
+use crate::model::{Actor, Deploy, RevisionRef};
+use crate::time::Timestamp;
 use crate::view::RollbackView;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -85,6 +87,40 @@ pub enum Notice {
     },
     /// To whoever is on call. The latest wins.
     OnCall(Box<RollbackView>),
+    /// To whoever is on call: somebody acted through the emergency group. Appears once.
+    BreakGlass {
+        /// Who acted.
+        by: Actor,
+        /// What they did.
+        duty: Duty,
+        /// The rollback as it stood.
+        view: Box<RollbackView>,
+    },
+    /// To whoever is on call: something that every rollback needs does not work, or works again. The
+    /// latest wins.
+    Blocked(Box<Blocked>),
+}
+
+/// Something that every rollback needs and that does not work.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Blocked {
+    /// What, in words for people. Hostile until escaped.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What is wrong with it. Hostile until escaped.
+    pub why: String,
+    /// When it worked again; none while it does not.
+    pub over: Option<Timestamp>,
+}
+
+impl Blocked {
+    /// It does not work.
+    #[must_use]
+    pub fn new(what: impl Into<String>, since: Timestamp, why: impl Into<String>) -> Self {
+        Self { what: what.into(), since, why: why.into(), over: None }
+    }
 }
 
 /// A message as the service that shows it knows it.

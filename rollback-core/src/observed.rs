@@ -3,6 +3,7 @@
 use crate::fact::Fact;
 use crate::id::{DeployId, GuardName, Label, RevisionId, RollbackId};
 use crate::model::{Revision, RevisionRef};
+use crate::presence::Presence;
 use crate::time::Timestamp;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -11,20 +12,31 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What is live, and what the CD system is doing to it. From [`crate::ports::CdBackend::live`].
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+///
+/// The default is what is known before anybody looked: nothing runs that is known, and whether
+/// anything is in progress cannot be told.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Live {
     /// The revision that runs now; none when nothing does.
     pub revision: Option<RevisionRef>,
     /// What is in progress.
-    pub in_progress: Option<InProgress>,
+    #[serde(default = "Presence::nothing")]
+    pub in_progress: Presence<InProgress>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let unsaid = "the backend does not say whether a deploy or a rollback is in progress";
+        Self { revision: None, in_progress: Presence::cannot_tell(unsaid) }
+    }
 }
 
 impl Live {
     /// This revision runs and nothing is in progress.
     #[must_use]
     pub const fn running(revision: RevisionRef) -> Self {
-        Self { revision: Some(revision), in_progress: None }
+        Self { revision: Some(revision), in_progress: Presence::Nothing }
     }
 }
 
@@ -69,8 +81,12 @@ pub struct Preflight {
     /// Whether it would be accepted.
     pub acceptance: Acceptance,
     /// What would undo the rollback afterwards, such as a GitOps controller with auto-sync on.
-    #[serde(default)]
-    pub undone_by: Option<String>,
+    #[serde(default = "Presence::nothing")]
+    pub undone_by: Presence<String>,
+    /// Whose word it is that nothing would undo it, where the backend itself cannot see that: the
+    /// finding of the guard names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_by: Option<String>,
     /// What a person should know will not be undone, one line each.
     #[serde(default)]
     pub not_undone: Vec<String>,
@@ -80,21 +96,29 @@ pub struct Preflight {
 }
 
 impl Preflight {
-    /// The CD system would accept it, and nothing is said against it.
+    /// The CD system would accept it. Whether anything would undo it cannot be told yet: a backend
+    /// that can see that sets [`Self::undone_by`].
     #[must_use]
-    pub const fn accepted() -> Self {
+    pub fn accepted() -> Self {
+        let unsaid = "the backend does not say whether anything would undo it";
         Self {
             acceptance: Acceptance::Accepted,
-            undone_by: None,
+            undone_by: Presence::cannot_tell(unsaid),
+            vouched_by: None,
             not_undone: Vec::new(),
             expected: None,
         }
     }
 
-    /// The CD system would not accept it.
+    /// The CD system would not accept it. What would undo it was not looked for.
     #[must_use]
     pub fn rejected(why: impl Into<String>) -> Self {
-        Self { acceptance: Acceptance::Rejected(why.into()), ..Self::accepted() }
+        let unsaid = "it was not looked for, because the CD system would not accept the rollback";
+        Self {
+            acceptance: Acceptance::Rejected(why.into()),
+            undone_by: Presence::cannot_tell(unsaid),
+            ..Self::accepted()
+        }
     }
 }
 

@@ -8,6 +8,42 @@ use alloc::string::ToString;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+/// What four eyes tell apart. Accounts of one human that the directory is known to link are the same
+/// in both.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a third way to tell people apart must be decided")]
+pub enum FourEyes {
+    /// Accounts: somebody with two accounts that the directory does not link counts as two. For a
+    /// directory that knows no persons, such as an ordinary Slack workspace.
+    #[default]
+    Account,
+    /// Persons: where approvals are asked for, whoever's person the directory does not know can
+    /// neither ask nor approve.
+    Person,
+}
+
+impl FourEyes {
+    /// `account` or `person`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Person => "person",
+        }
+    }
+
+    // Left out of what is written, so that the digest of a policy that never asked for more stays
+    // what it was.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    const fn is_account(&self) -> bool {
+        match self {
+            Self::Account => true,
+            Self::Person => false,
+        }
+    }
+}
+
 /// The policy of one rollback.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -16,6 +52,9 @@ pub struct Policy {
     pub access: Access,
     /// How many other people must approve.
     pub approvals_min: u8,
+    /// What tells the requester and the approvers apart.
+    #[serde(default, skip_serializing_if = "FourEyes::is_account")]
+    pub four_eyes: FourEyes,
     /// The guards that must all pass. Has every built-in one.
     pub guards: GuardSet,
     /// How long a revision must have been live to count as known-good.
@@ -32,6 +71,7 @@ impl Policy {
         Self {
             access,
             approvals_min: 0,
+            four_eyes: FourEyes::Account,
             guards: GuardSet::built_in(),
             soak: Duration::ZERO,
             limits: Limits::default(),
@@ -70,9 +110,15 @@ pub struct Limits {
     /// For reading the facts, and for acknowledging the record of intent.
     #[serde(with = "crate::time::millis")]
     pub check_within: Duration,
-    /// From the order to the CD system's word that it is complete.
+    /// From the order to the CD system's word that it is complete. What takes longer is told, and
+    /// followed on.
     #[serde(with = "crate::time::millis")]
     pub run_within: Duration,
+    /// How long an order may be in doubt, and how long the CD system may be silent about what it
+    /// carries out, before people are called. Where the order cannot be fenced off, the outcome is
+    /// unknown from then on.
+    #[serde(with = "crate::time::millis")]
+    pub doubt_within: Duration,
     /// From there until the target is seen live and healthy.
     #[serde(with = "crate::time::millis")]
     pub verify_within: Duration,
@@ -101,6 +147,7 @@ impl Default for Limits {
             approve_within: MINUTE * 30,
             check_within: MINUTE,
             run_within: MINUTE * 30,
+            doubt_within: MINUTE * 15,
             verify_within: MINUTE * 5,
             settle: Duration::from_secs(5),
             cool_down: MINUTE * 5,

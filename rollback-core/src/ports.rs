@@ -306,7 +306,7 @@ pub trait Notifier: fmt::Debug + Send + Sync {
 
 /// Why a notice was not delivered.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(clippy::exhaustive_enums, reason = "a fifth outcome must be decided by the outbox")]
+#[expect(clippy::exhaustive_enums, reason = "a sixth outcome must be decided by the outbox")]
 pub enum NotifyError {
     /// Nothing was posted and nothing is wrong: its turn comes later, and until then it waits where
     /// it is durable and in nobody's way.
@@ -329,7 +329,14 @@ pub enum NotifyError {
         /// What happened.
         why: String,
     },
-    /// Nothing was posted, and trying again will not help.
+    /// Nothing was posted, and nothing will be until somebody mends what is wrong: the token, a
+    /// scope, the channel. The notice is kept and tried again until then.
+    #[error("it cannot be posted until this is fixed: {why}")]
+    Blocked {
+        /// What happened, and what to fix.
+        why: String,
+    },
+    /// Nothing was posted, and trying again will not help: the notice itself is not taken.
     #[error("it cannot be posted: {why}")]
     Rejected {
         /// What happened.
@@ -428,7 +435,25 @@ pub enum Freshness {
 pub trait Directory: fmt::Debug + Send + Sync {
     /// What is known about somebody, and whether they are in each of these groups. Cannot fail: a
     /// source that does not answer is an unknown fact.
+    ///
+    /// A fact is as old as the question to the source that brought it. With [`Freshness::Now`] that
+    /// question was sent after this was called; who else's question it was makes no difference.
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing;
+
+    /// Of these groups, those that the user was in when the directory last heard of them, however long
+    /// ago. Asks nobody and decides nothing: it says which group to ask about first. The default
+    /// remembers nothing.
+    fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        let _nothing_is_remembered = (user, groups);
+        Vec::new()
+    }
+
+    /// How long the directory itself may hold a question back, to keep the pace that its source asks
+    /// for. That wait is no silence: whoever waits for an answer waits for so much longer. The default
+    /// holds nothing back.
+    fn held_back_max(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Answers a guard of the host's own.
@@ -541,6 +566,21 @@ pub enum CommandError {
          changed; try again when some have ended, or roll back with your CD system itself"
     )]
     TooMany(usize),
+    /// Its journal does not replay to what is stored, so that this release does nothing for it.
+    #[error("this rollback is stopped, and nothing was changed: {0}")]
+    Stopped(String),
+    /// Somebody was turned away several times within a minute.
+    #[error(
+        "you were turned away several times in a row; nothing was changed; try again in {0} s, or \
+         ask one of the owners"
+    )]
+    TooOften(u64),
+    /// Slack has not said yet which workspace this is.
+    #[error(
+        "Slack has not said yet which workspace this service belongs to, so nobody can be checked; \
+         nothing was changed; try again when Slack answers"
+    )]
+    NotAdmitting,
     /// The service is stopping.
     #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
     Stopping,

@@ -7,14 +7,15 @@
 #[cfg(feature = "relay")]
 pub mod relay;
 
-use crate::access::{Access, Denial, Duty, Moment, Route, Standing};
+use crate::access::{Denial, Duty, Moment, RULE_FOUR_EYES, Route, Standing, earlier};
+use crate::event::Observation;
 use crate::guard::{self, Explanation, Guard, Question, Report, confirmation_stale};
 use crate::id::{Label, Reason, RollbackId, UserId};
+use crate::journal::{Opening, Rules};
 use crate::model::{Actor, Pair, Plan};
-use crate::observed::Facts;
-use crate::policy::Policy;
+use crate::policy::{FourEyes, Policy};
 use crate::time::Timestamp;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use core::time::Duration;
 use serde::Serialize;
@@ -44,6 +45,10 @@ pub struct Confirmed {
 pub struct Vote {
     actor: Actor,
     person: Option<Label>,
+    route: Route,
+    rule: Label,
+    apart: FourEyes,
+    at: Timestamp,
 }
 
 /// Enough other people approved the confirmed plan.
@@ -130,7 +135,11 @@ impl Authorized {
         let moment = Moment::new(now, policy.limits.directory_age_max);
         let decision = policy.access.decide(Duty::Request, &actor, standing, moment);
         let rule = Label::new(decision.rule);
-        match decision.verdict {
+        let verdict = decision.verdict;
+        if verdict.is_ok() && is_nobody(policy, standing) {
+            return Err((actor, Denial::PersonUnknown, RULE_FOUR_EYES.into()));
+        }
+        match verdict {
             Ok(route) => Ok(Self {
                 rollback: rollback.clone(),
                 plan: plan.clone(),
@@ -169,27 +178,38 @@ impl Authorized {
 
     /// Checks the actor once more against what the directory says now. The rule and the way in are
     /// those of this decision: an owner who is none any more may still come in through the
-    /// emergency group, and that pages.
+    /// emergency group, and that pages. Gives when the oldest fact was observed on which it rests.
     fn again(
         &mut self,
-        access: &Access,
+        policy: &Policy,
         standing: &Standing,
         moment: Moment,
-    ) -> Result<(), (Denial, Label)> {
-        let decision = access.decide(Duty::Request, &self.actor, standing, moment);
+    ) -> Result<Option<Timestamp>, (Denial, Label)> {
+        let decision = policy.access.decide(Duty::Request, &self.actor, standing, moment);
         let rule = Label::new(decision.rule);
-        match decision.verdict {
-            Ok(route) => {
-                self.route = route;
-                self.rule = rule;
-                if let Some(person) = standing.person() {
-                    self.person = Some(person.clone());
-                }
-                Ok(())
+        let route = match decision.verdict {
+            Ok(_) if is_nobody(policy, standing) => {
+                return Err((Denial::PersonUnknown, RULE_FOUR_EYES.into()));
             }
-            Err(denial) => Err((denial, rule)),
+            Ok(route) => route,
+            Err(denial) => return Err((denial, rule)),
+        };
+        self.route = route;
+        self.rule = rule;
+        if let Some(person) = standing.person() {
+            self.person = Some(person.clone());
         }
+        Ok(decision.observed_at)
     }
+}
+
+/// Whether four eyes go by person and the directory does not say which person this is.
+fn is_nobody(policy: &Policy, standing: &Standing) -> bool {
+    let by_person = match policy.four_eyes {
+        FourEyes::Account => false,
+        FourEyes::Person => policy.approvals_min > 0,
+    };
+    by_person && standing.person().is_none()
 }
 
 impl Confirmed {
@@ -205,7 +225,7 @@ impl Confirmed {
             return Err(NotConfirmed::Somebody(authorized));
         }
         let moment = Moment::new(now, policy.limits.fact_age_max);
-        if let Err((denial, rule)) = authorized.again(&policy.access, &given.standing, moment) {
+        if let Err((denial, rule)) = authorized.again(policy, &given.standing, moment) {
             return Err(NotConfirmed::Denied(denial, rule));
         }
         if given.shown != authorized.plan.pair() {
@@ -233,13 +253,16 @@ impl Confirmed {
         (self.authorized.route, &self.authorized.rule)
     }
 
-    fn is_same_human(&self, actor: &Actor, standing: &Standing) -> bool {
-        let same_account = self.authorized.actor.id == actor.id;
-        let same_person = match (&self.authorized.person, standing.person()) {
-            (Some(asked), Some(approves)) => asked == approves,
-            (None, _) | (_, None) => false,
-        };
-        same_account || same_person
+    /// What tells the requester from somebody else: the person where both are known, else the
+    /// account. None where it is the same human, as far as can be told.
+    fn apart_from(&self, actor: &Actor, standing: &Standing) -> Option<FourEyes> {
+        if self.authorized.actor.id == actor.id {
+            return None;
+        }
+        match (&self.authorized.person, standing.person()) {
+            (Some(asked), Some(approves)) => (asked != approves).then_some(FourEyes::Person),
+            (None, _) | (_, None) => Some(FourEyes::Account),
+        }
     }
 }
 
@@ -250,6 +273,8 @@ pub(crate) enum NoVote {
     Own,
     /// They may not approve.
     Denied(Denial, Label),
+    /// The same human has approved with another account.
+    Again,
 }
 
 impl Vote {
@@ -261,26 +286,77 @@ impl Vote {
         standing: &Standing,
         now: Timestamp,
     ) -> Result<Self, (Actor, NoVote)> {
+        let apart = confirmed.apart_from(&actor, standing);
         #[cfg(planted_bugs)]
-        if crate::planted::is("approval-by-same-person") {
-            return Ok(Self { actor, person: standing.person().cloned() });
+        let apart = match crate::planted::is("approval-by-same-person") {
+            true => Some(FourEyes::Account),
+            false => apart,
+        };
+        let Some(apart) = apart else { return Err((actor, NoVote::Own)) };
+        match Self::allowed(policy, &actor, standing, now) {
+            Ok((route, rule, _rests_on)) => {
+                let person = standing.person().cloned();
+                Ok(Self { actor, person, route, rule, apart, at: now })
+            }
+            Err(why) => Err((actor, why)),
         }
-        if confirmed.is_same_human(&actor, standing) {
-            return Err((actor, NoVote::Own));
-        }
+    }
+
+    /// By which way and rule somebody may approve or reject, and when the oldest fact was observed
+    /// on which that rests.
+    fn allowed(
+        policy: &Policy,
+        actor: &Actor,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Result<(Route, Label, Option<Timestamp>), NoVote> {
         let moment = Moment::new(now, policy.limits.fact_age_max);
-        let decision = policy.access.decide(Duty::Approve, &actor, standing, moment);
+        let decision = policy.access.decide(Duty::Approve, actor, standing, moment);
         let rule = Label::new(decision.rule);
         match decision.verdict {
-            Ok(_) => Ok(Self { actor, person: standing.person().cloned() }),
-            Err(denial) => Err((actor, NoVote::Denied(denial, rule))),
+            Ok(_) if is_nobody(policy, standing) => {
+                Err(NoVote::Denied(Denial::PersonUnknown, RULE_FOUR_EYES.into()))
+            }
+            Ok(route) => Ok((route, rule, decision.observed_at)),
+            Err(denial) => Err(NoVote::Denied(denial, rule)),
         }
+    }
+
+    /// Checks before the order that the vote still counts, on what the directory says now. Gives when
+    /// the oldest fact was observed on which that rests.
+    fn again(
+        &mut self,
+        policy: &Policy,
+        confirmed: &Confirmed,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, NoVote> {
+        let Some(apart) = confirmed.apart_from(&self.actor, standing) else {
+            return Err(NoVote::Own);
+        };
+        let (route, rule, rests_on) = Self::allowed(policy, &self.actor, standing, now)?;
+        if let Some(person) = standing.person() {
+            self.person = Some(person.clone());
+        }
+        (self.route, self.rule, self.apart) = (route, rule, apart);
+        Ok(rests_on)
     }
 
     /// Who approved.
     #[must_use]
     pub const fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Why they may, and by which rule.
+    pub(crate) const fn by(&self) -> (Route, &Label) {
+        (self.route, &self.rule)
+    }
+
+    /// What tells them from the requester.
+    #[must_use]
+    pub const fn apart(&self) -> FourEyes {
+        self.apart
     }
 
     /// Counts the vote, unless the same human has voted already.
@@ -314,6 +390,47 @@ impl Approved {
     pub const fn confirmed(&self) -> &Confirmed {
         &self.confirmed
     }
+
+    /// When it was confirmed, or last approved.
+    fn at(&self) -> Timestamp {
+        let votes = self.votes.values().map(|vote| vote.at);
+        votes.max().unwrap_or(self.confirmed.at).max(self.confirmed.at)
+    }
+
+    /// Who came in through the emergency group to approve it.
+    pub(crate) fn through_break_glass(&self) -> impl Iterator<Item = &Actor> {
+        let votes = self.votes.values().filter(|vote| match vote.route {
+            Route::BreakGlass => true,
+            Route::Ownership => false,
+        });
+        votes.map(Vote::actor)
+    }
+
+    /// Checks that each vote still counts, and that no two of them are one human's. Gives when the
+    /// oldest fact was observed on which that rests.
+    fn votes_again(
+        &mut self,
+        policy: &Policy,
+        standings: &BTreeMap<UserId, Standing>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, (Actor, NoVote)> {
+        let unread = Standing::unknown("the directory was not asked about them");
+        let mut oldest = None;
+        for vote in self.votes.values_mut() {
+            let standing = standings.get(&vote.actor.id).unwrap_or(&unread);
+            match vote.again(policy, &self.confirmed, standing, now) {
+                Ok(rests_on) => oldest = earlier(oldest, rests_on),
+                Err(why) => return Err((vote.actor.clone(), why)),
+            }
+        }
+        let mut people = BTreeSet::new();
+        for vote in self.votes.values() {
+            if vote.person.as_ref().is_some_and(|person| !people.insert(person)) {
+                return Err((vote.actor.clone(), NoVote::Again));
+            }
+        }
+        Ok(oldest)
+    }
 }
 
 /// Why the guards did not let it through.
@@ -321,28 +438,45 @@ impl Approved {
 pub(crate) enum NotPassed {
     /// The requester may no longer.
     Denied(Denial, Label),
+    /// An approval does not count any more.
+    Vote(Actor, NoVote),
     /// A guard stands in the way.
     Guards(Report),
 }
 
 impl GuardsPassed {
-    /// Checks that the requester still may and that every guard passes now.
+    /// Checks that the requester and the approvers still may, and that every guard passes now, on
+    /// facts that were observed since the confirmation and the last approval.
     pub(crate) fn check(
-        policy: &Policy,
+        opening: &Opening,
         mut approved: Approved,
-        facts: &Facts,
-        requester: &Standing,
+        observation: &Observation,
         now: Timestamp,
     ) -> Result<Self, NotPassed> {
-        let Confirmed { authorized, shown, .. } = &mut approved.confirmed;
+        let Opening { policy, rules, .. } = opening;
+        let Observation { facts, requester, approvers } = observation;
         let fact_age_max = policy.limits.fact_age_max;
         let moment = Moment::new(now, fact_age_max);
-        if let Err((denial, rule)) = authorized.again(&policy.access, requester, moment) {
-            return Err(NotPassed::Denied(denial, rule));
+        let mut rests_on = approved
+            .confirmed
+            .authorized
+            .again(policy, requester, moment)
+            .map_err(|(denial, rule)| NotPassed::Denied(denial, rule))?;
+        let is_first = *rules < Rules::V2;
+        if is_first {
+            rests_on = requester.profile.observed_at();
+        } else {
+            let votes = approved.votes_again(policy, approvers, now);
+            let votes_rest_on = votes.map_err(|(actor, why)| NotPassed::Vote(actor, why))?;
+            rests_on = earlier(rests_on, votes_rest_on);
         }
+        let since = approved.at();
+        let Confirmed { authorized, shown, .. } = &approved.confirmed;
         let mut question = Question::new(&authorized.plan, policy, now);
         question.shown = Some(shown);
         question.asking = Some(&authorized.rollback);
+        question.since = (!is_first).then_some(since);
+        question.rules = *rules;
         let report = guard::evaluate(&question, facts);
         #[cfg(planted_bugs)]
         if crate::planted::is("guards-only-before-confirmation") {
@@ -351,16 +485,16 @@ impl GuardsPassed {
         match facts.oldest() {
             Some(oldest) if report.passes() => {
                 // A source whose clock is ahead makes nothing good for longer than now.
-                let profile = requester.profile.observed_at().unwrap_or(now);
-                let valid_until = oldest.min(profile).min(now).after(fact_age_max);
+                let oldest = oldest.min(rests_on.unwrap_or(now)).min(now);
+                let valid_until = oldest.after(fact_age_max);
                 Ok(Self { approved, report, valid_until })
             }
             Some(_) | None => Err(NotPassed::Guards(report)),
         }
     }
 
-    pub(crate) const fn confirmed(&self) -> &Confirmed {
-        &self.approved.confirmed
+    pub(crate) const fn approved(&self) -> &Approved {
+        &self.approved
     }
 
     /// What every guard said.

@@ -215,13 +215,20 @@ pub struct Listed {
     pub entries: u64,
     /// Whether it holds its service.
     pub holds_service: bool,
+    /// Whether its order was given, or may have been.
+    pub was_ordered: bool,
 }
 
 impl Listed {
     /// A rollback as a store lists it.
     #[must_use]
-    pub const fn new(view: RollbackView, entries: u64, holds_service: bool) -> Self {
-        Self { view, entries, holds_service }
+    pub const fn new(
+        view: RollbackView,
+        entries: u64,
+        holds_service: bool,
+        was_ordered: bool,
+    ) -> Self {
+        Self { view, entries, holds_service, was_ordered }
     }
 }
 
@@ -384,6 +391,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`] as it comes.
     async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError>;
 
+    /// The rollback that the message of a deploy shows: the one of the greatest
+    /// [`Prominence`](crate::Prominence), of equal ones the newest; none of no prominence. However many
+    /// rollbacks of the deploy there are, it is looked up by an index.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError>;
+
     /// The rollbacks that have not ended, or whose outcome is unknown and not settled, that nobody has
     /// a claim on that lasts; none that is put aside.
     ///
@@ -423,6 +439,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::ClaimLost`] when the claim is not held; all other kinds as they come.
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError>;
 
+    /// How many attempts to work on a rollback there have been in a row that are not known to be
+    /// over: whoever made them was ended while the work was under way, or is at it now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError>;
+
+    /// The attempt that was counted last is over, and ended nobody: the attempts are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ClaimLost`] when the claim is not held; all other kinds as they come.
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError>;
+
     /// Gives a claim back, and forgets the attempts: whoever gives it back is alive.
     ///
     /// # Errors
@@ -455,7 +486,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// One deploy with the target that was chosen for it. Its `rollback` is none: ask
-    /// [`Self::list`] for that.
+    /// [`Self::shown`] for that.
     ///
     /// # Errors
     ///
@@ -613,6 +644,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError::Corrupt`] when one cannot be read or is not canonical.
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError>;
+
+    /// The last audit record of a rollback; none when it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when it cannot be read or is not canonical.
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError>;
 
     /// The end of the audit chain.
     ///

@@ -235,23 +235,66 @@ impl Execution {
     }
 }
 
-/// A rollback that nobody works on any more, because its work ended whoever did it.
+/// Why nobody works on a rollback until a person has decided.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a new cause must say what a person can do about it")]
+pub enum Cause {
+    /// The service crashed again and again while it worked on the rollback.
+    #[default]
+    Crashes,
+    /// Its journal does not replay to what is stored: it was judged by other rules than those of
+    /// this release.
+    Replay,
+}
+
+impl Cause {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_crashes(&self) -> bool {
+        *self == Self::Crashes
+    }
+}
+
+/// A rollback that is quarantined: nobody works on it until a person has decided.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PutAside {
-    /// How many times in a row.
+    /// How many times in a row it ended whoever worked on it.
     pub attempts: u32,
     /// Since when.
     pub since: Timestamp,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Cause::is_crashes")]
+    pub cause: Cause,
 }
 
 impl PutAside {
     /// Says how many times and since when.
     #[must_use]
     pub const fn new(attempts: u32, since: Timestamp) -> Self {
-        Self { attempts, since }
+        Self { attempts, since, cause: Cause::Crashes }
     }
+
+    /// Because its journal does not replay to what is stored.
+    #[must_use]
+    pub const fn not_replayed(since: Timestamp) -> Self {
+        Self { attempts: 0, since, cause: Cause::Replay }
+    }
+}
+
+/// What became of a person's wish to cancel what runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "each must be shown somehow")]
+pub enum Cancellation {
+    /// The CD system is being asked.
+    Asked,
+    /// It will stop the execution.
+    Accepted,
+    /// It will not.
+    Refused,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -259,9 +302,52 @@ const fn is_not(flag: &bool) -> bool {
     !*flag
 }
 
+/// How much a rollback matters on the message of its deploy. Of several the greatest is shown, and of
+/// equal ones the newest: what stands is never hidden by what came later.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "stores keep the rank; a new one needs a migration")]
+pub enum Prominence {
+    /// Nothing to show: somebody looked at it, or may not.
+    None,
+    /// A guard refused it before the confirmation.
+    Refused,
+    /// Proposed and still open.
+    Proposed,
+    /// Confirmed and ended.
+    Ended,
+    /// Put aside before the confirmation, until a person releases it.
+    PutAside,
+    /// It holds its service: confirmed and not ended, or of an unknown outcome that is not settled.
+    /// There is one at most.
+    Holds,
+}
+
+impl Prominence {
+    /// Every one, the least first.
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Refused, Self::Proposed, Self::Ended, Self::PutAside, Self::Holds];
+
+    /// The number by which a store keeps it; grows with it, and never changes its meaning.
+    #[must_use]
+    pub const fn rank(self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Refused => 1,
+            Self::Proposed => 2,
+            Self::Ended => 3,
+            Self::PutAside => 4,
+            Self::Holds => 5,
+        }
+    }
+}
+
 /// A rollback as others may see it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question that a message asks by itself"
+)]
 pub struct RollbackView {
     /// Which one.
     pub id: RollbackId,
@@ -327,4 +413,37 @@ pub struct RollbackView {
     pub purpose: Purpose,
     /// Whether it can still be cancelled.
     pub cancellable: bool,
+    /// Whether it is being found out if the CD system took the order.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub in_doubt: bool,
+    /// Whether it takes longer than its limit; it is followed on.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub overdue: bool,
+    /// Since when the CD system does not answer about what it carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Timestamp>,
+    /// What became of the wish to cancel it, if somebody wished that while it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation: Option<Cancellation>,
+}
+
+impl RollbackView {
+    /// How much it matters on the message of its deploy.
+    #[must_use]
+    pub fn prominence(&self) -> Prominence {
+        let unsettled = self.state == StateName::OutcomeUnknown && !self.settled;
+        if self.state.is_in_flight() || unsettled {
+            Prominence::Holds
+        } else if self.put_aside.is_some() {
+            Prominence::PutAside
+        } else if self.reason.is_some() && self.ended_at.is_some() {
+            Prominence::Ended
+        } else if self.proposed_by.is_some() && self.ended_at.is_none() {
+            Prominence::Proposed
+        } else if self.state == StateName::Refused {
+            Prominence::Refused
+        } else {
+            Prominence::None
+        }
+    }
 }

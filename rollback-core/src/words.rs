@@ -1,11 +1,16 @@
 //! Words for people. The only file with sentences about how a rollback stands.
 
 use crate::access::{Access, Account, Denial, Duty, RULE_DEFAULT};
+use crate::event::{Phase, Progress};
 use crate::guard::Report;
 use crate::id::Label;
-use crate::model::{Plan, RevisionRef, ServiceKey};
+use crate::journal::Opening;
+use crate::machine::{Found, Unsuccessful};
+use crate::model::{Actor, Plan, RevisionRef, ServiceKey};
 use crate::observed::Live;
-use crate::policy::Policy;
+use crate::policy::{FourEyes, Policy};
+use crate::presence::Presence;
+use crate::time::{Timestamp, in_words};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -41,6 +46,11 @@ pub(crate) fn denied(key: &ServiceKey, duty: Duty, denial: &Denial, access: &Acc
         Denial::Account(Account::Member) | Denial::NotNamed => "no rule names you".to_string(),
         Denial::DeniedByRule => "a rule denies it to you".to_string(),
         Denial::NobodyMay => "nobody is named as its owner; name one in the policy".to_string(),
+        Denial::PersonUnknown => {
+            return format!(
+                "you may not {what}: this service asks that another person approves, and the directory does not say which person you are; nothing was changed; ask somebody whom it knows, or have four eyes go by account for this service"
+            );
+        }
         Denial::Unknown(missing) => {
             return format!(
                 "whether you may {what} could not be found out: {missing}; nothing was changed; try again in a minute"
@@ -69,10 +79,57 @@ pub(crate) fn decision(rule: &str, denial: Option<&Denial>) -> Label {
         Some(Denial::Unknown(missing)) => format!("denied by `{rule}`: not known: {missing}"),
         Some(Denial::NobodyMay) => format!("denied by `{RULE_DEFAULT}`: nobody is named"),
         Some(
-            Denial::ForeignWorkspace | Denial::Account(_) | Denial::DeniedByRule | Denial::NotNamed,
+            Denial::ForeignWorkspace
+            | Denial::Account(_)
+            | Denial::DeniedByRule
+            | Denial::NotNamed
+            | Denial::PersonUnknown,
         ) => format!("denied by `{rule}`"),
     }
     .into()
+}
+
+/// What the audit record says about an approval: what tells the two people apart.
+pub(crate) fn approval(rule: &str, apart: FourEyes) -> Label {
+    format!("allowed by `{rule}`; told from the others by {}", apart.as_str()).into()
+}
+
+/// What the audit record says where nobody asked the rules of the organization.
+pub(crate) fn denied_by(rule: &str) -> Label {
+    format!("denied by `{rule}`").into()
+}
+
+/// Why an approval does not count when the order is due: it is the second of one human.
+pub(crate) fn vote_again(approver: &Actor) -> String {
+    format!("{} approved it with another account, too", called(approver))
+}
+
+fn called(actor: &Actor) -> String {
+    match &actor.name {
+        Some(name) => format!("{name} ({})", actor.id),
+        None => actor.id.to_string(),
+    }
+}
+
+/// Why an approval does not count any more when the order is due.
+pub(crate) fn vote_lost(approver: &Actor, denial: Option<&Denial>) -> String {
+    let who = called(approver);
+    match denial {
+        None => format!("the approval of {who} does not count: it is the requester's own"),
+        Some(Denial::Unknown(missing)) => {
+            format!("whether {who}, who approved it, still may could not be found out: {missing}")
+        }
+        Some(Denial::PersonUnknown) => format!(
+            "the approval of {who} does not count any more: the directory does not say which person that is"
+        ),
+        Some(
+            Denial::ForeignWorkspace
+            | Denial::Account(_)
+            | Denial::DeniedByRule
+            | Denial::NotNamed
+            | Denial::NobodyMay,
+        ) => format!("{who}, who approved it, may not approve it any more"),
+    }
 }
 
 pub(crate) fn own_approval() -> String {
@@ -109,14 +166,14 @@ pub(crate) fn conflict(plan: &Plan, live: Option<&RevisionRef>, why: &str) -> St
     });
     let from = live.map_or_else(|| from.to_string(), |live| from.beside(live));
     format!(
-        "{now}the CD system refused because {from} is no longer live ({why}); nothing was changed; use the button of the newest deploy"
+        "{now}{from} is no longer live, so the rollback was refused ({why}); nothing was changed; use the button of the newest deploy"
     )
 }
 
 pub(crate) fn expired(what: &str, within: Duration) -> String {
     format!(
         "nobody {what} within {}; nothing was changed; click the button again",
-        crate::time::in_words(within)
+        in_words(within)
     )
 }
 
@@ -152,6 +209,136 @@ pub(crate) fn not_executed(plan: &Plan, why: &str) -> String {
     )
 }
 
+/// An order may have been taken.
+pub(crate) fn in_doubt(why: &str) -> String {
+    format!("{why}; whether the CD system took the order is being found out; nothing is sent again")
+}
+
+/// An order may have been taken, and may still come.
+pub(crate) fn doubt_remains(why: &str, remains: &str, within: Duration) -> String {
+    format!(
+        "{why}; {remains}; it is looked for again for {}; nothing is sent again",
+        in_words(within)
+    )
+}
+
+/// An order may have been taken, and the CD system has not answered for long.
+pub(crate) fn doubt_lasts(plan: &Plan, why: &str, within: Duration) -> String {
+    format!(
+        "{why}; the CD system has not answered for {}, so it is still not known whether it took the order; nothing is sent again, and no other rollback of {} can start; get the CD system to answer, and this ends by itself",
+        in_words(within),
+        plan.key()
+    )
+}
+
+/// How an execution that the CD system carries out stands.
+pub(crate) fn running(opening: &Opening, overdue: bool) -> String {
+    if !overdue {
+        return "the CD system carries it out".into();
+    }
+    format!(
+        "the rollback of {} takes longer than {}: the CD system has not said that it is complete; it is followed on; look at the CD system, or stop the rollback",
+        opening.plan.key(),
+        in_words(opening.policy.limits.run_within)
+    )
+}
+
+/// The CD system does not answer about what it carries out.
+pub(crate) fn silent(opening: &Opening, why: &str) -> String {
+    format!(
+        "the CD system took the order for {} and does not answer about it now: {why}; it is asked again; nothing is sent again",
+        opening.plan.key()
+    )
+}
+
+/// Why an execution that the CD system took has an unknown outcome.
+pub(crate) fn silent_since(since: Timestamp, now: Timestamp) -> String {
+    format!(
+        "the CD system took the order and has not answered about it for {}",
+        in_words(now.since(since))
+    )
+}
+
+/// The CD system answers again, after the outcome was called unknown.
+pub(crate) fn heard_again(plan: &Plan, progress: &Progress) -> String {
+    let (key, to) = (plan.key(), plan.to());
+    let said = match progress.phase {
+        Phase::Started | Phase::HealthChecking => {
+            return format!(
+                "the CD system answers again: the rollback of {key} to {to} still runs; it is followed on"
+            );
+        }
+        Phase::Complete => "is complete".to_string(),
+        Phase::Failed => match &progress.message {
+            Some(message) => format!("failed: {message}"),
+            None => "failed".to_string(),
+        },
+        Phase::Cancelled => "was cancelled".to_string(),
+    };
+    format!(
+        "the CD system answers again: the rollback of {key} to {to} {said}; look at the service, then settle this rollback"
+    )
+}
+
+/// A person settles what had not ended.
+pub(crate) fn given_up(plan: &Plan) -> String {
+    format!("a person settled the rollback of {} before its outcome was known", plan.key())
+}
+
+pub(crate) fn cancel_accepted() -> String {
+    "the CD system is cancelling it".into()
+}
+
+pub(crate) fn cancel_refused(plan: &Plan) -> String {
+    format!(
+        "the CD system answers that it will not cancel the rollback of {}: it is too late, or it cannot do that; the thread tells how it ends",
+        plan.key()
+    )
+}
+
+/// What is done after the CD system said that it was no success.
+pub(crate) fn looked_at_after(said: &Unsuccessful) -> String {
+    match said {
+        Unsuccessful::Failed(_) => "the CD system says it failed; what is live is looked at".into(),
+        Unsuccessful::Cancelled => "the CD system cancelled it; what is live is looked at".into(),
+    }
+}
+
+pub(crate) fn live_and_busy(revision: &RevisionRef) -> String {
+    format!("{revision} is live and an operation is still in progress")
+}
+
+/// How an execution ended that was no success: the CD system's word, and what was seen.
+pub(crate) fn unsuccessful(plan: &Plan, said: &Unsuccessful, found: &Found) -> String {
+    let (key, from, to) = (plan.key(), plan.from(), plan.to());
+    let said = match said {
+        Unsuccessful::Failed(Some(message)) => {
+            format!("the CD system says the rollback of {key} failed: {message}")
+        }
+        Unsuccessful::Failed(None) => {
+            format!("the CD system says the rollback of {key} failed and gave no reason")
+        }
+        Unsuccessful::Cancelled => {
+            format!("the CD system cancelled the rollback of {key} while it ran")
+        }
+    };
+    let seen = match found {
+        Found::Target => format!("{to} is live after all; check whether it works"),
+        Found::Origin => format!(
+            "nothing changed: {from} is still live; see in the CD system why, then click again"
+        ),
+        Found::Other(live) => format!(
+            "{} is live, which is neither {from} nor {to}; look at the service now",
+            live.beside(to)
+        ),
+        Found::HalfWay(seen) => format!("it stopped half-way: {seen}; look at the service now"),
+        Found::Unreadable(why) => {
+            format!("what is live could not be read: {why}; look at the service now")
+        }
+    };
+    format!("{said}; {seen}")
+}
+
 pub(crate) fn failed(plan: &Plan, message: Option<&Label>) -> String {
     let said = message.map_or_else(|| "it gave no reason".to_string(), |m| format!("{m}"));
     format!(
@@ -177,6 +364,18 @@ pub(crate) fn put_aside(plan: &Plan, attempts: u32, ordered: bool) -> String {
     format!(
         "whoever worked on the rollback of {} was ended by it {attempts} times in a row, so nobody does any more: {order}; read the log, mend what ends it, then release it",
         plan.key()
+    )
+}
+
+/// A rollback whose journal does not replay to what is stored.
+pub(crate) fn stopped(key: &ServiceKey, why: &str, ordered: bool) -> String {
+    let order = if ordered {
+        "its order may have been carried out, so look at the CD system"
+    } else {
+        "no order was sent"
+    };
+    format!(
+        "the rollback of {key} is stopped: {why}; {order}; start the release that opened it and release it there, or settle it; until then no other rollback of this service can start"
     )
 }
 
@@ -207,7 +406,7 @@ pub(crate) fn not_verified(plan: &Plan, seen: &str, within: Duration) -> String 
         "the CD system says {} was rolled back to {}, and within {} it was not seen live and healthy: {seen}; look at the service now",
         plan.key(),
         plan.to(),
-        crate::time::in_words(within)
+        in_words(within)
     )
 }
 
@@ -215,8 +414,13 @@ pub(crate) fn not_verified(plan: &Plan, seen: &str, within: Duration) -> String 
 /// plan has ended it before this is asked.
 pub(crate) fn seen_live(live: &Live) -> String {
     match (&live.revision, &live.in_progress) {
-        (Some(revision), Some(_)) => format!("{revision} is live and an operation is in progress"),
-        (Some(revision), None) => format!(
+        (Some(revision), Presence::Something(_)) => {
+            format!("{revision} is live and an operation is in progress")
+        }
+        (Some(revision), Presence::CannotTell(why)) => format!(
+            "{revision} is live, and whether an operation is in progress is not known: {why}"
+        ),
+        (Some(revision), Presence::Nothing) => format!(
             "{revision} is still live, or live again; if a GitOps controller put it back, switch auto-sync off"
         ),
         (None, _) => "nothing is live".to_string(),

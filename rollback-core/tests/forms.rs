@@ -127,6 +127,7 @@ fn the_bounds_on_time_are_those_of_the_contract_unless_said_otherwise() {
         ("confirm_within", 10 * 60),
         ("approve_within", 30 * 60),
         ("run_within", 30 * 60),
+        ("doubt_within", 15 * 60),
         ("settle", 5),
         ("cool_down", 5 * 60),
         ("lease", 15),

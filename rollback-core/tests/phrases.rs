@@ -18,8 +18,8 @@ use rollback_core::ports::{
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Audience, Conflict, Effect, Event, Fact, GuardName, Health, Observation, Pair, Phase, Plan,
-    Progress, Purpose, Reason, Receipt, RevisionStatus, Rollback, ServiceName, Settlement,
-    Sighting, Timestamp,
+    Presence, Progress, Purpose, Reason, Receipt, RevisionStatus, Rollback, ServiceName,
+    Settlement, Sighting, Timestamp,
 };
 use rollback_testkit::fixtures::{self, Person, at, parsed};
 use std::collections::BTreeSet;
@@ -153,8 +153,8 @@ fn doubt_remained() -> Told {
 
 fn settled_by(person: &Person) -> Told {
     let finding = Reason::parse("it runs 41, seen in the dashboard").unwrap();
-    let settlement = Settlement::new(person.actor(), person.standing(at(60)), finding);
-    (60, Event::Settled(Box::new(settlement)))
+    let settlement = Settlement::new(person.actor(), person.standing(at(960)), finding);
+    (960, Event::Settled(Box::new(settlement)))
 }
 
 fn look(seconds: u64, live: Fact<Live>, health: Fact<Health>) -> Told {
@@ -178,6 +178,19 @@ fn waits(page: &mut Page) {
     }
     page.say("approving", after(four_eyes(), APPROVING, []).explanation);
     page.say("in doubt", after(clicked(), TRIGGERING, [in_doubt()]).explanation);
+    let remains = [in_doubt(), doubt_remained()];
+    page.say("in doubt without a fence", after(clicked(), TRIGGERING, remains).explanation);
+    let for_long = [in_doubt(), (912, Event::DeadlineReached)];
+    page.say("in doubt for long", after(clicked(), TRIGGERING, for_long).explanation);
+    let unseen = || (100, Event::ExecutionUnseen("no answer within 10 s".into()));
+    page.say("silent", after(clicked(), RUNNING, [unseen()]).explanation);
+    let again = [unseen(), (200, phase(Phase::Started, None))];
+    page.say("it answers again", after(clicked(), RUNNING, again).explanation);
+    let late = [(1_812, Event::DeadlineReached)];
+    page.say("running late", after(clicked(), RUNNING, late).explanation);
+    for (about, told) in [("failed", Phase::Failed), ("cancelled", Phase::Cancelled)] {
+        page.say(about, after(clicked(), RUNNING, [(15, phase(told, None))]).explanation);
+    }
     page.say("a drill asks", after(drill(), TRIGGERING, []).explanation);
 }
 
@@ -250,29 +263,56 @@ fn ends_after_the_order(page: &mut Page) {
     let deadline = |seconds| (seconds, Event::DeadlineReached);
     let told = |told, message| (15, phase(told, message));
     let absent = (13, Event::OrderAbsent);
-    let found = (40, Event::OrderFound(Receipt::new("execution-1")));
+    let found = (940, Event::OrderFound(Receipt::new("execution-1")));
     let rehearsed = |answer| after(drill(), TRIGGERING, [(12, Event::Rehearsed(answer))]);
     let rejected = Acceptance::Rejected("no quota".into());
+    let seen = |live: Option<&str>| {
+        let live = live.map(|id| Live::running(fixtures::reference(id)));
+        let seen_at = |seconds| match &live {
+            Some(live) => Fact::known(live.clone(), at(seconds)),
+            None => Fact::unknown("the CD did not answer"),
+        };
+        [16, 22].map(|seconds| look(seconds, seen_at(seconds), Fact::unknown("nobody looked")))
+    };
+    let failed = |message, live| {
+        let told = [told(Phase::Failed, message)].into_iter().chain(seen(live));
+        after(clicked(), RUNNING, told.chain([deadline(80)]))
+    };
+    let cancelled = |live| {
+        let told = [told(Phase::Cancelled, None)].into_iter().chain(seen(live));
+        after(clicked(), RUNNING, told.chain([deadline(80)]))
+    };
+    let mut busy = Live::running(fixtures::reference("41"));
+    busy.in_progress = Presence::Something(InProgress::new(OperationKind::Rollback));
+    let half_way = look(16, Fact::known(busy, at(16)), Fact::unknown("nobody looked"));
+    let remained = || [in_doubt(), doubt_remained(), deadline(912)].into_iter();
+    let unseen = (100, Event::ExecutionUnseen("no answer within 10 s".into()));
+    let silent = || [unseen.clone(), deadline(1_812)].into_iter();
     for (about, said) in [
-        ("failed", after(clicked(), RUNNING, [told(Phase::Failed, Some("2 of 3 pods crashed"))])),
-        ("failed without a word", after(clicked(), RUNNING, [told(Phase::Failed, None)])),
-        ("cancelled", after(clicked(), RUNNING, [told(Phase::Cancelled, None)])),
+        ("failed, and live after all", failed(Some("2 of 3 pods crashed"), Some("41"))),
+        ("failed, and nothing changed", failed(None, Some("42"))),
+        ("failed, and another one is live", failed(None, Some("43"))),
+        ("failed, and nothing can be read", failed(None, None)),
+        (
+            "failed half-way",
+            after(clicked(), RUNNING, [told(Phase::Failed, None), half_way, deadline(80)]),
+        ),
+        ("cancelled, and live after all", cancelled(Some("41"))),
+        ("cancelled, and nothing changed", cancelled(Some("42"))),
+        ("cancelled, and nothing can be read", cancelled(None)),
         ("not executed", after(clicked(), TRIGGERING, [in_doubt(), absent])),
-        ("doubt remained", after(clicked(), TRIGGERING, [in_doubt(), doubt_remained()])),
+        ("doubt remained", after(clicked(), TRIGGERING, remained())),
+        ("silent for ever", after(clicked(), RUNNING, silent())),
         (
-            "no answer to the order, nor about it",
-            after(clicked(), TRIGGERING, [deadline(2_000), deadline(3_000)]),
+            "silent, then complete",
+            after(clicked(), RUNNING, silent().chain([(4_000, phase(Phase::Complete, None))])),
         ),
-        ("never complete", after(clicked(), RUNNING, [deadline(2_000)])),
-        ("a late effect", after(clicked(), TRIGGERING, [in_doubt(), doubt_remained(), found])),
         (
-            "settled",
-            after(
-                clicked(),
-                TRIGGERING,
-                [in_doubt(), doubt_remained(), settled_by(&fixtures::bo())],
-            ),
+            "silent, then at it",
+            after(clicked(), RUNNING, silent().chain([(4_000, phase(Phase::Started, None))])),
         ),
+        ("a late effect", after(clicked(), TRIGGERING, remained().chain([found]))),
+        ("settled", after(clicked(), TRIGGERING, remained().chain([settled_by(&fixtures::bo())]))),
         ("a drill that would have worked", rehearsed(Fact::known(Acceptance::Accepted, at(12)))),
         ("a drill that would not", rehearsed(Fact::known(rejected, at(12)))),
         ("a drill without an answer", rehearsed(Fact::unknown("no answer within 10 s"))),
@@ -288,7 +328,7 @@ fn looks_at_the_result(page: &mut Page) {
     let healthy = |seconds| Fact::known(Health::Healthy, at(seconds));
     let live = |id| Fact::known(Live::running(fixtures::reference(id)), at(16));
     let mut busy = Live::running(fixtures::reference("41"));
-    busy.in_progress = Some(InProgress::new(OperationKind::Deploy));
+    busy.in_progress = Presence::Something(InProgress::new(OperationKind::Deploy));
     let sick = Fact::known(Health::Unhealthy("HTTP 500".into()), at(16));
     let stale = Fact::known(Live::running(fixtures::reference("41")), at(0));
     for (about, seconds, live, health) in [
@@ -375,7 +415,14 @@ fn denials(page: &mut Page) {
             "stop too late",
             after(clicked(), TRIGGERING, [(12, Event::WithdrawalGiven(ana.said(at(12))))]),
         ),
-        ("settle", after(clicked(), TRIGGERING, [in_doubt(), doubt_remained(), settled_by(&eve)])),
+        (
+            "settle",
+            after(
+                clicked(),
+                TRIGGERING,
+                [in_doubt(), doubt_remained(), (912, Event::DeadlineReached), settled_by(&eve)],
+            ),
+        ),
     ] {
         page.say(about, said.privately.concat());
     }
@@ -387,6 +434,7 @@ fn records(page: &mut Page) {
     let ana = fixtures::ana();
     let cancel = (14, Event::WithdrawalGiven(ana.said(at(14))));
     let started = (13, phase(Phase::Started, None));
+    let answered = |answer| after(clicked(), RUNNING, [cancel.clone(), (15, answer)]);
     let checked = (13, phase(Phase::HealthChecking, Some("2 of 3 pods")));
     for (about, said) in [
         ("a proposal", tell(fixtures::proposed(fixtures::policy()), [])),
@@ -394,7 +442,9 @@ fn records(page: &mut Page) {
         ("accepted", after(clicked(), RUNNING, [])),
         ("started", after(clicked(), RUNNING, [started])),
         ("a phase with words", after(clicked(), RUNNING, [checked])),
-        ("asked to cancel", after(clicked(), RUNNING, [cancel])),
+        ("will cancel", answered(Event::CancellationAccepted)),
+        ("will not cancel", answered(Event::CancellationRefused)),
+        ("asked to cancel", after(clicked(), RUNNING, [cancel.clone()])),
         ("complete", after(clicked(), VERIFYING, [])),
     ] {
         page.say(about, said.recorded.concat());
@@ -476,7 +526,8 @@ fn errors_of_ports(page: &mut Page) {
     page.say("notify not yet", NotifyError::NotYet { after: Duration::from_secs(1) });
     page.say("notify failed", NotifyError::Retry { after: None, why: why() });
     page.say("notify in doubt", NotifyError::InDoubt { why: why() });
-    page.say("notify rejected", NotifyError::Rejected { why: "the channel is archived".into() });
+    page.say("notify blocked", NotifyError::Blocked { why: "the channel is archived".into() });
+    page.say("notify rejected", NotifyError::Rejected { why: "Slack does not take it".into() });
     page.say("store moved on", StoreError::MovedOn(parsed("rb-1")));
     page.say("store held", StoreError::ServiceHeld(parsed("rb-0")));
     page.say("store claim lost", StoreError::ClaimLost(parsed("rb-1")));
@@ -488,6 +539,8 @@ fn errors_of_ports(page: &mut Page) {
         StoreError::Corrupt { what: "rb-1".into(), problem: "entry 3 is not JSON".into() },
     );
     page.say("command, unknown", CommandError::NotFound("rb-9".into()));
+    page.say("command, too often", CommandError::TooOften(40));
+    page.say("command, not admitting", CommandError::NotAdmitting);
     page.say("command, no target", CommandError::NoTarget("there is nothing to go back to".into()));
     page.say("command, service", CommandError::NotConfigured(fixtures::key()));
     page.say("command, store", CommandError::NotRecorded("the disk is full".into()));

@@ -12,7 +12,8 @@ use rollback_core::guard::{self, Guard, Question, Verdict};
 use rollback_core::journal::{Entry, replay, replay_whole};
 use rollback_core::known_good::Candidates;
 use rollback_core::{
-    Disposition, Effect, Event, Fact, Plan, Purpose, Rollback, ServiceKey, Timestamp, Transition,
+    CLOCK_SKEW_MAX, Disposition, Effect, Event, Fact, Plan, Purpose, Rollback, ServiceKey,
+    Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, Person};
 use rollback_testkit::strategies;
@@ -56,6 +57,11 @@ fn named(rules: &[Rule], key: &ServiceKey) -> Vec<Principal> {
     covering.flat_map(|rule| rule.principals.clone()).collect()
 }
 
+/// Neither older than the bound nor further in the future than clocks differ.
+fn is_good(observed_at: Timestamp) -> bool {
+    now().since(observed_at) <= BOUND && observed_at.since(now()) <= CLOCK_SKEW_MAX
+}
+
 /// What is known of whether one of the principals is this person: yes, no or unknown.
 fn among(principals: &[Principal], person: &Person, standing: &Standing) -> Option<bool> {
     let answers: Vec<Option<bool>> = principals
@@ -63,9 +69,7 @@ fn among(principals: &[Principal], person: &Person, standing: &Standing) -> Opti
         .map(|principal| match principal {
             Principal::User(id) => Some(*id == person.user),
             Principal::Group(id) => match standing.groups.get(id) {
-                Some(Fact::Known { value, observed_at }) if now().since(*observed_at) <= BOUND => {
-                    Some(*value)
-                }
+                Some(Fact::Known { value, observed_at }) if is_good(*observed_at) => Some(*value),
                 _ => None,
             },
         })
@@ -88,7 +92,8 @@ fn reference(
     standing: &Standing,
 ) -> bool {
     let Fact::Known { value: profile, observed_at } = &standing.profile else { return false };
-    if now().since(*observed_at) > BOUND
+    if !is_good(*observed_at)
+        || standing.user.as_ref() != Some(&person.user)
         || profile.account != Account::Member
         || !policy.workspaces.contains(&profile.workspace)
         || !policy.workspaces.contains(&person.workspace)
@@ -123,6 +128,33 @@ proptest! {
             let decision = access.decide(duty, &person.actor(), &standing, moment());
             let expected = reference(&policy, &key, duty, &person, &standing);
             prop_assert_eq!(decision.verdict.is_ok(), expected, "{:?}: {:?}", duty, decision);
+        }
+    }
+
+    /// The groups that are asked about are all that a decision needs.
+    #[test]
+    fn a_decision_needs_no_group_but_those_that_are_asked_about(
+        policy in strategies::access_policy(),
+        key in strategies::key(),
+        (person, standing) in person_and_standing(),
+    ) {
+        let access = policy.for_service(&key);
+        let actor = person.actor();
+        for duty in DUTIES {
+            let whole = access.decide(duty, &actor, &standing, moment()).verdict.is_ok();
+            let asked = access.groups_for(duty, &actor.id);
+            let mut some = standing.clone();
+            some.groups.retain(|group, _| asked.contains(group));
+            let decision = access.decide(duty, &actor, &some, moment());
+            prop_assert_eq!(decision.verdict.is_ok(), whole, "{:?}: {:?}", duty, decision);
+            // Fewer still never let in whom all of them would not.
+            let is_in = |group: &_| standing.groups.get(group).and_then(Fact::value) == Some(&true);
+            if let Some(enough) = access.groups_enough(duty, &actor.id, is_in) {
+                prop_assert!(enough.is_subset(&asked));
+                some.groups.retain(|group, _| enough.contains(group));
+                let decision = access.decide(duty, &actor, &some, moment());
+                prop_assert!(whole || decision.verdict.is_err(), "{:?}: {:?}", duty, decision);
+            }
         }
     }
 
@@ -238,8 +270,10 @@ proptest! {
         let report = guard::evaluate(&Question::new(&plan, &policy, now()), &facts);
         let judged: Vec<Guard> = report.findings().iter().map(|f| f.guard.clone()).collect();
         prop_assert_eq!(judged, Guard::BUILT_IN.to_vec());
-        let good = |fact: Option<Timestamp>| fact.is_some_and(|at| now().since(at) <= BOUND);
+        let good = |fact: Option<Timestamp>| fact.is_some_and(is_good);
         let live = good(facts.live.observed_at());
+        let idle = facts.live.value().is_some_and(|it| it.in_progress.is_nothing());
+        let stays = facts.preflight.value().is_some_and(|it| it.undone_by.is_nothing());
         let record = good(facts.record.observed_at());
         let history = good(facts.history.observed_at());
         let preflight = good(facts.preflight.observed_at());
@@ -249,11 +283,12 @@ proptest! {
                 Guard::NewerDeploy => live && record && history,
                 Guard::TargetRestorable | Guard::Migrations | Guard::KnownGood => history && record,
                 Guard::AlreadyAtTarget => live,
-                Guard::InFlight => record && live,
+                Guard::InFlight => record && live && idle,
                 Guard::ConfirmationCurrent => true,
                 Guard::Freeze => freezes,
                 Guard::CoolDown => record,
-                Guard::UndoneByBackend | Guard::BackendAccepts => preflight,
+                Guard::UndoneByBackend => preflight && stays,
+                Guard::BackendAccepts => preflight,
                 Guard::Custom(_) => false,
             };
             prop_assert!(known || finding.verdict != Verdict::Pass, "{:?}", finding);

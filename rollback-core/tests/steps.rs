@@ -2,17 +2,17 @@
 //! rollback says of itself on the way.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rollback_core::access::Standing;
+use rollback_core::access::{Account, Duty, Standing};
 use rollback_core::audit::Draft;
-use rollback_core::journal::Opening;
+use rollback_core::journal::{Opening, Rules};
 use rollback_core::observed::{
-    ExpectedDuration, Facts, InProgress, Live, OperationKind, Preflight, ServiceRecord,
+    ExpectedDuration, Facts, InProgress, Live, OperationKind, ServiceRecord,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
-    Audience, Conflict, Disposition, Effect, Event, Fact, Health, Ignored, Label, Observation,
-    Phase, Progress, Purpose, PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName,
-    Timestamp, Transition,
+    Audience, Cancellation, Conflict, Disposition, Effect, Event, Fact, FourEyes, Health, Ignored,
+    Label, Observation, Phase, Presence, Progress, Purpose, PutAside, Receipt, Rollback,
+    Settlement, Sighting, State, StateName, Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
@@ -122,14 +122,24 @@ fn doubt_remained() -> Told {
     (13, Event::DoubtRemained("the CD cannot fence".into()))
 }
 
+/// The order stays in doubt for as long as it may.
+fn doubt_over() -> Told {
+    (12 + 900, Event::DeadlineReached)
+}
+
 fn found() -> Told {
-    (40, Event::OrderFound(Receipt::new("execution-1")))
+    (940, Event::OrderFound(Receipt::new("execution-1")))
+}
+
+/// An order in doubt, until its outcome is unknown.
+fn given_up() -> [Told; 3] {
+    [in_doubt(), doubt_remained(), doubt_over()]
 }
 
 fn settled() -> Told {
     let bo = fixtures::bo();
-    let settlement = Settlement::new(bo.actor(), bo.standing(at(60)), fixtures::reason());
-    (60, Event::Settled(Box::new(settlement)))
+    let settlement = Settlement::new(bo.actor(), bo.standing(at(960)), fixtures::reason());
+    (960, Event::Settled(Box::new(settlement)))
 }
 
 #[test]
@@ -160,8 +170,7 @@ fn a_restart_asks_again_for_what_each_state_waits_for() {
 
 #[test]
 fn an_unknown_outcome_is_watched_until_it_shows_or_somebody_settles_it() {
-    let unknown =
-        |more: Vec<Told>| after(TRIGGERING, [in_doubt(), doubt_remained()].into_iter().chain(more));
+    let unknown = |more: Vec<Told>| after(TRIGGERING, given_up().into_iter().chain(more));
     for (more, watched, is_settled) in [
         (vec![], true, false),
         (vec![found()], false, false),
@@ -219,7 +228,7 @@ fn it_was_ordered_from_the_order_on_unless_the_cd_system_proves_that_it_did_noth
         (vec![(12, Event::TriggerConflicted(Box::new(conflict)))], false),
         (vec![in_doubt()], true),
         (vec![in_doubt(), (13, Event::OrderAbsent)], false),
-        (vec![in_doubt(), doubt_remained()], true),
+        (given_up().to_vec(), true),
     ] {
         assert_eq!(after(TRIGGERING, more).was_ordered(), expected);
     }
@@ -229,22 +238,25 @@ fn it_was_ordered_from_the_order_on_unless_the_cd_system_proves_that_it_did_noth
 /// Facts at one second, the directory at another, told at a third: good until which.
 #[test]
 fn an_order_is_good_for_as_long_as_the_oldest_thing_it_rests_on() {
-    for (facts_at, directory_at, told_at, good_until) in [
-        (10, 10, 10, 40),
-        (7, 10, 10, 37),
-        (10, 6, 10, 36),
+    for (facts_at, directory_at, group_at, told_at, good_until) in [
+        (10, 10, 10, 10, 40),
+        (10, 10, 10, 12, 40),
+        (11, 6, 10, 12, 36),
+        (11, 10, 4, 12, 34),
         // A source whose clock is ahead makes nothing good for longer.
-        (14, 15, 10, 40),
+        (14, 15, 15, 10, 40),
     ] {
-        let requester = fixtures::ana().standing(at(directory_at));
+        let mut requester = fixtures::ana().standing(at(directory_at));
+        // That she is not among them is what lets her.
+        requester.groups.insert(fixtures::suspended(), Fact::known(false, at(group_at)));
         let observation = Observation::new(fixtures::facts(at(facts_at)), requester);
         let told = (told_at, Event::FactsObserved(Box::new(observation)));
         let rollback = after(CHECKING, [told]);
         let State::Recording(passed) = rollback.state() else { panic!("{:?}", rollback.state()) };
         assert_eq!(passed.valid_until(), at(good_until));
-        let given = step(rollback, 11, Event::IntentRecorded);
+        let given = step(rollback, 12, Event::IntentRecorded);
         let order = order(&given.effects).unwrap();
-        assert_eq!((order.issued_at(), order.valid_until()), (at(11), at(good_until)));
+        assert_eq!((order.issued_at(), order.valid_until()), (at(12), at(good_until)));
     }
 }
 
@@ -337,7 +349,7 @@ fn a_phase_is_recorded_with_the_words_of_the_cd_system() {
 #[test]
 fn only_the_target_alone_seen_for_long_enough_is_a_success() {
     let mut busy = at_target();
-    busy.in_progress = Some(InProgress::new(OperationKind::Rollback));
+    busy.in_progress = Presence::Something(InProgress::new(OperationKind::Rollback));
     let old = Live::running(fixtures::reference("42"));
     for (live, expected) in [
         (at_target(), StateName::Succeeded),
@@ -367,7 +379,7 @@ fn the_records_of_a_drill_say_so_and_no_others_do() {
 
 #[test]
 fn what_will_not_be_undone_and_how_long_it_takes_are_shown_before_the_confirmation() {
-    let mut preflight = Preflight::accepted();
+    let mut preflight = fixtures::accepted();
     preflight.not_undone = vec!["the queue keeps its new messages".into()];
     preflight.expected = Some(ExpectedDuration::about(Duration::from_secs(90)));
     let mut facts: Facts = fixtures::facts(at(2));
@@ -518,8 +530,8 @@ fn whatever_becomes_of_what_is_put_aside_is_shown_where_that_was_shown() {
     for count in WORKING {
         let stop = Event::WithdrawalGiven(fixtures::ana().said(at(30)));
         let seen = Event::StandingObserved(Box::new(fixtures::eve().standing(at(30))));
-        for event in [stop, seen, Event::DeadlineReached] {
-            let taken = step(after(count, [put_aside(20)]), 30, event.clone());
+        for (seconds, event) in [(30, stop), (30, seen), (100_000, Event::DeadlineReached)] {
+            let taken = step(after(count, [put_aside(20)]), seconds, event.clone());
             let shown = taken.effects.iter().filter(|effect| **effect == channel).count();
             let expected = usize::from(taken.disposition == Disposition::Applied);
             assert_eq!(shown, expected, "{event:?} after {count} events");
@@ -527,7 +539,7 @@ fn whatever_becomes_of_what_is_put_aside_is_shown_where_that_was_shown() {
         }
     }
     assert!(applied > WORKING.len());
-    let denied = step(after(0, []), 30, Event::DeadlineReached);
+    let denied = step(after(0, []), 60, Event::DeadlineReached);
     assert_eq!(denied.rollback.state_name(), StateName::Denied);
     assert!(
         !denied.effects.contains(&channel),
@@ -542,12 +554,367 @@ fn an_end_is_not_put_aside_and_a_stop_ends_what_is() {
     let stop = (30, Event::WithdrawalGiven(fixtures::ana().said(at(30))));
     let view = after(CHECKING, [put_aside(20), stop]).view();
     assert_eq!((view.state, view.put_aside), (StateName::Withdrawn, None));
-    let unknown = after(TRIGGERING, [in_doubt(), doubt_remained()]);
-    let aside = step(unknown, 50, Event::PutAside(3)).rollback;
+    let unknown = after(TRIGGERING, given_up());
+    let aside = step(unknown, 920, Event::PutAside(3)).rollback;
     assert_eq!(aside.pending(), [], "nobody looks for its late effect");
     let (seconds, settles) = settled();
     assert_eq!(step(aside, seconds, settles).rollback.view().put_aside, None);
-    let told_late = after(TRIGGERING, [in_doubt(), doubt_remained(), found()]);
-    let nothing_to_do = step(told_late, 50, Event::PutAside(3));
+    let told_late = after(TRIGGERING, given_up().into_iter().chain([found()]));
+    let nothing_to_do = step(told_late, 950, Event::PutAside(3));
     assert_eq!(nothing_to_do.disposition, Disposition::Ignored(Ignored::Ended));
+}
+
+fn running(more: impl IntoIterator<Item = Told>) -> Rollback {
+    after(RUNNING, more)
+}
+
+fn unseen(seconds: u64) -> Told {
+    (seconds, Event::ExecutionUnseen("no answer within 10 s".into()))
+}
+
+/// 12 s is when the order was accepted; it should be complete half an hour later.
+const DUE: u64 = 12 + 1_800;
+
+#[test]
+fn what_the_cd_system_is_silent_about_has_its_own_limit_and_never_less_time_than_it_had() {
+    let deadline = |more: Vec<Told>| running(more).deadline();
+    assert_eq!(deadline(vec![]), Some(at(DUE)));
+    assert_eq!(deadline(vec![unseen(100)]), Some(at(DUE)), "it has its half hour");
+    assert_eq!(deadline(vec![unseen(1_500)]), Some(at(1_500 + 900)), "it has its quarter");
+    let again = (1_600, phase(Phase::Started));
+    assert_eq!(deadline(vec![unseen(1_500), again]), Some(at(DUE)), "it answers again");
+    let late = (DUE, Event::DeadlineReached);
+    assert_eq!(deadline(vec![late.clone()]), None, "it is followed on");
+    assert_eq!(deadline(vec![late.clone(), unseen(2_000)]), Some(at(2_900)));
+    let heard = (2_100, phase(Phase::Started));
+    assert_eq!(deadline(vec![late, unseen(2_000), heard]), None);
+    let (seconds, event) = (100 + 3_600, Event::PutAside(3));
+    let released = released(&fixtures::ana(), seconds + 600);
+    assert_eq!(
+        deadline(vec![(100, event), released]).map(|at| at > fixtures::at(DUE)),
+        Some(true),
+        "the time in which nobody looked does not count"
+    );
+}
+
+#[test]
+fn what_runs_late_holds_its_service_and_names_those_who_may_settle_it() {
+    let rollback = running([(DUE, Event::DeadlineReached)]);
+    let view = rollback.view();
+    assert_eq!((view.state, view.overdue, view.cancellable), (StateName::Running, true, true));
+    assert!(rollback.holds_service());
+    assert_eq!(names(&rollback.pending()), ["observe"]);
+    let taken = step(running([]), DUE, Event::DeadlineReached);
+    assert!(taken.effects.contains(&Effect::Tell(Audience::OnCall)), "nobody is paged");
+    let done = step(taken.rollback, DUE + 60, phase(Phase::Complete));
+    assert_eq!(done.rollback.state_name(), StateName::Verifying);
+}
+
+#[test]
+fn a_cd_system_that_is_silent_for_ever_ends_in_an_unknown_outcome_that_is_observed_on() {
+    let silent = running([unseen(100), (DUE, Event::DeadlineReached)]);
+    assert_eq!(silent.state_name(), StateName::OutcomeUnknown);
+    assert!(silent.holds_service());
+    assert_eq!(names(&silent.pending()), ["observe"], "its execution is known");
+    let late = step(silent, 4_000, Event::OrderFound(Receipt::new("execution-1")));
+    assert_eq!(late.disposition, Disposition::Ignored(Ignored::Ended), "that was known all along");
+    let done = step(late.rollback, 4_000, phase(Phase::Complete));
+    assert_eq!(done.rollback.state_name(), StateName::OutcomeUnknown, "an end stays an end");
+    assert!(done.effects.contains(&Effect::Tell(Audience::OnCall)));
+    assert_eq!(done.rollback.pending(), []);
+    let said = done.rollback.view().explanation;
+    assert!(said.contains("is complete") && !said.contains("after all"), "{said}");
+}
+
+#[test]
+fn the_cd_system_is_asked_to_cancel_until_it_has_answered() {
+    let asked = (14, Event::WithdrawalGiven(fixtures::ana().said(at(14))));
+    for (answer, cancellation) in [
+        (None, Cancellation::Asked),
+        (Some(Event::CancellationAccepted), Cancellation::Accepted),
+        (Some(Event::CancellationRefused), Cancellation::Refused),
+    ] {
+        let answered = answer.is_some();
+        let told = answer.into_iter().map(|answer| (15, answer));
+        let rollback = running([asked.clone()].into_iter().chain(told));
+        let expected: &[&str] = if answered { &["observe"] } else { &["cancel", "observe"] };
+        assert_eq!(names(&rollback.pending()), expected);
+        let view = rollback.view();
+        assert_eq!((view.cancellation, view.cancellable), (Some(cancellation), false));
+    }
+    for nobody_asked in [Event::CancellationAccepted, Event::CancellationRefused] {
+        let taken = step(running([]), 15, nobody_asked);
+        assert_eq!(taken.disposition, Disposition::Ignored(Ignored::OutOfPlace));
+    }
+}
+
+/// A journal of the previous release goes on as it was decided.
+#[test]
+fn by_the_first_rules_doubt_deadlines_and_ends_are_what_they_were() {
+    let old = |count: usize, more: Vec<Told>| {
+        let mut opening = by_ana();
+        opening.rules = Rules::V1;
+        tell(opening, good().into_iter().take(count).chain(more)).state_name()
+    };
+    let early = || (20, Event::DeadlineReached);
+    for (count, more, expected) in [
+        (TRIGGERING, vec![in_doubt(), doubt_remained()], StateName::OutcomeUnknown),
+        (TRIGGERING, vec![in_doubt(), early()], StateName::OutcomeUnknown),
+        (RUNNING, vec![early()], StateName::OutcomeUnknown),
+        (RUNNING, vec![unseen(20)], StateName::Running),
+        (RUNNING, vec![(20, phase(Phase::Failed))], StateName::Failed),
+        (RUNNING, vec![(20, phase(Phase::Cancelled))], StateName::Withdrawn),
+        (VERIFYING, vec![early()], StateName::NotVerified),
+    ] {
+        assert_eq!(old(count, more.clone()), expected, "{more:?}");
+    }
+}
+
+/// Ana asks, Bo approves, and these approvals are needed.
+fn approved(policy: rollback_core::Policy) -> Rollback {
+    let bo = (10, Event::ApprovalGiven(fixtures::bo().said(at(10))));
+    tell(
+        fixtures::clicked_by(&fixtures::ana(), policy),
+        good().into_iter().take(CHECKING).chain([bo]),
+    )
+}
+
+/// The invariant says "after the last approval": a look from before it may have missed a deploy.
+#[test]
+fn what_the_guards_saw_before_the_last_approval_lets_nothing_through() {
+    let policy = fixtures::policy_with_approvals(1);
+    for (seen, expected) in [(9, StateName::Refused), (10, StateName::Recording)] {
+        let look = fixtures::observed_of(fixtures::facts(at(seen)), &fixtures::ana(), at(11));
+        let taken = step(approved(policy.clone()), 11, look);
+        assert_eq!(taken.rollback.state_name(), expected, "facts at {seen}");
+    }
+    // Without approvals it is the confirmation.
+    for (seen, expected) in [(8, StateName::Refused), (9, StateName::Recording)] {
+        let look = fixtures::observed_of(fixtures::facts(at(seen)), &fixtures::ana(), at(11));
+        assert_eq!(after(CHECKING, [(11, look)]).state_name(), expected, "facts at {seen}");
+    }
+    // What was judged by the first rules stays as it was judged.
+    let mut old = by_ana();
+    old.rules = Rules::V1;
+    let look = fixtures::observed_of(fixtures::facts(at(8)), &fixtures::ana(), at(11));
+    let events = good().into_iter().take(CHECKING).chain([(11, look)]);
+    assert_eq!(tell(old, events).state_name(), StateName::Recording);
+}
+
+#[test]
+fn an_approval_counts_only_while_whoever_gave_it_still_may() {
+    let policy = fixtures::policy_with_approvals(1);
+    let (ana, bo) = (fixtures::ana(), fixtures::bo());
+    let mut ana_herself = bo.clone();
+    ana_herself.person = ana.person.clone();
+    let gone = || bo.clone().as_account(Account::Deactivated).standing(at(11));
+    for (about, standing) in [
+        ("still there", Some(bo.standing(at(11)))),
+        ("switched off", Some(gone())),
+        ("not asked", None),
+        ("silent", Some(Standing::unknown("the directory did not answer").about(bo.id()))),
+        ("somebody else's", Some(ana.standing(at(11)))),
+        ("the requester, it turns out", Some(ana_herself.standing(at(11)))),
+        ("out of the group", Some(fixtures::Person::new("U03BO", "Bo").standing(at(11)))),
+        ("long ago", Some(bo.standing(Timestamp::from_millis(at(11).as_millis() - 31_000)))),
+    ] {
+        let look = Observation::new(fixtures::facts(at(11)), ana.standing(at(11)));
+        let look = look.and_of(standing.map(|standing| (bo.id(), standing)));
+        let taken = step(approved(policy.clone()), 11, Event::FactsObserved(Box::new(look)));
+        let view = taken.rollback.view();
+        if about == "still there" {
+            assert_eq!(view.state, StateName::Recording);
+            continue;
+        }
+        assert_eq!(view.state, StateName::Refused, "{about}: {}", view.explanation);
+        assert!(view.explanation.contains("Bo (U03BO)"), "{about}: {}", view.explanation);
+        assert!(view.explanation.contains("nothing was changed"), "{}", view.explanation);
+    }
+}
+
+#[test]
+fn an_order_is_good_no_longer_than_what_the_directory_said_of_the_approvers() {
+    let (ana, bo) = (fixtures::ana(), fixtures::bo());
+    let mut standing = bo.standing(at(11));
+    standing.groups.insert(fixtures::payments(), Fact::known(true, at(5)));
+    let look = Observation::new(fixtures::facts(at(11)), ana.standing(at(11)));
+    let look = Event::FactsObserved(Box::new(look.and_of([(bo.id(), standing)])));
+    let taken = step(approved(fixtures::policy_with_approvals(1)), 11, look);
+    let State::Recording(passed) = taken.rollback.state() else { panic!("{taken:?}") };
+    assert_eq!(passed.valid_until(), at(35));
+}
+
+/// Who asks, who approves, and whether the directory knows the persons behind them.
+#[test]
+fn four_eyes_tell_apart_what_they_say_they_tell_apart() {
+    let nameless = |mut person: fixtures::Person| {
+        person.person = None;
+        person
+    };
+    let (ana, bo) = (fixtures::ana(), fixtures::bo());
+    let again = fixtures::ana_again();
+    for (four_eyes, asks, approves, expected) in [
+        (FourEyes::Account, ana.clone(), bo.clone(), Some("told from the others by person")),
+        (FourEyes::Account, ana.clone(), again.clone(), None),
+        (
+            FourEyes::Account,
+            ana.clone(),
+            nameless(bo.clone()),
+            Some("told from the others by account"),
+        ),
+        (
+            FourEyes::Account,
+            nameless(ana.clone()),
+            bo.clone(),
+            Some("told from the others by account"),
+        ),
+        (FourEyes::Person, ana.clone(), bo.clone(), Some("told from the others by person")),
+        (FourEyes::Person, ana.clone(), again, None),
+        (FourEyes::Person, ana.clone(), nameless(bo), None),
+    ] {
+        let mut policy = fixtures::policy_with_approvals(1);
+        policy.four_eyes = four_eyes;
+        let asked = tell(
+            fixtures::clicked_by(&asks, policy),
+            [(1, standing(&asks, 1)), (2, fixtures::observed(at(2))), (9, asks.confirmed(at(9)))],
+        );
+        let taken = step(asked, 10, Event::ApprovalGiven(approves.said(at(10))));
+        let decision = taken.drafts.first().and_then(|draft| draft.decision.clone()).unwrap();
+        match expected {
+            Some(words) => {
+                assert_eq!(taken.rollback.state_name(), StateName::Checking);
+                assert!(decision.as_str().ends_with(words), "{decision}");
+            }
+            None => {
+                assert_eq!(taken.rollback.state_name(), StateName::Approving);
+                assert_eq!(decision, Label::new("denied by `four eyes`"));
+            }
+        }
+    }
+    // Whoever asks is told at once, and not after somebody was asked to approve.
+    let mut policy = fixtures::policy_with_approvals(1);
+    policy.four_eyes = FourEyes::Person;
+    let asks = nameless(ana);
+    let asked = tell(fixtures::clicked_by(&asks, policy.clone()), [(1, standing(&asks, 1))]);
+    assert_eq!(asked.state_name(), StateName::Denied);
+    assert!(asked.view().explanation.contains("which person you are"), "{:?}", asked.view());
+    // Where nobody approves, nobody is told apart.
+    policy.approvals_min = 0;
+    let asked = tell(fixtures::clicked_by(&asks, policy), [(1, standing(&asks, 1))]);
+    assert_eq!(asked.state_name(), StateName::Confirming);
+}
+
+/// How four eyes go is part of the policy, and the digest of one that never said is what it was.
+#[test]
+fn a_policy_that_never_said_how_four_eyes_go_is_written_as_before() {
+    let mut policy = fixtures::policy();
+    let before = serde_json::to_string(&policy).unwrap();
+    assert!(!before.contains("four_eyes"), "{before}");
+    assert_eq!(serde_json::from_str::<rollback_core::Policy>(&before).unwrap(), policy);
+    policy.four_eyes = FourEyes::Person;
+    let after = serde_json::to_string(&policy).unwrap();
+    assert_eq!(serde_json::from_str::<rollback_core::Policy>(&after).unwrap(), policy);
+    assert_ne!(policy.digest(), fixtures::policy().digest());
+}
+
+/// Finn is in the emergency group alone.
+#[test]
+fn each_act_through_the_emergency_group_pages_once_and_an_owners_pages_nobody() {
+    let (finn, bo) = (fixtures::finn(), fixtures::bo());
+    let unknown = || after(TRIGGERING, given_up());
+    let waiting = || {
+        let opening = fixtures::clicked_by(&fixtures::ana(), fixtures::policy_with_approvals(1));
+        tell(opening, good().into_iter().take(CHECKING))
+    };
+    for (person, expected) in [(&finn, 1), (&bo, 0)] {
+        let said = |seconds| person.said(at(seconds));
+        let settle = Settlement::new(person.actor(), person.standing(at(960)), fixtures::reason());
+        let confirming = tell(
+            fixtures::clicked_by(person, fixtures::policy()),
+            [(1, standing(person, 1)), (2, fixtures::observed(at(2)))],
+        );
+        for (duty, rollback, seconds, event) in [
+            (Duty::Request, confirming, 9, person.confirmed(at(9))),
+            (Duty::Approve, waiting(), 10, Event::ApprovalGiven(said(10))),
+            (Duty::Approve, waiting(), 10, Event::RejectionGiven(said(10))),
+            (Duty::Withdraw, waiting(), 10, Event::WithdrawalGiven(said(10))),
+            (Duty::Withdraw, after(CHECKING, []), 10, Event::WithdrawalGiven(said(10))),
+            (Duty::Withdraw, after(RECORDING, []), 11, Event::WithdrawalGiven(said(11))),
+            (Duty::Withdraw, after(RUNNING, []), 13, Event::WithdrawalGiven(said(13))),
+            (Duty::Settle, unknown(), 960, Event::Settled(Box::new(settle))),
+            (Duty::Release, after(RUNNING, [put_aside(20)]), 30, Event::Released(said(30))),
+        ] {
+            let taken = step(rollback, seconds, event);
+            assert_eq!(taken.disposition, Disposition::Applied, "{duty:?} by {}", person.name);
+            let page = Effect::Tell(Audience::BreakGlass { by: person.actor(), duty });
+            let pages = taken.effects.iter().filter(|effect| **effect == page).count();
+            assert_eq!(pages, expected, "{duty:?} by {}: {:?}", person.name, taken.effects);
+            let rule = taken.drafts.first().and_then(|draft| draft.decision.clone()).unwrap();
+            assert_eq!(rule.as_str().contains("`break-glass`"), expected == 1, "{duty:?}: {rule}");
+        }
+    }
+}
+
+/// Whoever owned the service when they approved, and is let in by the emergency group when the order
+/// is due, acted through it after all.
+#[test]
+fn an_approval_that_turns_into_one_through_the_emergency_group_pages() {
+    let bo = fixtures::bo();
+    let now_finn = fixtures::Person::new("U03BO", "Bo").in_groups([fixtures::incident()]);
+    let look = Observation::new(fixtures::facts(at(11)), fixtures::ana().standing(at(11)));
+    let look = look.and_of([(bo.id(), now_finn.standing(at(11)))]);
+    let checked = approved(fixtures::policy_with_approvals(1));
+    let taken = step(checked, 11, Event::FactsObserved(Box::new(look)));
+    assert_eq!(taken.rollback.state_name(), StateName::Recording);
+    let page = Effect::Tell(Audience::BreakGlass { by: bo.actor(), duty: Duty::Approve });
+    assert!(taken.effects.contains(&page), "{:?}", taken.effects);
+}
+
+/// Whoever looked was ended by it, so a person looks at the CD system and says how it ended.
+#[test]
+fn what_is_put_aside_after_its_order_is_settled_by_a_person() {
+    for count in [TRIGGERING, RUNNING, HEALTH_CHECKING, VERIFYING] {
+        let (seconds, event) = settled();
+        let before = after(count, [put_aside(20)]);
+        let taken = step(before, seconds, event);
+        assert_eq!(taken.disposition, Disposition::Applied, "after {count} events");
+        let kinds: Vec<&str> = taken.drafts.iter().map(|draft| draft.kind.as_str()).collect();
+        assert_eq!(kinds, ["outcome_unknown", "settled"], "after {count} events");
+        let rollback = taken.rollback;
+        assert!(!rollback.holds_service() && rollback.pending().is_empty());
+        let view = rollback.view();
+        assert_eq!((view.state, view.settled), (StateName::OutcomeUnknown, true));
+        assert_eq!((view.put_aside, view.deadline), (None, None));
+        assert!(view.ended_at.is_some() && view.explanation.starts_with("settled: "));
+    }
+}
+
+#[test]
+fn only_whoever_may_settles_what_is_put_aside_and_only_where_an_order_was_sent() {
+    let by = |person: &fixtures::Person| {
+        let said = Settlement::new(person.actor(), person.standing(at(60)), fixtures::reason());
+        Event::Settled(Box::new(said))
+    };
+    let denied = step(after(RUNNING, [put_aside(20)]), 60, by(&fixtures::eve()));
+    assert!(matches!(denied.disposition, Disposition::Declined(_)), "{:?}", denied.disposition);
+    let view = denied.rollback.view();
+    assert_eq!((view.state, view.put_aside.is_some()), (StateName::Running, true));
+    for count in [0, CHECKING, RECORDING] {
+        let taken = step(after(count, [put_aside(20)]), 60, by(&fixtures::ana()));
+        assert!(matches!(taken.disposition, Disposition::Ignored(_)), "after {count} events");
+    }
+    let under_way = step(after(RUNNING, []), 60, by(&fixtures::ana()));
+    assert!(matches!(under_way.disposition, Disposition::Ignored(_)), "somebody looks at it");
+}
+
+/// It was told when it was stopped, and is released as any other.
+#[test]
+fn what_was_stopped_and_replays_again_waits_to_be_released_and_pages_nobody_twice() {
+    let taken = step(after(RUNNING, []), 20, Event::PutAside(0));
+    assert_eq!((taken.effects.len(), taken.drafts.len()), (0, 0));
+    assert_eq!(taken.rollback.pending(), []);
+    let (seconds, event) = released(&fixtures::ana(), 620);
+    let released = step(taken.rollback, seconds, event);
+    assert_eq!(released.disposition, Disposition::Applied);
+    assert_eq!(names(&released.rollback.pending()), ["observe"]);
 }

@@ -14,13 +14,15 @@ use rollback_core::access::{Account, Standing};
 use rollback_core::guard::Verdict;
 use rollback_core::journal::Opening;
 use rollback_core::observed::{
-    Acceptance, Facts, Freeze, LastRollback, LatestDeploy, Live, Preflight,
+    Acceptance, Facts, Freeze, InProgress, LastRollback, LatestDeploy, Live, OperationKind,
+    Preflight,
 };
+use rollback_core::ports::Fence;
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Audience, Conflict, Disposition, Effect, Event, Fact, Health, Migration, Migrations,
-    Observation, Pair, Phase, Progress, Purpose, Reason, Receipt, Restorable, Reversible, Rollback,
-    Settlement, Sighting, Timestamp, Transition,
+    Observation, Pair, Phase, Presence, Progress, Purpose, Reason, Receipt, Restorable, Reversible,
+    Rollback, Settlement, Sighting, Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, Person, parsed};
 use std::fmt::Write as _;
@@ -85,10 +87,11 @@ impl Story {
     fn opening(&self, rest: &str) -> Opening {
         let mut words = rest.split(' ');
         let (how, mut policy) = (words.next().unwrap(), fixtures::policy());
-        let mut purpose = Purpose::Real;
+        let (mut purpose, mut fence) = (Purpose::Real, Fence::Yes);
         for word in words {
             match word {
                 "drill" => purpose = Purpose::Drill,
+                "no-fence" => fence = Fence::No,
                 "approvals=1" => policy.approvals_min = 1,
                 "approvals=2" => policy.approvals_min = 2,
                 "soak=10m" => policy.soak = Duration::from_secs(600),
@@ -100,6 +103,7 @@ impl Story {
             who => fixtures::clicked_by(&person(who), policy),
         };
         opening.purpose = purpose;
+        opening.backend.fence = fence.as_str().into();
         opening.at = self.now;
         opening
     }
@@ -113,7 +117,11 @@ impl Story {
             "directory" => Event::StandingObserved(Box::new(standing(first, more, now))),
             "facts" => {
                 let requester = if more.is_empty() { "ana" } else { more };
-                let observed = Observation::new(facts(first, now), person(requester).standing(now));
+                // What the directory says about whoever asked, should they be like that person now.
+                let asked = self.rollback.as_ref().unwrap().requested_by().unwrap().id.clone();
+                let standing = person(requester).standing(now).about(asked);
+                let of = fixtures::approvers(now);
+                let observed = Observation::new(facts(first, now), standing).and_of(of);
                 Event::FactsObserved(Box::new(observed))
             }
             "confirm" => Event::ConfirmationGiven(Box::new(confirmation(first, more, now))),
@@ -140,6 +148,9 @@ impl Story {
             }),
             "progress" => Event::ProgressObserved(Box::new(progress(first, more))),
             "live" => Event::OutcomeObserved(Box::new(sighting(first, more, now))),
+            "unseen" => Event::ExecutionUnseen(rest.into()),
+            "will-cancel" => Event::CancellationAccepted,
+            "will-not-cancel" => Event::CancellationRefused,
             "deadline" => Event::DeadlineReached,
             "settle" => {
                 let person = person(first);
@@ -217,6 +228,9 @@ fn effect_in_words(effect: &Effect) -> String {
         Effect::Tell(Audience::Approvers) => "tell the approvers".into(),
         Effect::Tell(Audience::Deployer) => "tell the deployer".into(),
         Effect::Tell(Audience::OnCall) => "tell whoever is on call".into(),
+        Effect::Tell(Audience::BreakGlass { by, duty }) => {
+            format!("tell whoever is on call: {duty:?} of {} through break-glass", by.id)
+        }
     }
 }
 
@@ -285,9 +299,15 @@ fn facts(what: &str, now: Timestamp) -> Facts {
             facts.freezes = Fact::known(vec![freeze], now);
         }
         "auto-sync" => {
-            let mut preflight = Preflight::accepted();
-            preflight.undone_by = Some("Argo CD auto-sync".into());
+            let mut preflight = fixtures::accepted();
+            preflight.undone_by = Presence::Something("Argo CD auto-sync".into());
             facts.preflight = Fact::known(preflight, now);
+        }
+        "undone-unsaid" => facts.preflight = Fact::known(Preflight::accepted(), now),
+        "busy-unsaid" => {
+            let mut live = Live::default();
+            live.revision = Some(fixtures::reference("42"));
+            facts.live = Fact::known(live, now);
         }
         "in-flight" => record.in_flight = Some(parsed("rb-0")),
         "cooling" => record.last_rollback = Some(LastRollback::new(parsed("rb-0"), now)),
@@ -322,5 +342,14 @@ fn sighting(live: &str, health: &str, now: Timestamp) -> Sighting {
         "unknown" => Fact::unknown("the health check did not answer within 10 s"),
         sick => Fact::known(Health::Unhealthy(sick.into()), now),
     };
-    Sighting::new(Fact::known(Live::running(fixtures::reference(live)), now), health)
+    let live = match live {
+        "unreadable" => Fact::unknown("the CD system did not answer within 10 s"),
+        "busy" => {
+            let mut busy = Live::running(fixtures::reference("41"));
+            busy.in_progress = Presence::Something(InProgress::new(OperationKind::Rollback));
+            Fact::known(busy, now)
+        }
+        live => Fact::known(Live::running(fixtures::reference(live)), now),
+    };
+    Sighting::new(live, health)
 }

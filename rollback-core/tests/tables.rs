@@ -9,6 +9,7 @@ use rollback_core::access::{
 use rollback_core::guard::{
     CUSTOM_GUARDS_MAX, Guard, GuardSet, GuardSetError, Question, Verdict, evaluate,
 };
+use rollback_core::journal::Rules;
 use rollback_core::known_good::{Candidates, Skip, migrations_between};
 use rollback_core::observed::{
     Facts, Freeze, InProgress, LastRollback, LatestDeploy, Live, OperationKind, Preflight, Reading,
@@ -17,8 +18,8 @@ use rollback_core::observed::{
 use rollback_core::ports::Fenced;
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{
-    Event, Fact, GroupId, GuardName, Migration, Migrations, Pair, Policy, Receipt, Restorable,
-    Reversible, Revision, RevisionStatus, ServiceKey, Timestamp,
+    CLOCK_SKEW_MAX, Event, Fact, GroupId, GuardName, Migration, Migrations, Missing, Pair, Policy,
+    Presence, Receipt, Restorable, Reversible, Revision, RevisionStatus, ServiceKey, Timestamp,
 };
 use rollback_testkit::fixtures::{self, parsed};
 use std::collections::BTreeSet;
@@ -95,7 +96,7 @@ fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
         with_live(|live| {
             let mut running = InProgress::new(kind);
             running.operation_id = ours.map(parsed);
-            live.in_progress = Some(running);
+            live.in_progress = Presence::Something(running);
         })
     };
     vec![
@@ -143,8 +144,7 @@ fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
             "reported, and the live one's time is not known",
             NewerDeploy,
             {
-                let mut facts =
-                    with_record(|r| r.latest_deploy = Some(latest("43", before(9_000))));
+                let mut facts = with_record(|r| r.latest_deploy = Some(latest("43", before(500))));
                 let mut history = fixtures::history();
                 history[0].deployed_at = None;
                 facts.history = Fact::known(history, now());
@@ -273,11 +273,23 @@ fn guard_table() -> Vec<(&'static str, Guard, Facts, &'static str)> {
             "auto-sync is on",
             UndoneByBackend,
             with(|f| {
-                let mut preflight = Preflight::accepted();
-                preflight.undone_by = Some("auto-sync".into());
+                let mut preflight = fixtures::accepted();
+                preflight.undone_by = Presence::Something("auto-sync".into());
                 f.preflight = Fact::known(preflight, now());
             }),
             "block",
+        ),
+        row(
+            "nobody can say what would undo it",
+            UndoneByBackend,
+            with(|f| f.preflight = Fact::known(Preflight::accepted(), now())),
+            "unknown",
+        ),
+        row(
+            "nobody can say whether something is in progress",
+            InFlight,
+            with_live(|live| live.in_progress = Presence::cannot_tell("it is not said")),
+            "unknown",
         ),
         row(
             "the CD would not",
@@ -300,6 +312,47 @@ fn each_guard_blocks_what_it_is_for_and_nothing_beside_it() {
     }
 }
 
+/// The clock of whoever reports a deploy and the CD system's own are two minutes apart.
+#[test]
+fn what_is_live_decides_whatever_the_clock_of_the_reporter_says() {
+    let (policy, plan) = (fixtures::policy(), fixtures::plan());
+    let judged = |facts: &Facts, rules| {
+        let mut question = Question::new(&plan, &policy, now());
+        question.rules = rules;
+        let report = evaluate(&question, facts);
+        let finding = report.findings().iter().find(|it| it.guard == Guard::NewerDeploy);
+        (finding.unwrap().verdict_name(), finding.unwrap().explanation())
+    };
+    // `42` went live ten minutes ago by the CD system's clock.
+    for (what, told, by_time, expected) in [
+        ("older, by a clock that is ahead", latest("41", before(480)), "block", "pass"),
+        ("older, at the same moment", latest("41", before(600)), "pass", "pass"),
+        ("older, by a clock that is behind", latest("41", before(720)), "pass", "pass"),
+        ("the live one, by a clock that is ahead", latest("42", before(480)), "pass", "pass"),
+        ("the live one, by a clock that is behind", latest("42", before(720)), "pass", "pass"),
+        ("not in the history, just now", latest("43", before(0)), "block", "block"),
+        ("not in the history, and time enough", latest("43", before(599)), "block", "block"),
+        ("not known, just now", nameless(before(0)), "unknown", "unknown"),
+        ("not known, by a clock that is behind", nameless(before(720)), "pass", "pass"),
+    ] {
+        let facts = with_record(|record| record.latest_deploy = Some(told));
+        assert_eq!(judged(&facts, Rules::V1).0, by_time, "{what}, by the rules before");
+        assert_eq!(judged(&facts, Rules::V2).0, expected, "{what}");
+    }
+    // What cannot be told otherwise counts by its time, and not for ever.
+    for told in [latest("43", before(601)), nameless(before(601))] {
+        let mut facts = with_record(|record| record.latest_deploy = Some(told));
+        facts.history = with_history(|history| history[0].deployed_at = None).history;
+        assert_ne!(judged(&facts, Rules::V1).0, "pass");
+        assert_eq!(judged(&facts, Rules::V2).0, "pass");
+    }
+    let facts = with_record(|record| record.latest_deploy = Some(latest("43", before(60))));
+    let said = judged(&facts, Rules::V2).1;
+    for words in ["by its reporter's clock", "in 9 min", "still live then", "nothing was changed"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
 #[test]
 fn each_guard_is_unknown_on_a_source_that_failed_or_is_stale() {
     let policy = fixtures::policy();
@@ -312,6 +365,53 @@ fn each_guard_is_unknown_on_a_source_that_failed_or_is_stale() {
         assert_eq!(verdict(&guard, &stale, None, &policy), expected, "{}", guard.name());
         assert_eq!(verdict(&guard, &edge, None, &policy), "pass", "{}", guard.name());
     }
+}
+
+#[test]
+fn each_guard_is_unknown_on_a_source_from_the_future() {
+    let policy = fixtures::policy();
+    let skew = now().after(CLOCK_SKEW_MAX);
+    for (at, expected) in [(skew, "pass"), (skew.after(Duration::from_millis(1)), "unknown")] {
+        let facts = fixtures::facts(at);
+        for guard in Guard::BUILT_IN {
+            let expected = if guard == Guard::ConfirmationCurrent { "pass" } else { expected };
+            assert_eq!(verdict(&guard, &facts, None, &policy), expected, "{}", guard.name());
+        }
+    }
+}
+
+/// What was seen before the last approval may have changed since.
+#[test]
+fn each_guard_is_unknown_on_what_was_seen_before_the_last_approval() {
+    let (plan, policy) = (fixtures::plan(), fixtures::policy());
+    for (seen, expected) in [(before(1), "unknown"), (now(), "pass")] {
+        let facts = fixtures::facts(seen);
+        let mut question = Question::new(&plan, &policy, now());
+        question.since = Some(now());
+        for finding in evaluate(&question, &facts).findings() {
+            let always = finding.guard == Guard::ConfirmationCurrent;
+            let expected = if always { "pass" } else { expected };
+            assert_eq!(finding.verdict_name(), expected, "{}", finding.guard.name());
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_rests_on_somebodys_word_says_whose() {
+    let (plan, policy) = (fixtures::plan(), fixtures::policy());
+    let said = |preflight: Preflight| {
+        let facts = with(|f| f.preflight = Fact::known(preflight, now()));
+        let report = evaluate(&Question::new(&plan, &policy, now()), &facts);
+        let finding = report.findings().iter().find(|f| f.guard == Guard::UndoneByBackend);
+        finding.unwrap().explanation()
+    };
+    let mut preflight = fixtures::accepted();
+    assert_eq!(said(preflight.clone()), "nothing would undo it by itself");
+    preflight.vouched_by = Some("the configuration".into());
+    let vouched = "nothing would undo it by itself: not seen, the configuration vouches for it";
+    assert_eq!(said(preflight.clone()), vouched);
+    preflight.undone_by = Presence::Something("auto-sync".into());
+    assert!(said(preflight).starts_with("auto-sync would undo"), "who was seen beats any word");
 }
 
 #[test]
@@ -509,6 +609,49 @@ fn each_of_the_fixtures_people_is_let_in_or_turned_away_for_the_right_reason() {
         for duty in [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle, Duty::Release] {
             assert_eq!(decide(&person, duty), expected, "{} {duty:?}", person.name);
         }
+    }
+}
+
+/// What the directory said about nobody in particular, or about somebody else, lets nobody in.
+#[test]
+fn a_standing_counts_for_the_account_that_it_names_and_for_no_other() {
+    let (access, ana) = (fixtures::access(), fixtures::ana());
+    let moment = Moment::new(now(), Duration::from_secs(30));
+    let mut unnamed = ana.standing(now());
+    unnamed.user = None;
+    let of_bo = ana.standing(now()).about(fixtures::bo().id());
+    for duty in [Duty::Request, Duty::Approve, Duty::Withdraw, Duty::Settle, Duty::Release] {
+        for standing in [&unnamed, &of_bo] {
+            let decision = access.decide(duty, &ana.actor(), standing, moment);
+            let unknown = Err(Denial::Unknown(Missing::AboutAnother));
+            assert_eq!(decision.verdict, unknown, "{duty:?}");
+        }
+    }
+}
+
+/// The account, the groups of denials that somebody is not in, and the group that lets them in.
+#[test]
+fn a_permission_is_as_old_as_the_oldest_fact_that_it_rests_on() {
+    let access = fixtures::access();
+    let moment = Moment::new(now(), Duration::from_secs(30));
+    let (payments, incident) = (fixtures::payments(), fixtures::incident());
+    let suspended = fixtures::suspended();
+    for (person, old, expected) in [
+        (fixtures::bo(), &payments, 9),
+        (fixtures::bo(), &suspended, 9),
+        (fixtures::bo(), &incident, 0),
+        (fixtures::finn(), &incident, 9),
+        (fixtures::finn(), &suspended, 9),
+        // Named themselves, they need no group.
+        (fixtures::ana(), &payments, 0),
+        (fixtures::ana(), &suspended, 9),
+    ] {
+        let mut standing = person.standing(now());
+        let was = *standing.groups[old].value().unwrap();
+        standing.groups.insert(old.clone(), Fact::known(was, before(9)));
+        let decision = access.decide(Duty::Request, &person.actor(), &standing, moment);
+        assert!(decision.verdict.is_ok());
+        assert_eq!(decision.observed_at, Some(before(expected)), "{} {old}", person.name);
     }
 }
 

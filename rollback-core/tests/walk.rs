@@ -4,19 +4,25 @@
 //! breadth first. An oracle that knows nothing of the machine follows each path by what its events
 //! mean and says what must be true of every order (`INV-01` to `INV-04`, `INV-08`, `INV-13`,
 //! `INV-14`, `INV-18`, `INV-21`, `INV-25`).
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks for one thing among many"
+)]
 #![expect(clippy::print_stdout, reason = "the size of the walk is its point")]
 
 use rollback_core::access::{Account, Standing};
-use rollback_core::audit::Kind;
+use rollback_core::audit::{BackendEntry, Kind};
 use rollback_core::guard::Verdict;
 use rollback_core::journal::{Entry, Opening, replay};
-use rollback_core::observed::{Acceptance, Facts, InProgress, Live, OperationKind};
+use rollback_core::observed::{Acceptance, Facts, InProgress, Live, OperationKind, Preflight};
+use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Conflict, Declined, Disposition, Effect, Event, Fact, Health, Ignored, Observation, Pair,
-    Phase, Policy, Progress, Purpose, Receipt, Rollback, Said, Settlement, Sighting, State,
-    StateName, Timestamp, Transition,
+    Phase, Policy, Presence, Progress, Purpose, Receipt, Rollback, Said, Settlement, Sighting,
+    State, StateName, Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, Person, parsed};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,7 +34,7 @@ enum Meaning {
     Clicks(String),
     Confirms { who: String, this_plan: bool, known: bool },
     Approves { who: String, known: bool },
-    Facts { good: bool, requester: bool },
+    Facts { good: bool, requester: bool, approvers: bool },
     Recorded { in_time: bool },
     Settles { who: String },
     RefusedByCd,
@@ -80,8 +86,9 @@ impl Oracle {
                 }
                 self.facts_good = false;
             }
-            Meaning::Facts { good, requester } => {
-                self.facts_good = *good && *requester && before == StateName::Checking;
+            Meaning::Facts { good, requester, approvers } => {
+                let people = *requester && (*approvers || self.approved_by.is_empty());
+                self.facts_good = *good && people && before == StateName::Checking;
             }
             Meaning::Recorded { in_time } => self.intent_recorded = *in_time,
             Meaning::RefusedByCd => self.refused_by_cd = true,
@@ -161,7 +168,10 @@ fn moves(now: Timestamp, cast: &[Person], requester: Option<&str>, deadline: u64
     add_answers(now, &mut add);
     moves.push((31, Event::IntentRecorded, Meaning::Recorded { in_time: false }));
     moves.push((10, sighting(now.after(Duration::from_secs(10)), "41"), Meaning::Other));
+    moves.push((10, sighting(now.after(Duration::from_secs(10)), "42"), Meaning::Other));
     moves.push((deadline, Event::DeadlineReached, Meaning::Other));
+    // Of an earlier state, say.
+    moves.push((0, Event::DeadlineReached, Meaning::Other));
     moves
 }
 
@@ -174,10 +184,21 @@ fn add_observations(now: Timestamp, requester: &Person, add: &mut impl FnMut(Eve
     let stale = fixtures::facts(long_ago);
     let gone = requester.clone().as_account(Account::Deactivated).standing(now);
     let observed = |facts: Facts, standing: Standing| {
-        Event::FactsObserved(Box::new(Observation::new(facts, standing)))
+        let of = fixtures::approvers(now);
+        Event::FactsObserved(Box::new(Observation::new(facts, standing).and_of(of)))
     };
     let good = entitled(requester.user.as_str());
-    let facts = |good, requester| Meaning::Facts { good, requester };
+    let facts = |good, requester| Meaning::Facts { good, requester, approvers: true };
+    let mut unsaid = fixtures::facts(now);
+    unsaid.preflight = Fact::known(Preflight::accepted(), now);
+    add(observed(unsaid, requester.standing(now)), facts(false, good));
+    let left = [fixtures::ana(), fixtures::ana_again(), fixtures::bo(), fixtures::cleo()]
+        .map(|person| (person.id(), person.as_account(Account::Deactivated).standing(now)));
+    for approvers in [Vec::new(), left.to_vec()] {
+        let look = Observation::new(fixtures::facts(now), requester.standing(now));
+        let look = Event::FactsObserved(Box::new(look.and_of(approvers)));
+        add(look, Meaning::Facts { good: true, requester: good, approvers: false });
+    }
     add(observed(fixtures::facts(now), requester.standing(now)), facts(true, good));
     add(observed(fixtures::facts(now), gone), facts(true, false));
     add(observed(moved, requester.standing(now)), facts(false, good));
@@ -214,11 +235,14 @@ fn add_answers(now: Timestamp, add: &mut impl FnMut(Event, Meaning)) {
     {
         add(Event::ProgressObserved(Box::new(Progress::new(phase))), Meaning::Other);
     }
+    add(Event::ExecutionUnseen("no answer within 10 s".into()), Meaning::Other);
+    add(Event::CancellationAccepted, Meaning::Other);
+    add(Event::CancellationRefused, Meaning::Other);
     for live in ["41", "42", "43"] {
         add(sighting(now, live), Meaning::Other);
     }
     let mut busy = Live::running(fixtures::reference("41"));
-    busy.in_progress = Some(InProgress::new(OperationKind::Rollback));
+    busy.in_progress = Presence::Something(InProgress::new(OperationKind::Rollback));
     let at_target = || Fact::known(Live::running(fixtures::reference("41")), now);
     let sick = Health::Unhealthy("HTTP 500".into());
     for (live, health) in [
@@ -251,14 +275,76 @@ struct Seen {
     kinds: BTreeSet<Kind>,
 }
 
+/// How long before or after `now` each moment is that decides what follows on an order: when it was
+/// given, and on what facts, decides nothing any more.
+fn relative(value: &mut serde_json::Value, now: Timestamp) {
+    match value {
+        serde_json::Value::Array(all) => all.iter_mut().for_each(|one| relative(one, now)),
+        serde_json::Value::Object(fields) => {
+            for (name, field) in fields {
+                let at = field.as_str().and_then(|text| Timestamp::parse(text).ok());
+                match (name.as_str(), at) {
+                    ("deadline" | "due" | "silent_since" | "good_since" | "ended_at", Some(at)) => {
+                        // How long ago it passed decides nothing once it is longer than any bound.
+                        let ago = now.since(at).min(Duration::from_secs(20));
+                        *field = format!("-{ago:?} +{:?}", at.since(now)).into();
+                    }
+                    _ => relative(field, now),
+                }
+            }
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
+}
+
 /// Everything about a rollback but how many events it took and what time it is.
 fn image(rollback: &Rollback) -> String {
     let mut value = serde_json::to_value(rollback).unwrap();
+    if is_after_order(rollback.state_name()) {
+        let now = value.get("now").and_then(|now| Timestamp::parse(now.as_str()?).ok());
+        relative(&mut value, now.unwrap());
+    }
     let fields = value.as_object_mut().unwrap();
     fields.remove("steps");
     fields.remove("now");
     fields.remove("opening");
     value.to_string()
+}
+
+/// What tells a state from the others. After the order, how it came to be given decides nothing any
+/// more: who asked, what was seen since and which limits passed does.
+fn key(rollback: &Rollback, oracle: &Oracle) -> (String, Oracle) {
+    if oracle.orders == 0 || !is_after_order(rollback.state_name()) {
+        return (image(rollback), oracle.clone());
+    }
+    let mut value = serde_json::to_value(rollback).unwrap();
+    relative(&mut value, rollback.now());
+    let fields = value.as_object_mut().unwrap();
+    for decided in ["steps", "now", "opening"] {
+        fields.remove(decided);
+    }
+    let notes = fields["notes"].as_object_mut().unwrap();
+    notes.retain(|name, _| {
+        ["requested_by", "progress", "put_aside", "ordered", "receipt"].contains(&name.as_str())
+    });
+    if let Some(state) = fields["state"].as_object_mut() {
+        let proofs = state.values_mut().filter_map(|state| state.as_array_mut());
+        for proof in proofs.filter_map(|state| state.first_mut()) {
+            *proof = serde_json::Value::Null;
+        }
+    }
+    let Oracle { requester, orders, refused_by_cd, .. } = oracle.clone();
+    (value.to_string(), Oracle { requester, orders, refused_by_cd, ..Oracle::default() })
+}
+
+/// Whether what people and sources say before the order is out of place for good: each state says so
+/// by name.
+fn is_after_order(name: StateName) -> bool {
+    name.is_end()
+        || [StateName::Triggering, StateName::Running, StateName::Verifying].contains(&name)
 }
 
 /// Through JSON, as a store does it.
@@ -273,7 +359,7 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
         rollback_core::journal::Origin::Proposal { .. } => None,
     };
     let oracle = Oracle { requester, ..Oracle::default() };
-    let mut known = BTreeSet::from([(image(&first.rollback), oracle.clone())]);
+    let mut known = BTreeSet::from([key(&first.rollback, &oracle)]);
     let mut queue = VecDeque::from([Node { entries: Vec::new(), now: opening.at, oracle }]);
     let mut seen = Seen::default();
     while let Some(node) = queue.pop_front() {
@@ -292,9 +378,15 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
         }
         let until = here.deadline().map_or(1, |at| at.since(node.now).as_secs());
         let (before, before_image) = (here.state_name(), image(&here));
+        let here_waits = here.deadline().is_some();
+        let mut told = BTreeSet::new();
         for (later, event, meaning) in
             moves(node.now, cast, node.oracle.requester.as_deref(), until)
         {
+            // Of what is out of place for good, one of each kind is enough.
+            if is_after_order(before) && !matters_after_order(&event, &mut told) {
+                continue;
+            }
             let now = node.now.after(Duration::from_secs(later));
             if later == 10 && before != StateName::Verifying {
                 continue;
@@ -305,6 +397,14 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
             let mut oracle = node.oracle.clone();
             oracle.follow(&meaning, before, &step);
             check_step(before, &before_image, &step);
+            if event == Event::DeadlineReached && later < until && here_waits {
+                assert!(
+                    matches!(step.disposition, Disposition::Ignored(_)),
+                    "a deadline counted {} s early in {before}",
+                    until - later
+                );
+            }
+            check_acts(&event, &step);
             check_orders(opening, &mut oracle, &step, &mut seen);
             *seen.dispositions.entry(label(&step.disposition)).or_default() += 1;
             seen.kinds.extend(step.drafts.iter().map(|draft| draft.kind));
@@ -312,7 +412,7 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
             if oracle.orders > 0 && after.state_name().is_end() {
                 seen.ends_of_order.insert(after.state_name());
             }
-            if known.insert((image(&after), oracle.clone())) {
+            if known.insert(key(&after, &oracle)) {
                 let mut entries = node.entries.clone();
                 entries.push(Entry::new(now, event));
                 queue.push_back(Node { entries, now, oracle });
@@ -322,10 +422,28 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
     seen
 }
 
+/// Whether an event can do something after the order, or is the first of its kind.
+fn matters_after_order(event: &Event, told: &mut BTreeSet<&'static str>) -> bool {
+    let kind = match event {
+        Event::Clicked(_) => "click",
+        Event::StandingObserved(_) => "standing",
+        Event::FactsObserved(_) => "facts",
+        Event::ConfirmationGiven(_) => "confirmation",
+        Event::ApprovalGiven(_) => "approval",
+        Event::RejectionGiven(_) => "rejection",
+        Event::IntentRecorded => "intent",
+        _ => return true,
+    };
+    told.insert(kind)
+}
+
 /// INV-12, INV-35: what holds a service, and that every wait ends.
 fn check_state(rollback: &Rollback) {
     let name = rollback.state_name();
-    assert_eq!(rollback.deadline().is_some(), !name.is_end(), "deadline in {name}");
+    let view = rollback.view();
+    // What runs late was told, and is followed without a limit for as long as the CD system answers.
+    let followed_on = view.overdue && view.silent_since.is_none();
+    assert_eq!(rollback.deadline().is_some(), !name.is_end() && !followed_on, "in {name}");
     let holds = if matches!(rollback.state(), State::OutcomeUnknown(..)) {
         // Until a person settles it.
         !rollback.view().settled
@@ -334,7 +452,6 @@ fn check_state(rollback: &Rollback) {
         name.is_in_flight() && rollback.opening().purpose == Purpose::Real
     };
     assert_eq!(rollback.holds_service(), holds, "the service in {name}");
-    let view = rollback.view();
     assert_eq!(view.ended_at.is_some(), name.is_end(), "an end has its time, in {name}");
     assert!(!name.is_end() || !view.explanation.is_empty(), "an end without words: {name}");
     assert_eq!(stored(&view), view, "the view changed on its way through JSON");
@@ -372,8 +489,50 @@ fn check_step(before: StateName, image_before: &str, step: &Transition) {
     }
     if !before.is_end() && after.is_end() {
         let kinds = step.drafts.iter().map(|draft| draft.kind);
-        let kinds: Vec<Kind> = kinds.filter(|kind| *kind != Kind::Phase).collect();
+        // Whoever settles what has not ended ends it: both are on record.
+        let ends = |kind: &Kind| !matches!(kind, Kind::Phase | Kind::Settled);
+        let kinds: Vec<Kind> = kinds.filter(ends).collect();
         assert_eq!(kinds.len(), 1, "{after} is recorded once: {kinds:?}");
+    }
+}
+
+/// INV-30: each record that names somebody names the rule that let or stopped them, and each act that
+/// only the emergency group's rule allowed pages once.
+fn check_acts(event: &Event, step: &Transition) {
+    for draft in &step.drafts {
+        assert!(draft.actor.is_none() || draft.decision.is_some(), "no rule: {draft:?}");
+    }
+    let said = matches!(
+        event,
+        Event::ConfirmationGiven(_)
+            | Event::ApprovalGiven(_)
+            | Event::RejectionGiven(_)
+            | Event::WithdrawalGiven(_)
+            | Event::Settled(_)
+            | Event::Released(_)
+    );
+    let through = |draft: &&rollback_core::audit::Draft| {
+        let allowed = draft.decision.as_ref().map(rollback_core::Label::as_str);
+        let is_an_act = matches!(
+            draft.kind,
+            Kind::Confirmed
+                | Kind::Approved
+                | Kind::Rejected
+                | Kind::Cancelled
+                | Kind::Settled
+                | Kind::Released
+        );
+        is_an_act && allowed.is_some_and(|it| it.starts_with("allowed by `break-glass`"))
+    };
+    let acts = step.drafts.iter().filter(through).count();
+    let pages = step.effects.iter().filter(|effect| {
+        matches!(effect, Effect::Tell(rollback_core::Audience::BreakGlass { .. }))
+    });
+    let pages = pages.count();
+    if said && step.disposition == Disposition::Applied {
+        assert_eq!(pages, acts, "{event:?}: {:?}", step.drafts);
+    } else {
+        assert!(pages == 0 || matches!(event, Event::FactsObserved(_)), "{event:?}");
     }
 }
 
@@ -458,6 +617,16 @@ fn every_state_of_a_plain_rollback_keeps_its_promises() {
     for why in [Ignored::Ended, Ignored::OutOfPlace, Ignored::Again] {
         assert!(seen.dispositions.contains_key(&format!("ignored {why:?}")));
     }
+}
+
+#[test]
+fn every_state_without_a_fence_keeps_its_promises() {
+    let mut opening = fixtures::clicked_by(&fixtures::ana(), short(fixtures::policy()));
+    let capabilities = Capabilities::new(CompareAndSet::No, Fence::No);
+    opening.backend = BackendEntry::new(parsed("prod"), capabilities);
+    let seen = walk(&opening, &cast());
+    report("no fence", &seen);
+    assert!(seen.orders > 0 && seen.ends_of_order.contains(&StateName::OutcomeUnknown));
 }
 
 #[test]

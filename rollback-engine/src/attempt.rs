@@ -1,37 +1,113 @@
 //! Attempts to work on a rollback, each counted in the store before it is made: what ends whoever works
 //! is otherwise begun anew by the next process, for ever.
+//!
+//! An attempt is over once the work has come round to where it began: a look, the wait for the next
+//! look, and that one. What a process that dies leaves open it was working on at that moment. Those
+//! rollbacks are suspects, and are taken one at a time: only the one that is to blame is being worked
+//! on when it ends the next process.
 
 use crate::engine::Inner;
-use rollback_core::Label;
 use rollback_core::ports::{Claim, StoreError};
+use rollback_core::{Label, RollbackId, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
 
 /// How often work that ends whoever does it is begun. Once may be chance, and twice a machine that
 /// is going down; whoever would be next is spared.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
+
+/// How many rounds of the work show that it ends nobody: one look, and the one after the wait.
+const ROUNDS: u32 = 2;
+
+/// How long the others wait for one suspect. Longer than most looks; one at a CD system that hangs
+/// ends nobody.
+const TRIAL_MAX: Duration = Duration::from_secs(10);
+
+/// How long a rollback that has ended several processes lets the other suspects go first.
+const AFTER_OTHERS: Duration = Duration::from_millis(500);
 
 /// One attempt. A step that is stored begins the next one in the same transaction.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     name: Label,
     counted: Counted,
+    pulse: Arc<Pulse>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Counted {
+    /// It is, and is under way.
     Yes,
     No,
+    /// It was, and is over: it ended nobody.
+    Survived,
+}
+
+/// Beats once for each round of the work.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    rounds: AtomicU32,
+    /// The work has come round.
+    over: Notify,
+}
+
+impl Pulse {
+    /// Another round is done.
+    pub(crate) fn beat(&self) {
+        if self.rounds.fetch_add(1, Ordering::AcqRel).saturating_add(1) == ROUNDS {
+            self.over.notify_one();
+        }
+    }
+
+    fn has_come_round(&self) -> bool {
+        self.rounds.load(Ordering::Acquire) >= ROUNDS
+    }
+
+    /// Completes when the work has come round, once.
+    pub(crate) async fn over(&self) {
+        self.over.notified().await;
+    }
 }
 
 impl Attempt {
     pub(crate) fn new(inner: &Inner) -> Self {
-        Self { name: inner.new_attempt(), counted: Counted::No }
+        Self { name: inner.new_attempt(), counted: Counted::No, pulse: Arc::default() }
     }
 
     /// Whatever is begun from now on is another attempt.
     pub(crate) fn anew(&mut self, inner: &Inner) {
-        if self.counted == Counted::Yes {
+        if self.counted != Counted::No {
             *self = Self::new(inner);
         }
+    }
+
+    /// A step was stored, and the next attempt with it.
+    pub(crate) fn goes_on(&mut self) {
+        (self.counted, self.pulse) = (Counted::Yes, Arc::default());
+    }
+
+    /// What beats for it.
+    pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Whether the work has come round, and that is not stored yet.
+    pub(crate) fn is_over(&self) -> bool {
+        self.counted == Counted::Yes && self.pulse.has_come_round()
+    }
+
+    /// Stores that it is over.
+    pub(crate) async fn survived(
+        &mut self,
+        inner: &Inner,
+        claim: &Claim,
+    ) -> Result<(), StoreError> {
+        inner.store.survived(claim).await?;
+        self.counted = Counted::Survived;
+        Ok(())
     }
 
     /// Counts it, unless it is counted. True when it is one too many: then it must not be made.
@@ -40,7 +116,7 @@ impl Attempt {
         inner: &Inner,
         claim: &Claim,
     ) -> Result<bool, StoreError> {
-        if self.counted == Counted::Yes {
+        if self.counted != Counted::No {
             return Ok(false);
         }
         let attempts = inner.store.attempt(claim, &self.name).await?;
@@ -48,5 +124,152 @@ impl Attempt {
             self.counted = Counted::Yes;
         }
         Ok(attempts > ATTEMPTS_MAX)
+    }
+}
+
+/// The rollbacks that were being worked on when a process died, and which of them is on trial.
+#[derive(Debug)]
+pub(crate) struct Suspects {
+    bench: Mutex<Bench>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Bench {
+    on_trial: Option<RollbackId>,
+    /// With how many attempts each has open: whoever has fewer goes first.
+    waiting: BTreeSet<(u32, RollbackId)>,
+}
+
+impl Default for Suspects {
+    fn default() -> Self {
+        Self { bench: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+}
+
+impl Suspects {
+    fn bench(&self) -> MutexGuard<'_, Bench> {
+        self.bench.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the turn of this one.
+    fn admits(&self, id: &RollbackId, attempts: u32) -> bool {
+        let mut bench = self.bench();
+        if bench.on_trial.as_ref() == Some(id) {
+            return true;
+        }
+        bench.waiting.insert((attempts, id.clone()));
+        if bench.on_trial.is_some() || bench.waiting.first().is_none_or(|(_, first)| first != id) {
+            return false;
+        }
+        bench.waiting.remove(&(attempts, id.clone()));
+        bench.on_trial = Some(id.clone());
+        true
+    }
+
+    fn leaves(&self, id: &RollbackId, attempts: u32) {
+        let mut bench = self.bench();
+        bench.waiting.remove(&(attempts, id.clone()));
+        if bench.on_trial.as_ref() == Some(id) {
+            bench.on_trial = None;
+        }
+        drop(bench);
+        self.changed.send_replace(());
+    }
+}
+
+/// A rollback that may have ended a process, until it has shown that it ends none.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    inner: Arc<Inner>,
+    id: RollbackId,
+    attempts: u32,
+    changed: watch::Receiver<()>,
+    /// When it lets others go first no longer.
+    from: Timestamp,
+    /// Until when the others wait for it; none before it is its turn.
+    until: Option<Timestamp>,
+}
+
+impl Suspect {
+    pub(crate) fn new(inner: &Arc<Inner>, id: &RollbackId, attempts: u32) -> Self {
+        let now = inner.clock.now();
+        Self {
+            inner: Arc::clone(inner),
+            id: id.clone(),
+            attempts,
+            changed: inner.suspects.changed.subscribe(),
+            from: if attempts > 1 { now.after(AFTER_OTHERS) } else { now },
+            until: None,
+        }
+    }
+
+    /// Whether it may be worked on now.
+    pub(crate) fn may_go(&mut self) -> bool {
+        if self.until.is_some() {
+            return true;
+        }
+        self.changed.mark_unchanged();
+        let now = self.inner.clock.now();
+        if now < self.from || !self.inner.suspects.admits(&self.id, self.attempts) {
+            return false;
+        }
+        self.until = Some(now.after(TRIAL_MAX));
+        true
+    }
+
+    /// Whether the others have waited long enough.
+    pub(crate) fn has_had_its_time(&self) -> bool {
+        self.until.is_some_and(|until| self.inner.clock.now() >= until)
+    }
+
+    /// Completes when it is worth asking again.
+    pub(crate) async fn news(&mut self) {
+        let clock = &self.inner.clock;
+        match self.until {
+            Some(until) => clock.sleep_until(until).await,
+            None if clock.now() < self.from => clock.sleep_until(self.from).await,
+            // The sender lives as long as the engine.
+            None => drop(self.changed.changed().await),
+        }
+    }
+}
+
+impl Drop for Suspect {
+    fn drop(&mut self) {
+        self.inner.suspects.leaves(&self.id, self.attempts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::fixtures::parsed;
+
+    #[test]
+    fn one_suspect_at_a_time_is_admitted_and_whoever_has_fewer_attempts_goes_first() {
+        let (a, b, c) = (parsed("rb-a"), parsed("rb-b"), parsed("rb-c"));
+        let suspects = Suspects::default();
+        assert!(suspects.admits(&b, 1));
+        assert!(!suspects.admits(&a, 2), "another one is on trial");
+        assert!(!suspects.admits(&c, 1));
+        assert!(suspects.admits(&b, 1), "asked again");
+        suspects.leaves(&b, 1);
+        assert!(!suspects.admits(&a, 2), "it has more");
+        assert!(suspects.admits(&c, 1));
+        suspects.leaves(&c, 1);
+        suspects.leaves(&c, 1);
+        assert!(suspects.admits(&a, 2));
+    }
+
+    #[test]
+    fn work_has_come_round_after_the_second_look() {
+        let pulse = Pulse::default();
+        pulse.beat();
+        assert!(!pulse.has_come_round());
+        pulse.beat();
+        assert!(pulse.has_come_round());
+        pulse.beat();
+        assert!(pulse.has_come_round());
     }
 }

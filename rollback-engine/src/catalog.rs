@@ -3,7 +3,7 @@
 use rollback_core::access::{Access, AccessPolicy};
 use rollback_core::guard::GuardSet;
 use rollback_core::ports::HealthSource;
-use rollback_core::{BackendName, ChannelId, Limits, Policy, Purpose, ServiceKey};
+use rollback_core::{BackendName, ChannelId, FourEyes, Limits, Policy, Purpose, ServiceKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct ServiceConfig {
     pub channel: ChannelId,
     /// How many other people must approve.
     pub approvals_min: u8,
+    /// What tells the requester and the approvers apart.
+    pub four_eyes: FourEyes,
     /// How long a revision must have been live to count as known-good.
     pub soak: Duration,
     /// The guards.
@@ -38,6 +40,7 @@ impl ServiceConfig {
             backend,
             channel,
             approvals_min: 0,
+            four_eyes: FourEyes::Account,
             soak: Duration::ZERO,
             guards: GuardSet::built_in(),
             limits: Limits::default(),
@@ -75,6 +78,7 @@ impl Catalog {
     pub(crate) fn policy(access: Access, service: &ServiceConfig) -> Policy {
         let mut policy = Policy::new(access);
         policy.approvals_min = service.approvals_min;
+        policy.four_eyes = service.four_eyes;
         policy.soak = service.soak;
         policy.guards = service.guards.clone();
         policy.limits = service.limits;

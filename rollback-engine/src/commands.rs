@@ -5,14 +5,12 @@ use crate::engine::{Engine, not_recorded};
 use crate::operation::{By, Operation};
 use crate::{posted, telling, work};
 use async_trait::async_trait;
-use rollback_core::access::Standing;
+use rollback_core::access::{Duty, Standing};
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::named::resolve;
 use rollback_core::notice::{DeployCard, MessageRef};
-use rollback_core::ports::{
-    Button, ClickedOn, CommandError, Commands, Freshness, Query, StoreError,
-};
+use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Query, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
@@ -54,27 +52,13 @@ impl Commands for Engine {
     }
 
     async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
-        match on {
-            ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,
-            ClickedOn::Deploy(id) => {
-                let card = self.card(id).await?;
-                if let Some(proposal) = self.open_proposal(&card).await? {
-                    return self.say(&proposal, Event::Clicked(actor)).await;
-                }
-                let Some(target) = &card.choice.target else {
-                    return Err(CommandError::NoTarget(card.choice.why));
-                };
-                let from = card.deploy.reference().ok_or_else(|| {
-                    CommandError::NoTarget("it is not known which revision this deploy is".into())
-                })?;
-                let plan = Plan::new(card.deploy.key(), from, target.reference())
-                    .map_err(|error| CommandError::NoTarget(error.to_string()))?;
-                let mut opening = self.opening(plan, Origin::Click(actor))?;
-                opening.deploy = Some(id.clone());
-                opening.deployer = card.deploy.deployer.clone();
-                self.open(opening).await
-            }
+        let (inner, user) = (&self.inner, actor.id.clone());
+        inner.turned_away.knocks(&user, inner.clock.now())?;
+        let clicked = self.clicked(on, actor).await;
+        if clicked.is_err() {
+            inner.turned_away.was_let_in(&user);
         }
+        clicked
     }
 
     async fn confirm(
@@ -84,23 +68,23 @@ impl Commands for Engine {
         reason: Reason,
         shown: Pair,
     ) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Request).await?;
         let given = Confirmation::new(actor, standing, reason, shown);
         self.say(id, Event::ConfirmationGiven(Box::new(given))).await
     }
 
     async fn approve(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Approve).await?;
         self.say(id, Event::ApprovalGiven(Box::new(Said::new(actor, standing)))).await
     }
 
     async fn reject(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Approve).await?;
         self.say(id, Event::RejectionGiven(Box::new(Said::new(actor, standing)))).await
     }
 
     async fn withdraw(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Withdraw).await?;
         self.say(id, Event::WithdrawalGiven(Box::new(Said::new(actor, standing)))).await
     }
 
@@ -110,13 +94,13 @@ impl Commands for Engine {
         actor: Actor,
         finding: Reason,
     ) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Settle).await?;
         let settlement = Settlement::new(actor, standing, finding);
         self.say(id, Event::Settled(Box::new(settlement))).await
     }
 
     async fn release(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
-        let standing = self.standing(id, &actor).await?;
+        let standing = self.standing(id, &actor, Duty::Release).await?;
         self.say(id, Event::Released(Box::new(Said::new(actor, standing)))).await
     }
 
@@ -236,6 +220,9 @@ impl Engine {
         let key = plan.key().clone();
         let not_configured = || CommandError::NotConfigured(key.clone());
         let service = inner.catalog.services.get(&key).ok_or_else(not_configured)?;
+        if !inner.admits() {
+            return Err(CommandError::NotAdmitting);
+        }
         let backend = inner.backends.get(&service.backend).ok_or_else(not_configured)?;
         let entry = BackendEntry::new(service.backend.clone(), backend.capabilities());
         let policy = inner.policy(&key, service);
@@ -246,6 +233,10 @@ impl Engine {
     }
 
     async fn open(&self, opening: Opening) -> Result<RollbackView, CommandError> {
+        let _turn = match &opening.origin {
+            Origin::Click(person) => self.make_room(person, opening.plan.key()).await?,
+            Origin::Proposal { .. } => None,
+        };
         // Held until the driver has a place of its own.
         let Some(_place) = self.inner.places.find() else {
             return Err(CommandError::TooMany(self.inner.places.standing().open_max));
@@ -258,20 +249,68 @@ impl Engine {
     }
 
     /// Feeds what a person said. It is decided on and stored when this returns.
-    async fn say(&self, id: &RollbackId, event: Event) -> Result<RollbackView, CommandError> {
+    pub(crate) async fn say(
+        &self,
+        id: &RollbackId,
+        event: Event,
+    ) -> Result<RollbackView, CommandError> {
         if self.inner.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
         }
         let operation = self.known(id).await?;
+        if let Some(view) = operation.said_to_stopped(&self.inner, &event).await? {
+            return Ok(view);
+        }
         let applied = operation.apply(&self.inner, event, By::Person).await;
         let view = applied.map_err(|error| not_recorded(&error))?;
         driver::ensure(&self.inner, &operation);
         Ok(view)
     }
 
-    async fn standing(&self, id: &RollbackId, actor: &Actor) -> Result<Standing, CommandError> {
+    async fn standing(
+        &self,
+        id: &RollbackId,
+        actor: &Actor,
+        duty: Duty,
+    ) -> Result<Standing, CommandError> {
         let view = self.view(id).await?;
-        Ok(work::standing(&self.inner, &view, &actor.id, Freshness::Now).await)
+        let is_unconfirmed = matches!(view.state, StateName::Authorizing | StateName::Confirming);
+        if duty == Duty::Withdraw
+            && is_unconfirmed
+            && view.requested_by.as_ref().is_some_and(|asked| asked.is(actor))
+        {
+            // Whoever closes their own modal needs nobody's permission, and was not turned away.
+            if view.state == StateName::Authorizing {
+                self.inner.turned_away.was_let_in(&actor.id);
+            }
+            return Ok(Standing::unknown("not asked: it is their own").about(actor.id.clone()));
+        }
+        work::standing_of_a_caller(&self.inner, &view, actor, duty).await
+    }
+
+    /// Takes a click, unless it is known already that it would be turned away.
+    async fn clicked(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
+        match on {
+            ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,
+            ClickedOn::Deploy(id) => {
+                let card = self.card(id).await?;
+                if let Some(proposal) = self.open_proposal(&card).await? {
+                    return self.say(&proposal, Event::Clicked(actor)).await;
+                }
+                let Some(target) = &card.choice.target else {
+                    return Err(CommandError::NoTarget(card.choice.why));
+                };
+                let from = card.deploy.reference().ok_or_else(|| {
+                    CommandError::NoTarget("it is not known which revision this deploy is".into())
+                })?;
+                let plan = Plan::new(card.deploy.key(), from, target.reference())
+                    .map_err(|error| CommandError::NoTarget(error.to_string()))?;
+                let mut opening = self.opening(plan, Origin::Click(actor))?;
+                opening.deploy = Some(id.clone());
+                opening.deployer = card.deploy.deployer.clone();
+                self.open(opening).await
+            }
+        }
     }
 
     /// The rollback, if the store has ever heard of it.

@@ -1,30 +1,24 @@
 //! Deploys as they are reported: which way back there is, and the message that says so.
 
 use crate::catalog::ServiceConfig;
+use crate::clock::within;
 use crate::engine::{Engine, Inner, not_recorded};
-use crate::facts::{self, complete};
-use crate::telling;
+use crate::facts;
+use crate::placing::{self, Seen};
+use rollback_core::audit::Hash;
 use rollback_core::guard::{Question, evaluate};
 use rollback_core::known_good::{Candidates, Choice};
-use rollback_core::named::resolve;
-use rollback_core::notice::{DeployCard, Notice};
+use rollback_core::notice::DeployCard;
 use rollback_core::ports::{CommandError, Query, SavedDeploy, StoreError};
 use rollback_core::{
-    Deploy, DeployId, Fact, GuardView, Label, Plan, Revision, RevisionRef, RevisionStatus,
-    RollbackId, RollbackView, ServiceKey, Timestamp,
+    DEPLOYS_FOUND, Deploy, DeployId, Fact, GuardView, IdError, Label, Plan, Revision, RevisionId,
+    RevisionName, RevisionRef, RollbackId, RollbackView, ServiceKey,
 };
-use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a deploy whose way back could not be found out is looked at again.
-const AGAIN_EVERY: Duration = Duration::from_secs(15);
-
-/// How many deploys of a service are looked at again.
-const LOOK_BACK: usize = 4;
-
-/// For how long it is looked up again which revision an earlier deploy made. What no history has
-/// told by then was named wrongly.
-const FOUND_WITHIN: Duration = Duration::from_secs(3600);
+/// How long a report waits for those before it to be done asking the CD system. After that it is kept
+/// without asking, and its way back is looked up by itself.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What became of a reported deploy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +28,8 @@ pub struct DeployReport {
     pub card: DeployCard,
     /// Whether it was new.
     pub saved: SavedDeploy,
+    /// In which fields a report under a known id differs from what is kept. What is kept stays.
+    pub differs: Vec<&'static str>,
 }
 
 /// How a service stands.
@@ -58,10 +54,14 @@ pub struct ServiceStatus {
 
 impl Engine {
     /// A deploy went live: keeps it, chooses the way back, and posts its message. The same id again
-    /// changes nothing. A deploy that is reported late never takes the place of a newer one.
+    /// changes nothing; the report says in what it differs from what is kept. Which deploy is the
+    /// current one is decided by what is live, and by the times of the reports only where that cannot
+    /// tell.
     ///
     /// What the report calls the revision is looked up in the CD system's history, once: what is kept
-    /// is the identity of exactly one revision, or none.
+    /// is the identity of exactly one revision, or none. A CD system that does not answer keeps no
+    /// report waiting for longer than its own time-out, nor those that follow: they are kept without
+    /// asking it.
     ///
     /// # Errors
     ///
@@ -70,37 +70,49 @@ impl Engine {
         let inner = &self.inner;
         deploy.reported = deploy.revision.take().map(Into::into).or(deploy.reported);
         let key = deploy.key();
-        let service = inner
-            .catalog
-            .services
-            .get(&key)
-            .ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
-        let _turn = turn(inner, &key).await;
-        let known = inner.store.deploy(&deploy.id).await.map_err(|e| not_recorded(&e))?;
-        if let Some(card) = known {
-            return Ok(DeployReport { card, saved: SavedDeploy::Known });
-        }
-        let newest = newest(inner, &key).await.map_err(|e| not_recorded(&e))?;
-        let newer = newest.as_ref().filter(|newest| newest.deployed_at > deploy.deployed_at);
-        let mut card = match newer {
-            Some(newer) => late(inner, service, deploy, newer).await,
-            None => card(inner, service, deploy).await,
+        let (Some(service), Some(lane)) =
+            (inner.catalog.services.get(&key), inner.deploy_lanes.get(&key))
+        else {
+            return Err(CommandError::NotConfigured(key));
         };
+        if let Some(known) = self.reported_before(&deploy).await? {
+            return Ok(known);
+        }
+        let asking = within(inner.clock.as_ref(), ASK_WITHIN, lane.asking.acquire()).await;
+        let seen = match &asking {
+            Some(Ok(_turn)) => Seen::now(inner, service, &key).await,
+            Some(Err(_)) | None => Seen::unknown("other deploys are being looked up"),
+        };
+        drop(asking);
+        let _turn = lane.turn.lock().await;
+        let kept = inner.store.deploys(&key, facts::HISTORY_MAX).await;
+        let kept = kept.map_err(|error| not_recorded(&error))?;
+        let mut card = placing::new_card(inner, service, &seen, deploy.clone(), &kept);
         card.purpose = service.purpose;
-        let notices = posted(inner, service, &card);
+        let notices = placing::posted(inner, service, &card);
         let saved = inner.store.save_deploy(&card, notices).await.map_err(|e| not_recorded(&e))?;
         inner.outbox_wake.notify_one();
-        if saved == SavedDeploy::Known {
-            // Somebody else was faster with the same id; what they reported is what is kept.
-            let kept = inner.store.deploy(&card.deploy.id).await.map_err(|e| not_recorded(&e))?;
-            return Ok(DeployReport { card: kept.unwrap_or(card), saved });
-        }
-        if let Some(older) = newest.filter(|_| card.superseded_by.is_none())
-            && let Err(error) = supersede(inner, service, &older.id, &card.deploy).await
+        if saved == SavedDeploy::Known
+            && let Some(known) = self.reported_before(&deploy).await?
         {
-            tracing::warn!(%error, deploy = %older.id, "the message of the deploy before was not brought up to date");
+            // Somebody else was faster with the same id; what they reported is what is kept.
+            return Ok(known);
         }
-        Ok(DeployReport { card, saved })
+        if card.superseded_by.is_none()
+            && let Err(error) = placing::supersede(inner, service, &kept, &card.deploy).await
+        {
+            tracing::warn!(%error, deploy = %card.deploy.id, "the messages of the deploys before were not brought up to date; they are looked at again");
+        }
+        Ok(DeployReport { card, saved, differs: Vec::new() })
+    }
+
+    /// What is kept of a deploy under the same id.
+    async fn reported_before(&self, deploy: &Deploy) -> Result<Option<DeployReport>, CommandError> {
+        let card = self.inner.store.deploy(&deploy.id).await.map_err(|e| not_recorded(&e))?;
+        Ok(card.map(|card| {
+            let differs = card.deploy.differences(deploy);
+            DeployReport { card, saved: SavedDeploy::Known, differs }
+        }))
     }
 
     /// How a service stands: live, target, and the guards as they stand now. Changes nothing.
@@ -174,14 +186,44 @@ impl Engine {
         {
             return Ok(deploy);
         }
-        let id = format!("found:{}:{}:{}", key.service, key.environment, live.revision);
-        let id = DeployId::parse(id).map_err(|e| CommandError::NotRecorded(e.to_string()))?;
         let version = live.version.clone().unwrap_or_else(|| Label::new(live.revision.as_str()));
-        let mut deploy = Deploy::new(id, key.clone(), version, inner.clock.now());
-        deploy.revision = Some(live.revision.clone());
-        deploy.commit.clone_from(&live.commit);
-        Ok(self.deployed(deploy).await?.card.deploy)
+        for number in 0..FOUND_IDS_MAX {
+            let id = found_id(key, &live.revision, number)
+                .map_err(|error| CommandError::NotRecorded(error.to_string()))?;
+            let mut deploy = Deploy::new(id, key.clone(), version.clone(), inner.clock.now());
+            deploy.revision = Some(live.revision.clone());
+            deploy.commit.clone_from(&live.commit);
+            let kept = self.deployed(deploy).await?.card.deploy;
+            let name = RevisionName::from(live.revision.clone());
+            let is_it = kept
+                .revision
+                .as_ref()
+                .map_or_else(|| kept.reported == Some(name), |revision| *revision == live.revision);
+            if kept.key() == *key && is_it {
+                return Ok(kept);
+            }
+            // Before these ids were reserved, anybody could report a deploy under one of them.
+            tracing::warn!(deploy = %kept.id, %key, "the id of a deploy that was found is another deploy's");
+        }
+        Err(CommandError::NotRecorded(format!(
+            "the ids for the deploy that made `{}` live are all taken by other deploys; report that \
+             deploy of {key} under an id of its own",
+            live.revision
+        )))
     }
+}
+
+/// How many ids are tried for a deploy that nobody reported.
+const FOUND_IDS_MAX: u32 = 3;
+
+/// The id of a deploy that nobody reported: bound to its service and its revision. A service's name
+/// has no colon, so that two of them never make one id; what is too long is told by its digest.
+fn found_id(key: &ServiceKey, revision: &RevisionId, number: u32) -> Result<DeployId, IdError> {
+    let again = if number == 0 { String::new() } else { format!("again-{number}:") };
+    let told = format!("{}:{}:{revision}", key.service, key.environment);
+    DeployId::parse(format!("{DEPLOYS_FOUND}{again}{told}")).or_else(|_too_long| {
+        DeployId::parse(format!("{DEPLOYS_FOUND}{again}{}", Hash::of(told.as_bytes())))
+    })
 }
 
 /// The history's entry of a revision; failing that, what identifies it.
@@ -207,207 +249,4 @@ async fn guards(
     let policy = inner.policy(key, service);
     let facts = facts::gather(inner, service, &plan, service.guards.custom()).await;
     evaluate(&Question::new(&plan, &policy, inner.clock.now()), &facts).views()
-}
-
-/// Waits until no other deploy of the service is being looked at.
-async fn turn<'a>(inner: &'a Inner, key: &ServiceKey) -> Option<tokio::sync::MutexGuard<'a, ()>> {
-    Some(inner.deploy_turns.get(key)?.lock().await)
-}
-
-/// The newest deploy of a service.
-async fn newest(inner: &Inner, key: &ServiceKey) -> Result<Option<Deploy>, StoreError> {
-    Ok(inner.store.deploys(key, 1).await?.into_iter().next())
-}
-
-/// The deploy's message, in every notifier's outbox.
-fn posted(
-    inner: &Inner,
-    service: &ServiceConfig,
-    card: &DeployCard,
-) -> Vec<rollback_core::ports::Queued> {
-    let key = telling::deploy_key(&card.deploy.id);
-    let notice = Notice::Deploy(Box::new(card.clone()));
-    telling::address(inner, &key, &notice, &service.channel, None)
-}
-
-/// A deploy that is reported after a newer one. What runs now is the newer one's, and so is the
-/// way back.
-async fn late(
-    inner: &Inner,
-    service: &ServiceConfig,
-    deploy: Deploy,
-    newer: &Deploy,
-) -> DeployCard {
-    let why = format!("a newer deploy, `{}`, was reported before this one", newer.version);
-    let mut card = match &deploy.reported {
-        Some(_) => card(inner, service, deploy).await,
-        None => DeployCard::new(deploy, None, Choice::none("")),
-    };
-    card.choice = Choice::none(why);
-    card.undecided = false;
-    card.superseded_by = Some(newer.version.clone());
-    card
-}
-
-/// Asks the CD system what there is to go back to.
-async fn card(inner: &Inner, service: &ServiceConfig, mut deploy: Deploy) -> DeployCard {
-    let key = deploy.key();
-    let (live, history, record) = tokio::join!(
-        facts::live(inner, service, &key),
-        facts::history(inner, service, &key),
-        facts::record(inner, &key),
-    );
-    let running = live.value().and_then(|live| live.revision.as_ref());
-    if deploy.reported.is_none() && deploy.revision.is_none() {
-        deploy.revision = running.map(|running| running.revision.clone());
-    }
-    let (history, record) = match (history, record) {
-        (Fact::Known { value: history, .. }, Fact::Known { value: record, .. }) => {
-            (history, record)
-        }
-        (Fact::Unknown { why }, _) | (_, Fact::Unknown { why }) => {
-            return undecided(deploy, &why);
-        }
-    };
-    if let Some(name) = deploy.reported.as_ref().filter(|_| deploy.revision.is_none()) {
-        match resolve(name, Some(deploy.deployed_at), &history, running) {
-            Ok(found) => deploy.revision = Some(found),
-            Err(why) => return undecided(deploy, &why.to_string()),
-        }
-    }
-    let history = complete(history, std::slice::from_ref(&deploy));
-    let Some(revision) = deploy.revision.clone() else {
-        let why = match live {
-            Fact::Unknown { why } => why,
-            Fact::Known { .. } => "the CD system says that nothing runs".into(),
-        };
-        return undecided(deploy, &why);
-    };
-    let now = inner.clock.now();
-    let choice = Candidates::new(&history, &revision, &record, service.soak, now).choose();
-    let previous = before(&history, &revision, deploy.deployed_at);
-    DeployCard::new(deploy, previous, choice)
-}
-
-/// What ran before a revision: the newest earlier one whose deploy did not fail.
-fn before(
-    history: &[Revision],
-    revision: &rollback_core::RevisionId,
-    deployed_at: Timestamp,
-) -> Option<RevisionRef> {
-    let place = history.iter().position(|entry| entry.id == *revision)?;
-    history
-        .iter()
-        .skip(place.saturating_add(1))
-        .filter(|entry| entry.status != RevisionStatus::Failed)
-        .find(|entry| entry.deployed_at.is_none_or(|at| at <= deployed_at))
-        .map(Revision::reference)
-}
-
-fn undecided(deploy: Deploy, why: &str) -> DeployCard {
-    let why = format!("the way back is not known yet: {why}; it is looked up again by itself");
-    let mut card = DeployCard::new(deploy, None, Choice::none(why));
-    card.undecided = true;
-    card
-}
-
-/// Takes the button from the message of a deploy that is no longer the newest.
-async fn supersede(
-    inner: &Inner,
-    service: &ServiceConfig,
-    older: &DeployId,
-    newer: &Deploy,
-) -> Result<(), StoreError> {
-    let Some(mut card) = inner.store.deploy(older).await? else { return Ok(()) };
-    card.superseded_by = Some(newer.version.clone());
-    update(inner, service, card).await
-}
-
-async fn update(
-    inner: &Inner,
-    service: &ServiceConfig,
-    card: DeployCard,
-) -> Result<(), StoreError> {
-    let shown = telling::prominent(inner, &card.deploy.key(), &card.deploy.id, None).await?;
-    let notices = posted(inner, service, &telling::with_rollback(card.clone(), shown));
-    inner.store.update_deploy(&card, notices).await?;
-    inner.outbox_wake.notify_one();
-    Ok(())
-}
-
-/// Looks again at the deploys of every service now and then: at the newest until its way back is
-/// known, and at the one before it, which a process that died may have left with its button.
-pub(crate) async fn choose_again(inner: Arc<Inner>) {
-    loop {
-        for (key, service) in &inner.catalog.services {
-            let looked = tokio::select! {
-                biased;
-                () = inner.stopping.cancelled() => return,
-                looked = look_again(&inner, key, service) => looked,
-            };
-            if let Err(error) = looked {
-                tracing::warn!(%error, %key, "the deploys could not be looked at again");
-            }
-        }
-        let next = inner.clock.now().after(AGAIN_EVERY);
-        tokio::select! {
-            biased;
-            () = inner.stopping.cancelled() => return,
-            () = inner.clock.sleep_until(next) => {}
-        }
-    }
-}
-
-async fn look_again(
-    inner: &Inner,
-    key: &ServiceKey,
-    service: &ServiceConfig,
-) -> Result<(), StoreError> {
-    let _turn = turn(inner, key).await;
-    let deploys = inner.store.deploys(key, LOOK_BACK).await?;
-    let [newest, before @ ..] = deploys.as_slice() else { return Ok(()) };
-    for older in before {
-        let Some(kept) = inner.store.deploy(&older.id).await? else { continue };
-        if kept.superseded_by.is_none() {
-            supersede(inner, service, &older.id, newest).await?;
-        } else if kept.deploy.revision.is_none() && kept.deploy.reported.is_some() {
-            find_once_more(inner, service, kept).await?;
-        }
-    }
-    choose_once_more(inner, service, newest).await
-}
-
-/// Which revision an earlier deploy made. What it brought counts for whoever goes back past it.
-async fn find_once_more(
-    inner: &Inner,
-    service: &ServiceConfig,
-    mut kept: DeployCard,
-) -> Result<(), StoreError> {
-    if inner.clock.now().since(kept.deploy.deployed_at) > FOUND_WITHIN {
-        return Ok(());
-    }
-    let found = card(inner, service, kept.deploy.clone()).await;
-    if found.deploy.revision.is_none() {
-        return Ok(());
-    }
-    (kept.deploy, kept.previous) = (found.deploy, found.previous);
-    update(inner, service, kept).await
-}
-
-async fn choose_once_more(
-    inner: &Inner,
-    service: &ServiceConfig,
-    newest: &Deploy,
-) -> Result<(), StoreError> {
-    let Some(kept) = inner.store.deploy(&newest.id).await? else { return Ok(()) };
-    if !kept.undecided {
-        return Ok(());
-    }
-    let mut looked = card(inner, service, kept.deploy.clone()).await;
-    looked.superseded_by = kept.superseded_by.clone();
-    looked.purpose = kept.purpose;
-    if looked.undecided {
-        return Ok(());
-    }
-    update(inner, service, looked).await
 }

@@ -2,7 +2,7 @@
 //! its deadline. Everything it does is read from the state, so a driver that starts after a crash
 //! does what the one before would have done next. Only an order is never sent again.
 
-use crate::attempt::{ATTEMPTS_MAX, Attempt};
+use crate::attempt::{ATTEMPTS_MAX, Attempt, Suspect};
 use crate::engine::Inner;
 use crate::operation::{By, Operation, Standing, is_done};
 use crate::work;
@@ -106,6 +106,19 @@ struct Driver {
     look: work::Look,
     /// The attempt that is being made.
     attempt: Attempt,
+    suspicion: Suspicion,
+    /// When the claim was asked for last: a clock that is before it was set back.
+    claimed_at: Timestamp,
+    /// How many events the rollback had taken when it was looked at last.
+    steps: u64,
+}
+
+/// Whether the work on the rollback may have ended a process.
+enum Suspicion {
+    NotAsked,
+    None,
+    /// It may, and waits for its turn or has it.
+    Of(Box<Suspect>),
 }
 
 /// What ended one wait of the loop.
@@ -130,6 +143,9 @@ impl Driver {
             entered: None,
             look: work::Look::First,
             attempt,
+            suspicion: Suspicion::NotAsked,
+            claimed_at: Timestamp::default(),
+            steps: 0,
         }
     }
 
@@ -140,10 +156,7 @@ impl Driver {
                 Ok(false) => break,
                 Err(StoreError::ClaimLost(id)) => {
                     tracing::warn!(rollback = %id, "another process has taken this rollback over");
-                    self.claim = None;
-                    self.attempt.anew(&self.inner);
-                    self.abandon_work();
-                    self.operation.forget().await;
+                    self.lost_claim().await;
                 }
                 Err(error) => {
                     tracing::warn!(rollback = %self.operation.id, %error, "the store did not take a step");
@@ -164,17 +177,27 @@ impl Driver {
             return Ok(false);
         }
         let standing = self.operation.standing(&self.inner).await?;
+        if let (Some(why), Some(claim)) = (&standing.differs, &self.claim) {
+            self.operation.stop(&self.inner, claim, why).await?;
+            return Ok(false);
+        }
         if is_done(&standing) {
             return Ok(false);
         }
         self.note_state(standing.view.state);
+        self.steps = standing.view.steps;
         let deadline = self.deadline(&standing);
-        if standing.pending.is_empty() {
+        self.note_survival().await?;
+        if !self.has_work(&standing) {
             self.attempt.anew(&self.inner);
-        } else if self.is_deadly().await? {
-            return Ok(true);
+            self.suspicion = Suspicion::None;
+            self.start_work(standing).await?;
+        } else if self.may_begin().await? {
+            if self.is_deadly().await? {
+                return Ok(true);
+            }
+            self.start_work(standing).await?;
         }
-        self.start_work(standing).await?;
         match self.wait(deadline).await {
             // A claim that is due is renewed by the next look.
             Woken::Again | Woken::Stopping | Woken::Renew => {}
@@ -190,12 +213,51 @@ impl Driver {
         Ok(true)
     }
 
+    /// Whether there is anything to do but to wait.
+    fn has_work(&self, standing: &Standing) -> bool {
+        let Standing { view, pending, backend, .. } = standing;
+        pending
+            .iter()
+            .filter_map(kind)
+            .any(|kind| !kind.is_of_the_order() || self.inner.goes_to(&view.key, backend))
+    }
+
+    /// Stores that the work has come round without ending anybody.
+    async fn note_survival(&mut self) -> Result<(), StoreError> {
+        if let (true, Some(claim)) = (self.attempt.is_over(), &self.claim) {
+            self.attempt.survived(&self.inner, claim).await?;
+            self.suspicion = Suspicion::None;
+        }
+        Ok(())
+    }
+
+    /// Whether the work may be begun, or goes on. What was being worked on when a process died waits
+    /// for its turn: one such rollback at a time.
+    async fn may_begin(&mut self) -> Result<bool, StoreError> {
+        if matches!(self.suspicion, Suspicion::NotAsked) {
+            let id = &self.operation.id;
+            let attempts = self.inner.store.attempts(id).await?;
+            self.suspicion = if attempts == 0 {
+                Suspicion::None
+            } else {
+                tracing::warn!(rollback = %id, attempts, "a process was ended while it worked on this rollback; it is taken up by itself");
+                Suspicion::Of(Box::new(Suspect::new(&self.inner, id, attempts)))
+            };
+        }
+        let Suspicion::Of(suspect) = &mut self.suspicion else { return Ok(true) };
+        if suspect.has_had_its_time() {
+            self.suspicion = Suspicion::None;
+            return Ok(true);
+        }
+        Ok(suspect.may_go())
+    }
+
     /// Whether the attempt to work is one too many: then the rollback is put aside instead.
     async fn is_deadly(&mut self) -> Result<bool, StoreError> {
         let Some(claim) = &self.claim else { return Ok(false) };
         let deadly = self.attempt.is_one_too_many(&self.inner, claim).await?;
         if deadly {
-            tracing::error!(rollback = %self.operation.id, attempts = ATTEMPTS_MAX, "a rollback ends whoever works on it; it is put aside until somebody releases it");
+            tracing::error!(rollback = %self.operation.id, attempts = ATTEMPTS_MAX, "the service crashed again and again while it worked on this rollback; it is quarantined until somebody releases it");
             self.feed(Event::PutAside(ATTEMPTS_MAX), None).await?;
         }
         Ok(deadly)
@@ -223,18 +285,27 @@ impl Driver {
         let now = self.inner.clock.now();
         if let Some(claim) = &self.claim
             && now < renew_at(claim, self.inner.lease)
+            && now >= self.claimed_at
         {
             return Ok(true);
         }
         let inner = &self.inner;
         self.claim =
             inner.store.claim(&self.operation.id, &inner.instance, now, inner.lease).await?;
+        self.claimed_at = now;
         if self.claim.is_none() {
-            self.attempt.anew(&self.inner);
-            self.abandon_work();
-            self.operation.forget().await;
+            self.lost_claim().await;
         }
         Ok(self.claim.is_some())
+    }
+
+    /// Another process has the rollback: nothing that this one knows of it counts.
+    async fn lost_claim(&mut self) {
+        self.claim = None;
+        self.attempt.anew(&self.inner);
+        self.suspicion = Suspicion::NotAsked;
+        self.abandon_work();
+        self.operation.forget().await;
     }
 
     fn note_state(&mut self, state: StateName) {
@@ -281,7 +352,7 @@ impl Driver {
     }
 
     async fn start_work(&mut self, standing: Standing) -> Result<(), StoreError> {
-        let Standing { view, pending, backend, in_doubt, .. } = standing;
+        let Standing { view, pending, backend, in_doubt, last, .. } = standing;
         let state = view.state;
         let trigger = Job { state, kind: Kind::Trigger };
         let Some(claim) = self.claim.clone() else { return Ok(()) };
@@ -320,13 +391,24 @@ impl Driver {
             if kind.is_of_the_order() && !self.inner.goes_to(&view.key, &backend) {
                 // What another CD system says about an order that it never got is no answer; whoever
                 // is configured as it was opened may take it over, or its time is up.
+                if kind == Kind::Observe && !state.is_end() && view.silent_since.is_none() {
+                    let (inner, effect) = (Arc::clone(&self.inner), Arc::new(effect));
+                    let unseen = async move { Some(work::cannot_look(&inner).await) };
+                    self.spawn(job, Some(effect), unseen);
+                }
                 tracing::warn!(rollback = %self.operation.id, %backend, "it was opened for another backend than is configured here; its order is not looked at");
                 continue;
             }
             let (inner, view, effect) = (Arc::clone(&self.inner), view.clone(), Arc::new(effect));
             let (asked, look) = (Arc::clone(&effect), self.look);
+            let pulse = Arc::clone(self.attempt.pulse());
             self.look = work::Look::Again;
-            let perform = async move { work::perform(&inner, &asked, &view, look).await };
+            let perform = async move {
+                if kind == Kind::Facts {
+                    work::caught_up(&inner, last).await;
+                }
+                work::perform(&inner, &asked, &view, look, &pulse).await
+            };
             self.spawn(job, Some(effect), perform);
         }
         Ok(())
@@ -367,6 +449,8 @@ impl Driver {
                 Err(_aborted) => Woken::Again,
             },
             () = self.operation.wake.notified() => Woken::Again,
+            () = self.attempt.pulse().over() => Woken::Again,
+            () = news(&mut self.suspicion) => Woken::Again,
             () = sleep(deadline) => Woken::Deadline,
             () = sleep(renew) => Woken::Renew,
         }
@@ -413,7 +497,7 @@ impl Driver {
     }
 
     async fn feed(
-        &self,
+        &mut self,
         event: Event,
         asked: Option<(StateName, &Effect)>,
     ) -> Result<(), StoreError> {
@@ -424,7 +508,15 @@ impl Driver {
             Some((state, effect)) => By::Answer(claim, state, effect),
             None => By::Owner(claim),
         };
-        self.operation.apply(&self.inner, event, by).await.map(|_applied| ())
+        let view = self.operation.apply(&self.inner, event, by).await?;
+        if view.steps > self.steps {
+            self.steps = view.steps;
+            self.attempt.goes_on();
+        } else {
+            // It was looked at, and nothing is different.
+            self.attempt.pulse().beat();
+        }
+        Ok(())
     }
 
     async fn pause(&self, wait: Duration) {
@@ -487,6 +579,14 @@ impl Driver {
 
     fn warn(&self, error: &dyn std::fmt::Display, what: &str) {
         tracing::warn!(rollback = %self.operation.id, %error, "{what}");
+    }
+}
+
+/// Completes when a suspect should ask again whether it is its turn.
+async fn news(suspicion: &mut Suspicion) {
+    match suspicion {
+        Suspicion::Of(suspect) => suspect.news().await,
+        Suspicion::NotAsked | Suspicion::None => std::future::pending().await,
     }
 }
 

@@ -1,23 +1,32 @@
 //! The engine: what a host builds once, hands to its surfaces, and runs.
 
+use crate::attempt::Suspects;
 use crate::catalog::{Catalog, ServiceConfig};
 use crate::checkpoint::{self, Checkpoints, Making};
+use crate::entitled::TurnedAway;
 use crate::export::Sink;
+use crate::health::Health;
+use crate::openings::Openings;
 use crate::operation::{Operation, Operations};
 use crate::places::{OPEN_MAX, Places};
+use crate::placing::{self, Lane};
 use crate::reading::{Counts, Running};
-use crate::{deploys, driver, export, hints, outbox};
-use rollback_core::access::AccessIndex;
+use crate::supervise::{self, Loops};
+use crate::watched::{WatchedCd, WatchedDirectory};
+use crate::{driver, export, hints, outbox, probe};
+use rollback_core::access::{AccessIndex, AccessPolicy};
 use rollback_core::ports::{
     AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier,
     Retention, Store, StoreError,
 };
-use rollback_core::{BackendName, GuardName, Label, Policy, RollbackId, ServiceKey};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use rollback_core::{
+    BackendName, GuardName, Label, Policy, RollbackId, ServiceKey, Timestamp, WorkspaceId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +36,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// How often the engine looks for rollbacks that nobody drives: those of a process that died.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How far a clock may have been ahead without the store forgetting anything too early: a wrong day or
+/// a wrong time zone.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(26 * 3_600);
 
 /// How often the store forgets what nobody asks for any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -59,6 +72,8 @@ pub struct EngineBuilder {
     source_timeout: Duration,
     lease: Duration,
     open_max: usize,
+    admits_later: bool,
+    probe_every: Option<Duration>,
 }
 
 /// Where new identities come from.
@@ -90,7 +105,17 @@ impl EngineBuilder {
             source_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(15),
             open_max: OPEN_MAX,
+            admits_later: false,
+            probe_every: None,
         }
+    }
+
+    /// Which workspace's members may act is not known yet: [`Engine::admit`] says it later. Until then
+    /// what runs goes on, nothing is opened and nobody is let in, whatever the catalog says.
+    #[must_use]
+    pub const fn admitting_later(mut self) -> Self {
+        self.admits_later = true;
+        self
     }
 
     /// Adds a backend under the name by which services are configured for it.
@@ -187,22 +212,57 @@ impl EngineBuilder {
         self
     }
 
+    /// Looks this often whether the store can be written and every CD system answers, also while nobody
+    /// rolls anything back, and tells whoever is on call when something blocks rollbacks for more than
+    /// two minutes. Without it only what is asked anyway is noted.
+    #[must_use]
+    pub const fn probe_every(mut self, every: Duration) -> Self {
+        self.probe_every = Some(every);
+        self
+    }
+
     /// Builds it. Nothing happens until [`Engine::run`].
     #[must_use]
     pub fn build(self) -> Engine {
         let instance = self.instance.unwrap_or_else(|| Instance::new((self.ids.0)()));
-        let turns = self.catalog.services.keys().map(|key| (key.clone(), Mutex::default()));
-        let deploy_turns = turns.collect();
+        let lanes = self.catalog.services.keys().map(|key| (key.clone(), Lane::default()));
+        let deploy_lanes = lanes.collect();
         let services = self.catalog.services.keys().cloned();
-        let access = AccessIndex::new(self.catalog.access.clone(), services);
+        let access = OnceLock::new();
+        let mut access_before = self.catalog.access.clone();
+        let index = |policy: AccessPolicy| AccessIndex::new(policy, services);
+        let access_before = if self.admits_later {
+            access_before.workspaces.clear();
+            index(access_before)
+        } else {
+            let index = index(access_before);
+            access.get_or_init(|| index.clone());
+            index
+        };
+        let health = Arc::new(Health::new(Arc::clone(&self.clock)));
+        let watched = |(name, backend): (BackendName, Arc<dyn CdBackend>)| {
+            let (clock, health) = (Arc::clone(&self.clock), Arc::clone(&health));
+            let watched = WatchedCd { name: name.clone(), backend, clock, health };
+            let watched: Arc<dyn CdBackend> = Arc::new(watched);
+            (name, watched)
+        };
+        let backends = self.backends.into_iter().map(watched).collect();
+        let directory = WatchedDirectory {
+            directory: self.directory,
+            clock: Arc::clone(&self.clock),
+            health: Arc::clone(&health),
+        };
         Engine {
             inner: Arc::new(Inner {
                 access,
+                access_before,
+                turned_away: TurnedAway::default(),
                 catalog: self.catalog,
                 store: self.store,
-                directory: self.directory,
+                directory: Arc::new(directory),
                 clock: self.clock,
-                backends: self.backends,
+                health,
+                backends,
                 notifiers: self.notifiers,
                 sinks: self.sinks,
                 checkpoints: self.checkpoints.map(Making::new),
@@ -214,8 +274,12 @@ impl EngineBuilder {
                 lease: self.lease,
                 operations: Operations::default(),
                 attempts: AtomicU64::new(0),
+                suspects: Suspects::default(),
+                loops: Loops::default(),
                 places: Places::new(self.open_max),
-                deploy_turns,
+                probe_every: self.probe_every,
+                openings: Openings::default(),
+                deploy_lanes,
                 outbox_wake: Notify::new(),
                 export_wake: Notify::new(),
                 ended: AtomicBool::new(false),
@@ -232,11 +296,16 @@ impl EngineBuilder {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) access: AccessIndex,
+    /// The rules, once it is known whose members may act.
+    access: OnceLock<AccessIndex>,
+    /// The rules before: they let nobody in.
+    access_before: AccessIndex,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) catalog: Catalog,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Arc<Health>,
     pub(crate) backends: BTreeMap<BackendName, Arc<dyn CdBackend>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) sinks: Vec<Sink>,
@@ -250,9 +319,13 @@ pub(crate) struct Inner {
     operations: Operations,
     /// How many attempts to work were named.
     attempts: AtomicU64,
+    pub(crate) suspects: Suspects,
+    pub(crate) loops: Loops,
     pub(crate) places: Places,
-    /// One deploy of a service at a time, so that each finds the one before it.
-    pub(crate) deploy_turns: BTreeMap<ServiceKey, Mutex<()>>,
+    pub(crate) openings: Openings,
+    /// One deploy of a service is placed at a time, so that each finds the one before it.
+    pub(crate) deploy_lanes: BTreeMap<ServiceKey, Lane>,
+    probe_every: Option<Duration>,
     pub(crate) outbox_wake: Notify,
     pub(crate) export_wake: Notify,
     /// Whether a rollback has ended since the last checkpoint.
@@ -274,6 +347,17 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Says which workspace's members may act, where that was not known when the engine was built
+    /// ([`EngineBuilder::admitting_later`]). Only the first call counts. False when it did not.
+    #[must_use]
+    pub fn admit(&self, workspace: WorkspaceId) -> bool {
+        let inner = &self.inner;
+        let mut policy = inner.catalog.access.clone();
+        policy.workspaces = BTreeSet::from([workspace]);
+        let services = inner.catalog.services.keys().cloned();
+        inner.access.set(AccessIndex::new(policy, services)).is_ok()
+    }
+
     /// Runs until `shutdown` completes: resumes what a process before this one left, delivers
     /// notices, exports the audit log. Then lets an order that is being sent be answered, gives
     /// every rollback back, and returns. Everything else is in the store already.
@@ -292,16 +376,16 @@ impl Engine {
         resume(inner).await?;
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         let _running = Running::begin(&inner.running);
-        inner.tasks.spawn(hints::run(Arc::clone(inner)));
-        inner.tasks.spawn(outbox::run(Arc::clone(inner)));
-        inner.tasks.spawn(export::run(Arc::clone(inner)));
-        inner.tasks.spawn(checkpoint::run(Arc::clone(inner)));
-        inner.tasks.spawn(deploys::choose_again(Arc::clone(inner)));
-        tokio::select! {
-            biased;
-            () = shutdown => {}
-            () = keep_house(inner) => {}
+        supervise::spawn(inner, "hints", hints::run);
+        supervise::spawn(inner, "outbox", outbox::run);
+        supervise::spawn(inner, "audit export", export::run);
+        supervise::spawn(inner, "checkpoints", checkpoint::run);
+        supervise::spawn(inner, "deploys", placing::choose_again);
+        supervise::spawn(inner, "housekeeping", keep_house);
+        if let Some(every) = inner.probe_every {
+            supervise::spawn(inner, "probes", move |inner| probe::run(inner, every));
         }
+        shutdown.await;
         inner.stopping.cancel();
         inner.tasks.close();
         if crate::clock::within(inner.clock.as_ref(), DRAIN_MAX, inner.tasks.wait()).await.is_none()
@@ -312,8 +396,17 @@ impl Engine {
     }
 }
 
-/// Picks up what another process left, and forgets what nobody asks for, without end.
-async fn keep_house(inner: &Arc<Inner>) {
+/// Picks up what another process left, and forgets what nobody asks for, until the engine stops.
+async fn keep_house(inner: Arc<Inner>) {
+    let stopping = inner.stopping.clone();
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        () = sweep(&inner) => {}
+    }
+}
+
+async fn sweep(inner: &Arc<Inner>) {
     let mut prune_at = inner.clock.now();
     loop {
         inner.clock.sleep_until(inner.clock.now().after(SWEEP_EVERY)).await;
@@ -351,8 +444,12 @@ async fn recall(inner: &Inner) {
     }
 }
 
+/// As of a while ago: what a clock that is ahead calls over is not over yet, and what was received must
+/// still be known when the clock is right again.
 async fn prune(inner: &Inner) {
-    match inner.store.prune(inner.clock.now(), Retention::default()).await {
+    let ahead = u64::try_from(CLOCK_AHEAD_MAX.as_millis()).unwrap_or(u64::MAX);
+    let as_of = Timestamp::from_millis(inner.clock.now().as_millis().saturating_sub(ahead));
+    match inner.store.prune(as_of, Retention::default()).await {
         Ok(0) => {}
         Ok(pruned) => tracing::debug!(pruned, "the store forgot what nobody asks for any more"),
         Err(error) => tracing::warn!(%error, "the store could not be pruned"),
@@ -367,9 +464,19 @@ impl Inner {
         self.steps.send_modify(|steps| *steps = steps.wrapping_add(1));
     }
 
+    /// The rules.
+    pub(crate) fn access(&self) -> &AccessIndex {
+        self.access.get().unwrap_or(&self.access_before)
+    }
+
+    /// Whether it is known yet whose members may act.
+    pub(crate) fn admits(&self) -> bool {
+        self.access.get().is_some()
+    }
+
     /// The policy that a rollback of this service is held to.
     pub(crate) fn policy(&self, key: &ServiceKey, service: &ServiceConfig) -> Policy {
-        Catalog::policy(self.access.for_service(key).into_owned(), service)
+        Catalog::policy(self.access().for_service(key).into_owned(), service)
     }
 
     /// Whether orders for this service go to that backend.

@@ -2,6 +2,7 @@
 
 use crate::checkpoint;
 use crate::engine::Inner;
+use crate::health::{Part, Required};
 use rollback_core::audit::{Head, SignedCheckpoint};
 use rollback_core::ports::{AuditSink, ErrorKind, Kept, PortError, Query, StoreError};
 use std::sync::Arc;
@@ -64,10 +65,30 @@ impl Sink {
     /// Exports everything that the sink does not have.
     pub(crate) async fn catch_up(&self, inner: &Inner) -> Result<(), PortError> {
         let _turn = self.turn.lock().await;
-        match self.kept(inner).await? {
-            Kept::ByStore => self.acknowledged(inner).await,
-            Kept::BySink(end) => self.copied(inner, end).await,
+        let caught_up = match self.kept(inner).await {
+            Ok(Kept::ByStore) => self.acknowledged(inner).await,
+            Ok(Kept::BySink(end)) => self.copied(inner, end).await,
+            Err(error) => Err(error),
+        };
+        // What our own store did not answer is no fault of the sink.
+        match &caught_up {
+            Err(error) if error.adapter == "store" => {}
+            Err(error) => inner.health.report(self.part(), Err(error.what.clone())),
+            Ok(()) => inner.health.report(self.part(), Ok(())),
         }
+        caught_up
+    }
+
+    /// Looks whether the sink can be read, between two records, and notes it if it cannot.
+    pub(crate) async fn look(&self, inner: &Inner) {
+        if let Err(error) = self.kept(inner).await {
+            inner.health.report(self.part(), Err(error.what));
+        }
+    }
+
+    fn part(&self) -> Part {
+        let required = if self.required { Required::Yes } else { Required::No };
+        Part::Sink { name: self.name().into(), required }
     }
 
     async fn kept(&self, inner: &Inner) -> Result<Kept, PortError> {

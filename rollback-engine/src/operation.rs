@@ -2,6 +2,7 @@
 //! see it.
 
 use crate::engine::Inner;
+use crate::stopped::{Loaded, Read};
 use crate::telling;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{self, Opening};
@@ -24,7 +25,7 @@ pub(crate) struct Operation {
     pub(crate) id: RollbackId,
     /// Empty while the store must be asked first: at the start, and after a step whose fate in the
     /// store is not known.
-    loaded: Mutex<Option<Loaded>>,
+    pub(crate) loaded: Mutex<Option<Read>>,
     view: watch::Sender<Option<RollbackView>>,
     /// The order of a step that this process stored and nobody has sent yet, and the fencing number
     /// of the claim it was stored under. Never filled by a replay: an order found in a journal may
@@ -41,12 +42,6 @@ pub(crate) struct Given {
     pub(crate) order: Order,
     pub(crate) policy: Policy,
     pub(crate) backend: BackendEntry,
-}
-
-#[derive(Debug)]
-struct Loaded {
-    rollback: Rollback,
-    entries: u64,
 }
 
 /// Who brings an event.
@@ -86,9 +81,31 @@ pub(crate) struct Standing {
     pub(crate) view: RollbackView,
     pub(crate) pending: Vec<Effect>,
     pub(crate) deadline: Option<rollback_core::Timestamp>,
+    /// When the last event was taken, by the clock of whoever took it.
+    pub(crate) last: rollback_core::Timestamp,
     /// The backend that it was opened for.
     pub(crate) backend: BackendName,
     pub(crate) in_doubt: bool,
+    /// Why the rollback must be stopped: its journal does not replay to what is stored. None once it
+    /// is, and for one that is over anyway.
+    pub(crate) differs: Option<String>,
+}
+
+impl Standing {
+    fn of(rollback: &Rollback) -> Self {
+        Self {
+            view: rollback.view(),
+            pending: rollback.pending(),
+            deadline: rollback.deadline(),
+            last: rollback.now(),
+            backend: rollback.opening().backend.name.clone(),
+            in_doubt: matches!(
+                rollback.state(),
+                rollback_core::State::Triggering(_, rollback_core::Sending::InDoubt(_))
+            ),
+            differs: None,
+        }
+    }
 }
 
 impl Operation {
@@ -115,7 +132,7 @@ impl Operation {
         commit.opening = Some(Box::new(opening));
         inner.store.commit(commit).await?;
         let view = self.publish(inner, &transition.rollback);
-        *loaded = Some(Loaded { rollback: transition.rollback, entries: 0 });
+        *loaded = Some(Read::Sound(Loaded { rollback: transition.rollback, entries: 0 }));
         Ok(view)
     }
 
@@ -129,10 +146,17 @@ impl Operation {
         let mut loaded = self.loaded.lock().await;
         let mut event = event;
         for _retry in 0..RETRIES_MAX {
-            let current = self.take(inner, &mut loaded).await?;
+            let current = match self.take(inner, &mut loaded).await? {
+                Read::Sound(current) => current,
+                Read::Stopped(stopped) => {
+                    let error = stopped.error(&self.id);
+                    *loaded = Some(Read::Stopped(stopped));
+                    return Err(error);
+                }
+            };
             if !by.counts(&current.rollback) {
                 let view = current.rollback.view();
-                *loaded = Some(current);
+                *loaded = Some(Read::Sound(current));
                 return Ok(view);
             }
             let Loaded { rollback, entries } = current;
@@ -140,11 +164,11 @@ impl Operation {
             let transition = rollback.step(now, event.clone());
             if let Disposition::Ignored(_) = transition.disposition {
                 let view = transition.rollback.view();
-                *loaded = Some(Loaded { rollback: transition.rollback, entries });
+                *loaded = Some(Read::Sound(Loaded { rollback: transition.rollback, entries }));
                 return Ok(view);
             }
             let mut commit = self.commit(inner, &transition, entries).await?;
-            commit.entry = Some(journal::Entry::new(now, event.clone()));
+            commit.entry = Some(journal::Entry::decided(now, event.clone(), &transition));
             commit.claim = by.claim().cloned();
             match inner.store.commit(commit).await {
                 Ok(_records) => {
@@ -166,7 +190,7 @@ impl Operation {
     fn stored(
         &self,
         inner: &Inner,
-        loaded: &mut Option<Loaded>,
+        loaded: &mut Option<Read>,
         transition: Transition,
         entries: u64,
         by: By<'_>,
@@ -191,7 +215,8 @@ impl Operation {
             let given = Given { order, policy: policy.clone(), backend: backend.clone() };
             *self.order() = Some((given, claim.fence));
         }
-        *loaded = Some(Loaded { rollback, entries: entries.saturating_add(1) });
+        let entries = entries.saturating_add(1);
+        *loaded = Some(Read::Sound(Loaded { rollback, entries }));
         self.wake.notify_one();
         view
     }
@@ -221,16 +246,9 @@ impl Operation {
     pub(crate) async fn standing(&self, inner: &Inner) -> Result<Standing, StoreError> {
         let mut loaded = self.loaded.lock().await;
         let current = self.take(inner, &mut loaded).await?;
-        let rollback = &current.rollback;
-        let standing = Standing {
-            view: rollback.view(),
-            pending: rollback.pending(),
-            deadline: rollback.deadline(),
-            backend: rollback.opening().backend.name.clone(),
-            in_doubt: matches!(
-                rollback.state(),
-                rollback_core::State::Triggering(_, rollback_core::Sending::InDoubt(_))
-            ),
+        let standing = match &current {
+            Read::Sound(current) => Standing::of(&current.rollback),
+            Read::Stopped(stopped) => stopped.standing(),
         };
         *loaded = Some(current);
         Ok(standing)
@@ -239,6 +257,11 @@ impl Operation {
     /// Everything that is shown of the rollback from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<RollbackView>> {
         self.view.subscribe()
+    }
+
+    /// What was shown of the rollback last, by this process.
+    pub(crate) fn last_seen(&self) -> Option<RollbackView> {
+        self.view.borrow().clone()
     }
 
     /// Forgets what this process knows, so that the store is asked again.
@@ -250,7 +273,7 @@ impl Operation {
     /// What cannot be read is read by whoever needs it.
     pub(crate) async fn catch_up(&self, inner: &Inner, entries: u64) {
         let mut loaded = self.loaded.lock().await;
-        if loaded.as_ref().is_some_and(|known| known.entries >= entries) {
+        if loaded.as_ref().is_some_and(|known| known.entries() >= entries) {
             return;
         }
         *loaded = None;
@@ -261,23 +284,23 @@ impl Operation {
         self.wake.notify_one();
     }
 
-    async fn take(&self, inner: &Inner, loaded: &mut Option<Loaded>) -> Result<Loaded, StoreError> {
+    pub(crate) async fn take(
+        &self,
+        inner: &Inner,
+        loaded: &mut Option<Read>,
+    ) -> Result<Read, StoreError> {
         if let Some(current) = loaded.take() {
             return Ok(current);
         }
-        let Some(journal) = inner.store.load(&self.id).await? else {
-            return Err(StoreError::Corrupt {
-                what: self.id.to_string(),
-                problem: "it has no journal".into(),
-            });
-        };
-        let entries = u64::try_from(journal.entries.len()).unwrap_or(u64::MAX);
-        let rollback = journal::replay(journal.opening, journal.entries);
-        self.publish(inner, &rollback);
-        Ok(Loaded { rollback, entries })
+        let read = Read::from_store(inner, &self.id).await?;
+        match &read {
+            Read::Sound(current) => drop(self.publish(inner, &current.rollback)),
+            Read::Stopped(stopped) => self.show(inner, stopped.view().clone()),
+        }
+        Ok(read)
     }
 
-    async fn commit(
+    pub(crate) async fn commit(
         &self,
         inner: &Inner,
         transition: &Transition,
@@ -295,12 +318,17 @@ impl Operation {
 
     fn publish(&self, inner: &Inner, rollback: &Rollback) -> RollbackView {
         let view = rollback.view();
-        self.view.send_replace(Some(view.clone()));
+        self.show(inner, view.clone());
+        view
+    }
+
+    /// Lets whoever watches see it.
+    pub(crate) fn show(&self, inner: &Inner, view: RollbackView) {
         if view.state.is_end() {
             inner.ended.store(true, Ordering::Release);
         }
+        self.view.send_replace(Some(view));
         inner.written();
-        view
     }
 }
 

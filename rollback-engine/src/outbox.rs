@@ -2,12 +2,13 @@
 
 use crate::clock::within;
 use crate::engine::Inner;
+use crate::health::Part;
 use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
-use rollback_core::Timestamp;
 use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
+use rollback_core::{Label, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const BATCH_MAX: usize = 100;
 const LINES_TOGETHER_MAX: usize = 8;
 
 /// How long one delivery may take.
-const DELIVERY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const DELIVERY_MAX: Duration = Duration::from_secs(10);
 
 /// How long other processes take nothing of a lane of which this one has something: a delivery, and
 /// as much again for those that follow it. After a crash its notices wait for that long.
@@ -32,7 +33,12 @@ const RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause, so that people are told within a minute after an outage.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// When a notice is given up: after most of a day of failures at the longest pause.
+/// The longest pause while somebody must mend something first: half of what a person who has just
+/// mended it waits without wondering.
+const BLOCKED_MAX: Duration = Duration::from_secs(60);
+
+/// When a notice is given up: after most of a day of failures at the longest pause. What waits for
+/// somebody to mend something is never given up.
 const ATTEMPTS_MAX: u32 = 2_500;
 
 /// How long the outbox waits when the store does not answer.
@@ -216,7 +222,9 @@ async fn deliver_lines(
     };
     let done = notifier.deliver_lines(head, following);
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, done).await;
-    match done.unwrap_or_else(|| Err(silence(notifier))) {
+    let done = done.unwrap_or_else(|| Err(silence(notifier)));
+    note(inner, notifier, first, done.as_ref().map(|(_more, delivered)| delivered));
+    match done {
         Ok((more, delivered)) => {
             let told = more.saturating_add(1).min(lines.len());
             for queued in lines.iter().take(told) {
@@ -233,9 +241,11 @@ async fn deliver_lines(
         }
         // One of them may be why.
         Err(NotifyError::Rejected { .. }) => Ok((1, deliver(inner, first).await?)),
-        Err(error @ (NotifyError::NotYet { .. } | NotifyError::Retry { .. })) => {
-            Ok((1, settle(inner, first, Err(error)).await?))
-        }
+        Err(
+            error @ (NotifyError::NotYet { .. }
+            | NotifyError::Retry { .. }
+            | NotifyError::Blocked { .. }),
+        ) => Ok((1, settle(inner, first, Err(error)).await?)),
     }
 }
 
@@ -253,7 +263,9 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
     };
     let delivery = delivery_of(inner, queued, notice).await;
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
-    settle(inner, queued, done.unwrap_or_else(|| Err(silence(notifier)))).await
+    let done = done.unwrap_or_else(|| Err(silence(notifier)));
+    note(inner, notifier, queued, done.as_ref());
+    settle(inner, queued, done).await
 }
 
 fn notifier_of<'a>(inner: &'a Inner, queued: &Queued) -> Option<&'a dyn Notifier> {
@@ -282,10 +294,12 @@ async fn settle(
 ) -> Result<Outcome, StoreError> {
     match done {
         Ok(Delivered::Posted(message)) => {
+            inner.delivery.goes_out(queued);
             inner.store.delivered(queued, Some(message)).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
         Ok(Delivered::Sent) => {
+            inner.delivery.goes_out(queued);
             inner.store.delivered(queued, None).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
@@ -296,6 +310,7 @@ async fn settle(
             inner.store.postpone(queued, inner.clock.now().after(after), queued.attempt).await?;
             return Ok(Outcome::Waits);
         }
+        Err(NotifyError::Blocked { why }) => return blocked(inner, queued, &why).await,
         Err(NotifyError::Rejected { why }) => {
             lost(queued, &why, "a notice can never be delivered");
             inner.store.abandon(queued, &why).await?;
@@ -311,9 +326,11 @@ async fn settle(
             let (after, attempt) = match error {
                 NotifyError::Retry { after, .. } => (after, queued.attempt),
                 NotifyError::InDoubt { .. } => (None, Attempt::InDoubt),
-                NotifyError::Rejected { .. } | NotifyError::NotYet { .. } => (None, queued.attempt),
+                NotifyError::Blocked { .. }
+                | NotifyError::Rejected { .. }
+                | NotifyError::NotYet { .. } => (None, queued.attempt),
             };
-            let wait = after.unwrap_or_else(|| pause_after(queued.attempts));
+            let wait = after.unwrap_or_else(|| pause_after(queued.attempts, RETRY_MAX));
             inner.store.postpone(queued, inner.clock.now().after(wait), attempt).await?;
             Counts::one_more(&inner.delivery.postponed);
             return Ok(Outcome::Waits);
@@ -322,10 +339,50 @@ async fn settle(
     Ok(Outcome::Settled)
 }
 
+/// Notes what a notifier's answer says of the notifier. A notice that it rejects, or keeps for its
+/// turn, says nothing of it.
+fn note(
+    inner: &Inner,
+    notifier: &dyn Notifier,
+    queued: &Queued,
+    answer: Result<&Delivered, &NotifyError>,
+) {
+    let name = || Label::from(notifier.name());
+    let channel = Part::Channel { notifier: name(), channel: queued.channel.clone() };
+    let answer = match answer {
+        Ok(Delivered::Posted(_) | Delivered::Sent) => {
+            inner.health.forget(&channel);
+            Ok(())
+        }
+        // It answers, and refuses this place until somebody changes something.
+        Err(NotifyError::Blocked { why }) => return inner.health.report(channel, Err(why.clone())),
+        Err(NotifyError::Retry { why, .. } | NotifyError::InDoubt { why }) => Err(why.clone()),
+        Ok(Delivered::NotMine) | Err(NotifyError::NotYet { .. } | NotifyError::Rejected { .. }) => {
+            return;
+        }
+    };
+    inner.health.report(Part::Chat(name()), answer);
+}
+
+/// Keeps a notice that cannot be delivered until somebody fixes what is wrong, and tells that once.
+async fn blocked(inner: &Inner, queued: &Queued, why: &str) -> Result<Outcome, StoreError> {
+    let now = inner.clock.now();
+    if inner.delivery.is_blocked(queued, why, now) {
+        tracing::error!(
+            notifier = %queued.notifier, channel = %queued.channel, %why,
+            "messages cannot be delivered until this is fixed; they are kept"
+        );
+    }
+    let wait = pause_after(queued.attempts, BLOCKED_MAX);
+    inner.store.postpone(queued, now.after(wait), queued.attempt).await?;
+    Counts::one_more(&inner.delivery.blocked);
+    Ok(Outcome::Waits)
+}
+
 fn lost(queued: &Queued, error: &dyn std::fmt::Display, what: &str) {
     tracing::error!(key = %queued.key, %error, "{what}");
 }
 
-fn pause_after(attempts: u32) -> Duration {
-    RETRY_MIN.saturating_mul(2_u32.saturating_pow(attempts.min(10))).min(RETRY_MAX)
+fn pause_after(attempts: u32, longest: Duration) -> Duration {
+    RETRY_MIN.saturating_mul(2_u32.saturating_pow(attempts.min(10))).min(longest)
 }

@@ -4,12 +4,17 @@ use crate::checkpoint::{CheckpointStanding, Making};
 use crate::engine::Engine;
 use crate::places::OpenStanding;
 use rollback_core::audit::{Head, Record};
-use rollback_core::ports::{Query, StoreError};
-use rollback_core::{RollbackId, RollbackView, Timestamp};
+use rollback_core::notice::Notice;
+use rollback_core::ports::{Query, Queued, StoreError};
+use rollback_core::{ChannelId, Label, RollbackId, RollbackView, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Channels that are remembered as blocked at once; further ones are told in the log alone.
+const BLOCKED_MAX: usize = 1_000;
 
 /// Why the engine is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +40,28 @@ pub struct OutboxStanding {
     pub delivered: u64,
     /// How many attempts failed and will be made again.
     pub postponed: u64,
+    /// How many attempts failed because somebody must fix something first: a token, a scope, a
+    /// channel. They are made again until then.
+    pub blocked: u64,
     /// How many were given up.
     pub abandoned: u64,
+}
+
+/// A channel in which nothing can be delivered until somebody fixes what is wrong. What is to be told
+/// there is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BlockedChannel {
+    /// The notifier.
+    pub notifier: Label,
+    /// The channel of the services that it concerns.
+    pub channel: ChannelId,
+    /// What cannot be delivered: what is posted in the channel, pages, or direct messages.
+    pub what: &'static str,
+    /// What is wrong, and what to fix.
+    pub why: String,
+    /// Since when this process has seen it.
+    pub since: Timestamp,
 }
 
 /// Hints that something was recorded: one for each step, or for several at once. Of another process's
@@ -108,10 +133,11 @@ impl Engine {
     ///
     /// [`NotReady`] with what is missing.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        if !self.inner.running.load(Ordering::Relaxed) {
+        let is_stopping = self.inner.stopping.is_cancelled();
+        if is_stopping || !self.inner.running.load(Ordering::Relaxed) {
             return Err(NotReady::NotRunning);
         }
-        self.inner.store.ping().await.map_err(NotReady::Store)
+        self.writes().await.map_err(NotReady::Store)
     }
 
     /// How the outbox stands.
@@ -127,8 +153,16 @@ impl Engine {
             since: if waiting == 0 { None } else { *delivery.since() },
             delivered: delivery.delivered.load(Ordering::Relaxed),
             postponed: delivery.postponed.load(Ordering::Relaxed),
+            blocked: delivery.blocked.load(Ordering::Relaxed),
             abandoned: delivery.abandoned.load(Ordering::Relaxed),
         })
+    }
+
+    /// The channels in which nothing can be delivered until somebody fixes what is wrong, as far as
+    /// this process has seen.
+    #[must_use]
+    pub fn blocked_channels(&self) -> Vec<BlockedChannel> {
+        self.inner.delivery.blocked_channels()
     }
 
     /// The rollbacks that are put aside because their work ended whoever did it, until somebody
@@ -161,12 +195,26 @@ impl Engine {
     }
 }
 
+/// What is blocked, by notifier, channel and what is told.
+type Blocks = BTreeMap<(Label, ChannelId, &'static str), BlockedChannel>;
+
+fn place(queued: &Queued) -> (Label, ChannelId, &'static str) {
+    let what = match queued.notice {
+        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "messages in the channel",
+        Notice::Private { .. } | Notice::Deployer { .. } => "messages to one person",
+        Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "pages to on-call",
+    };
+    (queued.notifier.clone(), queued.channel.clone(), what)
+}
+
 /// What became of notices in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) delivered: AtomicU64,
     pub(crate) postponed: AtomicU64,
+    pub(crate) blocked: AtomicU64,
     pub(crate) abandoned: AtomicU64,
+    blocks: Mutex<Blocks>,
     waiting_since: Mutex<Option<Timestamp>>,
 }
 
@@ -185,7 +233,43 @@ impl Counts {
         self.since().get_or_insert(now);
     }
 
-    fn since(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+    /// Notes that nothing can be delivered where this notice belongs. True when that is news.
+    pub(crate) fn is_blocked(&self, queued: &Queued, why: &str, now: Timestamp) -> bool {
+        let mut blocks = self.blocks();
+        let place = place(queued);
+        if let Some(known) = blocks.get_mut(&place) {
+            let is_news = known.why != why;
+            known.why = why.to_owned();
+            return is_news;
+        }
+        if blocks.len() < BLOCKED_MAX {
+            let (notifier, channel, what) = place.clone();
+            let why = why.to_owned();
+            blocks.insert(place, BlockedChannel { notifier, channel, what, why, since: now });
+        }
+        true
+    }
+
+    /// Notes that something was delivered where this notice belongs.
+    pub(crate) fn goes_out(&self, queued: &Queued) {
+        let mut blocks = self.blocks();
+        if !blocks.is_empty() && blocks.remove(&place(queued)).is_some() {
+            tracing::info!(
+                notifier = %queued.notifier, channel = %queued.channel,
+                "messages are delivered again"
+            );
+        }
+    }
+
+    fn blocked_channels(&self) -> Vec<BlockedChannel> {
+        self.blocks().values().cloned().collect()
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,19 +3,11 @@
 
 use crate::engine::Inner;
 use rollback_core::audit::Head;
-use rollback_core::notice::{DeployCard, Notice};
-use rollback_core::ports::{Query, Queued, StoreError};
+use rollback_core::notice::Notice;
+use rollback_core::ports::{Queued, StoreError};
 use rollback_core::{
     Audience, ChannelId, DeployId, Effect, Label, Line, Rollback, RollbackId, RollbackView,
-    ServiceKey,
 };
-
-/// How many rollbacks of a service are looked through for the one that a deploy message shows.
-const LOOK_BACK_MAX: usize = 50;
-
-/// How many records of a rollback are looked through for its last: more than its journal has room
-/// for at one record a step.
-const RECORDS_MAX: usize = 10_000;
 
 /// The key of a deploy message.
 pub(crate) fn deploy_key(id: &DeployId) -> Label {
@@ -33,15 +25,25 @@ pub(crate) async fn notices(
     rollback: &Rollback,
     effects: &[Effect],
 ) -> Result<Vec<Queued>, StoreError> {
-    let view = rollback.view();
+    about(inner, &rollback.view(), effects, 0).await
+}
+
+/// The same of a rollback as it is shown. `first` tells what is told apart from what a step told that
+/// the rollback had taken by then.
+pub(crate) async fn about(
+    inner: &Inner,
+    view: &RollbackView,
+    effects: &[Effect],
+    first: usize,
+) -> Result<Vec<Queued>, StoreError> {
     let Some(service) = inner.catalog.services.get(&view.key) else {
         tracing::warn!(rollback = %view.id, key = %view.key, "not configured any more: nobody is told");
         return Ok(Vec::new());
     };
     let mut told = Vec::new();
-    for (place, effect) in effects.iter().enumerate() {
+    for (place, effect) in (first..).zip(effects) {
         let Effect::Tell(audience) = effect else { continue };
-        if let Some((key, notice)) = message(inner, &view, audience, place).await? {
+        if let Some((key, notice)) = message(inner, view, audience, place).await? {
             told.push((key, notice));
         }
     }
@@ -67,7 +69,9 @@ pub(crate) fn address(
         Notice::Deploy(_)
         | Notice::Private { .. }
         | Notice::Deployer { .. }
-        | Notice::OnCall(_) => None,
+        | Notice::OnCall(_)
+        | Notice::BreakGlass { .. }
+        | Notice::Blocked(_) => None,
     };
     let queued = |name: &'static str| {
         let queued = Queued::new(name, key.clone(), notice.clone(), channel.clone());
@@ -91,8 +95,8 @@ async fn message(
         Audience::Channel => {
             let Some(deploy) = &view.deploy else { return Ok(None) };
             let Some(card) = inner.store.deploy(deploy).await? else { return Ok(None) };
-            let shown = prominent(inner, &view.key, deploy, Some(view)).await?;
-            (deploy_key(deploy), Notice::Deploy(Box::new(with_rollback(card, shown))))
+            // What it shows is looked up once, when it is delivered.
+            (deploy_key(deploy), Notice::Deploy(Box::new(card)))
         }
         Audience::Thread(line) => (
             Label::new(format!("line:{id}:{steps}:{place}")),
@@ -108,19 +112,17 @@ async fn message(
             let Some(to) = deployer else { return Ok(None) };
             (Label::new(format!("deployer:{id}")), Notice::Deployer { to, view: boxed() })
         }
+        Audience::BreakGlass { by, duty } => (
+            Label::new(format!("breakglass:{id}:{steps}:{place}")),
+            Notice::BreakGlass { by: by.clone(), duty: *duty, view: boxed() },
+        ),
         Audience::OnCall => (Label::new(format!("oncall:{id}")), Notice::OnCall(boxed())),
     }))
 }
 
-/// The card with the rollback that it should show.
-pub(crate) fn with_rollback(mut card: DeployCard, rollback: Option<RollbackView>) -> DeployCard {
-    card.rollback = rollback;
-    card
-}
-
-/// A notice as it should be shown now. A deploy message is projected when it is delivered: between
-/// the steps of two rollbacks of one deploy, each of which brings it up to date, what was queued
-/// last need not be what was known last.
+/// A notice as it should be shown now. A deploy message is projected when it is delivered, and only
+/// then: between the steps of two rollbacks of one deploy, each of which brings it up to date, what was
+/// queued last need not be what was known last.
 ///
 /// # Errors
 ///
@@ -128,62 +130,21 @@ pub(crate) fn with_rollback(mut card: DeployCard, rollback: Option<RollbackView>
 /// the last that the message ever shows.
 pub(crate) async fn as_it_stands(inner: &Inner, notice: &Notice) -> Result<Notice, StoreError> {
     let Notice::Deploy(queued) = notice else { return Ok(notice.clone()) };
-    let deploy = &queued.deploy;
-    let Some(card) = inner.store.deploy(&deploy.id).await? else { return Ok(notice.clone()) };
-    let shown = prominent(inner, &deploy.key(), &deploy.id, None).await?;
-    Ok(Notice::Deploy(Box::new(with_rollback(card, shown))))
+    let deploy = &queued.deploy.id;
+    let Some(mut card) = inner.store.deploy(deploy).await? else { return Ok(notice.clone()) };
+    card.rollback = inner.store.shown(deploy).await?;
+    Ok(Notice::Deploy(Box::new(card)))
 }
 
 /// The end of the audit chain after the last record of a rollback, for the line that tells how it
 /// ended: kept in a chat, it is out of reach of whoever can change the database.
 pub(crate) async fn witness(inner: &Inner, notice: &Notice) -> Option<Head> {
     let Notice::Line { view, line: Line::Ended } = notice else { return None };
-    let mut query = Query::all(RECORDS_MAX);
-    query.rollback = Some(view.id.clone());
-    match inner.store.audit(&query).await {
-        Ok(records) => records.last().map(Head::after),
+    match inner.store.last_record(&view.id).await {
+        Ok(record) => record.as_ref().map(Head::after),
         Err(error) => {
             tracing::warn!(%error, rollback = %view.id, "an end is told without its audit record");
             None
         }
     }
-}
-
-/// The rollback that a deploy message shows.
-pub(crate) async fn prominent(
-    inner: &Inner,
-    key: &ServiceKey,
-    deploy: &DeployId,
-    changed: Option<&RollbackView>,
-) -> Result<Option<RollbackView>, StoreError> {
-    let mut query = Query::all(LOOK_BACK_MAX);
-    query.service = Some(key.service.as_str().into());
-    query.environment = Some(key.environment.as_str().into());
-    let listed = inner.store.list(&query).await?;
-    let mut views: Vec<RollbackView> = listed
-        .into_iter()
-        .map(|listed| listed.view)
-        .filter(|view| view.deploy.as_ref() == Some(deploy))
-        .filter(|view| changed.is_none_or(|changed| changed.id != view.id))
-        .collect();
-    if let Some(changed) = changed {
-        let newer = |view: &RollbackView| view.opened_at > changed.opened_at;
-        let place = views.iter().take_while(|view| newer(view)).count();
-        views.insert(place, changed.clone());
-    }
-    Ok(choose(&views).cloned())
-}
-
-/// Of several rollbacks of one deploy, newest first: the one under way, else the newest that was
-/// confirmed, else an open proposal, else the newest that was refused. A modal that somebody else
-/// opened and left must not hide what really happened.
-fn choose(views: &[RollbackView]) -> Option<&RollbackView> {
-    use rollback_core::StateName::{OutcomeUnknown, Proposed, Refused};
-    let first = |matches: fn(&RollbackView) -> bool| views.iter().find(|view| matches(view));
-    first(|view| view.state.is_in_flight() || view.put_aside.is_some())
-        .or_else(|| first(|view| view.state == OutcomeUnknown))
-        .or_else(|| first(|view| view.reason.is_some() && view.ended_at.is_some()))
-        .or_else(|| first(|view| view.proposed_by.is_some() && view.ended_at.is_none()))
-        .or_else(|| first(|view| view.state == Proposed))
-        .or_else(|| first(|view| view.state == Refused))
 }

@@ -1,18 +1,24 @@
 //! The effects, performed. Each asks one question of the world and answers with one event.
 
+use crate::attempt::Pulse;
+use crate::catalog::ServiceConfig;
 use crate::clock::{within, within_or_panic};
 use crate::engine::Inner;
+use crate::entitled::Wish;
 use crate::facts::{self, silent};
 use crate::operation::Given;
-use rollback_core::access::Standing;
+use rollback_core::access::{Duty, Standing};
 use rollback_core::audit::BackendEntry;
 use rollback_core::observed::{Acceptance, Facts};
-use rollback_core::ports::{Cancelled, CdBackend, Claim, ErrorKind, Fenced, Freshness, StartError};
+use rollback_core::ports::{
+    Cancelled, CdBackend, Claim, CommandError, CompareAndSet, ErrorKind, Fenced, Freshness,
+    StartError,
+};
 use rollback_core::proof::Order;
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{
-    Conflict, Effect, Event, Fact, Health, Observation, Phase, Policy, Progress, Receipt,
-    RollbackView, ServiceKey, Sighting, StateName, UserId,
+    Actor, CLOCK_SKEW_MAX, Conflict, Effect, Event, Fact, Health, Observation, Phase, Policy,
+    Presence, Progress, Receipt, RollbackView, ServiceKey, Sighting, StateName, Timestamp, UserId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +38,13 @@ pub(crate) enum Look {
     Again,
 }
 
+/// The longest pause between two looks at what has ended with an unknown outcome.
+const WATCH_EVERY_MAX: Duration = Duration::from_secs(60);
+
+/// How long a CD system must not have answered about an execution to be called silent: a restart
+/// of it is shorter.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+
 /// What must be left of a claim when the longest request is over.
 const SEND_MARGIN: Duration = Duration::from_secs(3);
 
@@ -41,21 +54,24 @@ pub(crate) async fn perform(
     effect: &Effect,
     view: &RollbackView,
     look: Look,
+    pulse: &Pulse,
 ) -> Option<Event> {
     match effect {
         Effect::ObserveStanding(user) => {
-            let freshness = Freshness::AtMost(limits(inner, view).directory_age_max);
-            let standing = standing(inner, view, user, freshness).await;
-            Some(Event::StandingObserved(Box::new(standing)))
+            if !inner.admits() {
+                pause(inner, inner.look_every).await;
+                return None;
+            }
+            Some(Event::StandingObserved(Box::new(at_the_click(inner, view, user).await)))
         }
         Effect::GatherFacts => Some(observe_facts(inner, view).await),
-        Effect::RecordIntent => Some(record_intent(inner).await),
+        Effect::RecordIntent => Some(record_intent(inner, pulse).await),
         Effect::Rehearse(order) => Some(rehearse(inner, view, order).await),
-        Effect::Reconcile(order) => reconcile(inner, view, order).await,
-        Effect::Observe(order, receipt) => Some(observe(inner, view, order, receipt).await),
-        Effect::Cancel(order, receipt) => cancel(inner, view, order, receipt).await,
+        Effect::Reconcile(order) => reconcile(inner, view, order, look, pulse).await,
+        Effect::Observe(order, receipt) => Some(observe(inner, view, order, receipt, pulse).await),
+        Effect::Cancel(order, receipt) => cancel(inner, view, order, receipt, pulse).await,
         Effect::Verify(order, receipt) => Some(verify(inner, view, order, receipt, look).await),
-        Effect::WatchForLateEffect(order) => watch(inner, view, order).await,
+        Effect::WatchForLateEffect(order) => watch(inner, view, order, pulse).await,
         // The driver sends orders itself, and the outbox tells people.
         Effect::Trigger(_) | Effect::Tell(_) => None,
     }
@@ -65,21 +81,50 @@ fn limits(inner: &Inner, view: &RollbackView) -> rollback_core::Limits {
     inner.catalog.services.get(&view.key).map(|service| service.limits).unwrap_or_default()
 }
 
-/// What the directory says about somebody, with the groups that the service's rules name.
+/// Whether whoever clicked may, by what the directory said lately.
+async fn at_the_click(inner: &Inner, view: &RollbackView, user: &UserId) -> Standing {
+    let actor = view.requested_by.clone().filter(|actor| actor.id == *user);
+    let actor = actor.unwrap_or_else(|| Actor::new(user.clone()));
+    let access = inner.access().for_service(&view.key);
+    let limits = limits(inner, view);
+    let wish = Wish { access: &access, limits, duty: Duty::Request, actor: &actor };
+    let standing = wish.standing(inner, Freshness::AtMost(limits.directory_age_max)).await;
+    if !wish.is_turned_away(&standing, inner.clock.now()) {
+        inner.turned_away.was_let_in(user);
+    }
+    standing
+}
+
+/// What the directory says now about somebody who wants to do this.
 pub(crate) async fn standing(
     inner: &Inner,
     view: &RollbackView,
-    user: &UserId,
-    freshness: Freshness,
+    actor: &Actor,
+    duty: Duty,
 ) -> Standing {
-    let access = inner.access.for_service(&view.key);
-    let groups: Vec<_> = access.groups().into_iter().cloned().collect();
-    let bound = inner.source_timeout;
-    let asked = inner.directory.standing(user, &groups, freshness);
-    let standing = within(inner.clock.as_ref(), bound, asked).await;
-    standing
-        .unwrap_or_else(|| Standing::unknown(silent("the directory", bound)))
-        .about(user.clone())
+    let access = inner.access().for_service(&view.key);
+    let wish = Wish { access: &access, limits: limits(inner, view), duty, actor };
+    wish.standing(inner, Freshness::Now).await
+}
+
+/// The same for somebody who has just acted, unless they were turned away too often lately.
+pub(crate) async fn standing_of_a_caller(
+    inner: &Inner,
+    view: &RollbackView,
+    actor: &Actor,
+    duty: Duty,
+) -> Result<Standing, CommandError> {
+    if !inner.admits() {
+        return Err(CommandError::NotAdmitting);
+    }
+    inner.turned_away.knocks(&actor.id, inner.clock.now())?;
+    let access = inner.access().for_service(&view.key);
+    let wish = Wish { access: &access, limits: limits(inner, view), duty, actor };
+    let standing = wish.standing(inner, Freshness::Now).await;
+    if !wish.is_turned_away(&standing, inner.clock.now()) {
+        inner.turned_away.was_let_in(&actor.id);
+    }
+    Ok(standing)
 }
 
 async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {
@@ -100,17 +145,34 @@ async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {
     let deciding = view.state == StateName::Checking;
     let requester = async {
         match &view.requested_by {
-            Some(actor) if deciding => standing(inner, view, &actor.id, Freshness::Now).await,
+            Some(actor) if deciding => standing(inner, view, actor, Duty::Request).await,
             Some(_) | None => Standing::unknown("not asked before the confirmation"),
         }
     };
+    let voters = view.approved_by.iter().filter(|_| deciding);
+    let approvers =
+        futures_util::future::join_all(voters.map(async |actor| {
+            (actor.id.clone(), standing(inner, view, actor, Duty::Approve).await)
+        }));
     let gathered = facts::gather(inner, service, &plan, service.guards.custom());
-    let (facts, requester) = tokio::join!(gathered, requester);
-    Event::FactsObserved(Box::new(Observation::new(facts, requester)))
+    let (facts, requester, approvers) = tokio::join!(gathered, requester, approvers);
+    Event::FactsObserved(Box::new(Observation::new(facts, requester).and_of(approvers)))
+}
+
+/// Waits until this process's clock shows the moment of the last event, which may have been taken by
+/// a process whose clock is ahead: what is read from then on is seen after it. A clock that is
+/// further behind is waited for no longer, and the guards then say that the facts are too old.
+pub(crate) async fn caught_up(inner: &Inner, last: Timestamp) {
+    let now = inner.clock.now();
+    if now < last {
+        let ahead = last.since(now).min(CLOCK_SKEW_MAX);
+        tracing::warn!(?ahead, "the clock of this process is behind another one's");
+        inner.clock.sleep_until(now.after(ahead)).await;
+    }
 }
 
 /// Every required sink has every record up to the intent before the order is given.
-async fn record_intent(inner: &Inner) -> Event {
+async fn record_intent(inner: &Inner, pulse: &Pulse) -> Event {
     #[cfg(planted_bugs)]
     if rollback_core::planted::is("audit-after-effect") {
         return Event::IntentRecorded;
@@ -124,6 +186,7 @@ async fn record_intent(inner: &Inner) -> Event {
                 }
                 ErrorKind::Retry(_) | _ => {
                     tracing::warn!(sink = sink.name(), %error, "the record of intent is not acknowledged");
+                    pulse.beat();
                     pause(inner, wait).await;
                     wait = wait.saturating_mul(2).min(RETRY_MAX);
                 }
@@ -154,6 +217,9 @@ fn differs(
 ) -> Option<&'static str> {
     let service = inner.catalog.services.get(key)?;
     let backend = inner.backends.get(&service.backend)?;
+    if !inner.admits() {
+        return Some("workspace");
+    }
     if BackendEntry::new(service.backend.clone(), backend.capabilities()) != *entry {
         return Some("backend");
     }
@@ -170,8 +236,16 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
         return Event::TriggerRefused("it was not sent: the backend is not configured here".into());
     };
     let bound = service.limits.cd_timeout;
-    if let Err(why) = renewed(inner, claim, bound).await {
+    let looks_itself = match backend.capabilities().compare_and_set {
+        CompareAndSet::Yes | CompareAndSet::Ticket => true,
+        CompareAndSet::No => false,
+    };
+    let needed = if looks_itself { bound } else { bound.saturating_mul(2) };
+    if let Err(why) = renewed(inner, claim, needed).await {
         return Event::TriggerRefused(why);
+    }
+    if !looks_itself && let Err(moved) = still_live(inner, service, &order).await {
+        return moved;
     }
     if inner.clock.now() > order.valid_until() {
         return Event::TriggerRefused(
@@ -204,6 +278,38 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     }
 }
 
+/// The last look at what is live, right before the order, where the CD system does not compare.
+async fn still_live(inner: &Inner, service: &ServiceConfig, order: &Order) -> Result<(), Event> {
+    let plan = order.plan();
+    let live = match facts::live(inner, service, plan.key()).await {
+        Fact::Known { value, .. } => value,
+        Fact::Unknown { why } => {
+            return Err(Event::TriggerRefused(format!(
+                "it was not sent: what is live could not be read right before: {why}"
+            )));
+        }
+    };
+    match live.in_progress {
+        Presence::Nothing => {}
+        Presence::Something(_) => {
+            let why = "it was not sent: something else is in progress";
+            return Err(Event::TriggerRefused(why.into()));
+        }
+        Presence::CannotTell(why) => {
+            return Err(Event::TriggerRefused(format!(
+                "it was not sent: whether something else is in progress cannot be told: {why}"
+            )));
+        }
+    }
+    match live.revision {
+        Some(revision) if revision.revision == plan.from().revision => Ok(()),
+        moved => {
+            let why = "seen right before the order, which was not sent";
+            Err(Event::TriggerConflicted(Box::new(Conflict::new(moved, why))))
+        }
+    }
+}
+
 /// A claim that outlasts the request: nobody takes the rollback over while it is on its way. What is
 /// left of it is counted by this process's own clock, from before the store was asked.
 async fn renewed(inner: &Inner, claim: &Claim, bound: Duration) -> Result<(), String> {
@@ -230,15 +336,15 @@ async fn rehearse(inner: &Inner, view: &RollbackView, order: &Order) -> Event {
     let asked_at = inner.clock.now();
     let asked = within(inner.clock.as_ref(), bound, backend.preflight(order.plan())).await;
     Event::Rehearsed(match asked {
-        Some(Ok(preflight)) => {
-            let acceptance = match (preflight.acceptance, preflight.undone_by) {
-                (Acceptance::Accepted, Some(by)) => {
-                    Acceptance::Rejected(format!("{by} would undo it"))
-                }
-                (acceptance, _) => acceptance,
-            };
-            Fact::known(acceptance, asked_at)
-        }
+        Some(Ok(preflight)) => match (preflight.acceptance, preflight.undone_by) {
+            (Acceptance::Accepted, Presence::Something(by)) => {
+                Fact::known(Acceptance::Rejected(format!("{by} would undo it")), asked_at)
+            }
+            (Acceptance::Accepted, Presence::CannotTell(why)) => {
+                Fact::unknown(format!("whether anything would undo it is not known: {why}"))
+            }
+            (acceptance, _) => Fact::known(acceptance, asked_at),
+        },
         Some(Err(error)) => Fact::unknown(error.what),
         None => Fact::unknown(silent("the CD system", bound)),
     })
@@ -250,23 +356,41 @@ fn backend<'a>(inner: &'a Inner, view: &RollbackView) -> Option<(&'a dyn CdBacke
     Some((backend.as_ref(), service.limits.cd_timeout))
 }
 
-/// Finds out by reading what became of an order, by the protocol of the core.
-async fn reconcile(inner: &Inner, view: &RollbackView, order: &Order) -> Option<Event> {
+/// Finds out by reading what became of an order, by the protocol of the core. What was answered
+/// before and proves nothing is asked again after a pause.
+async fn reconcile(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &Order,
+    which: Look,
+    pulse: &Pulse,
+) -> Option<Event> {
+    if which == Look::Again {
+        pause(inner, RETRY_MAX).await;
+    }
     let Some((backend, bound)) = backend(inner, view) else {
         return Some(Event::DoubtRemained("the backend is not configured here any more".into()));
     };
     let mut next = reconcile::begin();
     loop {
         next = match next {
-            Next::Find(looking) => looking.found(find(inner, backend, bound, order).await),
-            Next::Fence(fencing) => fencing.fenced(fence(inner, backend, bound, order).await),
+            Next::Find(looking) => looking.found(find(inner, backend, bound, order, pulse).await),
+            Next::Fence(fencing) => {
+                fencing.fenced(fence(inner, backend, bound, order, pulse).await)
+            }
             Next::Known(event) => return Some(event),
         };
     }
 }
 
-/// Tries until it is certain; the state's deadline bounds it.
-async fn fence(inner: &Inner, backend: &dyn CdBackend, bound: Duration, order: &Order) -> Fenced {
+/// Tries until it is certain: doubt lasts as long as the CD system does not answer.
+async fn fence(
+    inner: &Inner,
+    backend: &dyn CdBackend,
+    bound: Duration,
+    order: &Order,
+    pulse: &Pulse,
+) -> Fenced {
     let mut wait = inner.look_every;
     loop {
         match within(inner.clock.as_ref(), bound, backend.fence(order)).await {
@@ -278,17 +402,19 @@ async fn fence(inner: &Inner, backend: &dyn CdBackend, bound: Duration, order: &
                 tracing::warn!(rollback = %order.rollback(), "the CD system did not answer the fence");
             }
         }
+        pulse.beat();
         pause(inner, wait).await;
         wait = wait.saturating_mul(2).min(RETRY_MAX);
     }
 }
 
-/// Reads until there is an answer; the state's deadline bounds it.
+/// Reads until there is an answer: doubt lasts as long as the CD system gives none.
 async fn find(
     inner: &Inner,
     backend: &dyn CdBackend,
     bound: Duration,
     order: &Order,
+    pulse: &Pulse,
 ) -> Option<Receipt> {
     let mut wait = inner.look_every;
     loop {
@@ -299,41 +425,82 @@ async fn find(
             }
             None => tracing::warn!(rollback = %order.rollback(), "the CD system did not answer"),
         }
+        pulse.beat();
         pause(inner, wait).await;
         wait = wait.saturating_mul(2).min(RETRY_MAX);
     }
 }
 
-/// Looks until something is different from what is known.
-async fn observe(inner: &Inner, view: &RollbackView, order: &Order, receipt: &Receipt) -> Event {
+/// Looks until something is different from what is known: the execution, or that the CD system has
+/// stopped answering about it.
+async fn observe(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &Order,
+    receipt: &Receipt,
+    pulse: &Pulse,
+) -> Event {
     let mut rest = inner.look_every / HINTS.0;
+    let (mut wait, mut silent_since) = (inner.look_every, None);
     loop {
-        if let Some(progress) = look(inner, view, order, receipt).await
-            && view.progress.as_ref() != Some(&progress)
-        {
-            return Event::ProgressObserved(Box::new(progress));
+        let asked_at = inner.clock.now();
+        match look(inner, view, order, receipt).await {
+            Ok(progress) if is_news(view, &progress) => {
+                return Event::ProgressObserved(Box::new(progress));
+            }
+            Ok(_as_before) => silent_since = None,
+            Err(why) => {
+                let since = *silent_since.get_or_insert(asked_at);
+                let long = inner.clock.now().since(since) >= SILENT_FOR;
+                if long && view.silent_since.is_none() && !view.state.is_end() {
+                    return Event::ExecutionUnseen(why);
+                }
+            }
         }
-        hint_or_pause(inner, view, rest, inner.look_every).await;
-        rest = rest.saturating_mul(2).min(inner.look_every / HINTS.1);
+        pulse.beat();
+        if view.state.is_end() {
+            pause(inner, wait).await;
+            wait = wait.saturating_mul(2).min(WATCH_EVERY_MAX);
+        } else {
+            hint_or_pause(inner, view, rest, inner.look_every).await;
+            rest = rest.saturating_mul(2).min(inner.look_every / HINTS.1);
+        }
     }
 }
 
+/// Whether a look says something that is not known. An answer after a silence is news as such; a
+/// look that a later one overtook is none.
+fn is_news(view: &RollbackView, progress: &Progress) -> bool {
+    let Some(last) = &view.progress else { return true };
+    let answers_again = view.silent_since.is_some();
+    answers_again || (progress != last && progress.phase >= last.phase)
+}
+
+/// What is said of an execution at which this process cannot look: as a CD system that is silent.
+pub(crate) async fn cannot_look(inner: &Inner) -> Event {
+    pause(inner, SILENT_FOR).await;
+    Event::ExecutionUnseen("the service is configured for another backend here".into())
+}
+
+/// One look at an execution, or why there was none, fit for a chat.
 async fn look(
     inner: &Inner,
     view: &RollbackView,
     order: &Order,
     receipt: &Receipt,
-) -> Option<Progress> {
-    let (backend, bound) = backend(inner, view)?;
+) -> Result<Progress, String> {
+    let Some((backend, bound)) = backend(inner, view) else {
+        return Err("the backend is not configured here any more".into());
+    };
     match within(inner.clock.as_ref(), bound, backend.observe(order, receipt)).await {
-        Some(Ok(progress)) => Some(progress),
+        Some(Ok(progress)) => Ok(progress),
         Some(Err(error)) => {
             tracing::warn!(rollback = %view.id, %error, "the execution could not be looked at");
-            None
+            Err(error.what)
         }
         None => {
             tracing::warn!(rollback = %view.id, "the CD system did not answer");
-            None
+            Err(silent("the CD system", bound))
         }
     }
 }
@@ -359,17 +526,27 @@ async fn cancel(
     view: &RollbackView,
     order: &Order,
     receipt: &Receipt,
+    pulse: &Pulse,
 ) -> Option<Event> {
     let (backend, bound) = backend(inner, view)?;
     let mut wait = inner.look_every;
+    let mut asked_before = false;
     loop {
         match within(inner.clock.as_ref(), bound, backend.cancel(order, receipt)).await {
-            Some(Ok(Cancelled::Requested | Cancelled::TooLate)) => return None,
+            Some(Ok(Cancelled::Requested)) => return Some(Event::CancellationAccepted),
+            // Too late for a second request can mean that the first one was taken.
+            Some(Ok(Cancelled::TooLate)) if asked_before => return None,
+            Some(Ok(Cancelled::TooLate)) => return Some(Event::CancellationRefused),
+            Some(Err(error)) if error.kind == ErrorKind::Unsupported => {
+                return Some(Event::CancellationRefused);
+            }
             Some(Err(error)) => {
                 tracing::warn!(rollback = %view.id, %error, "the execution could not be cancelled");
             }
             None => tracing::warn!(rollback = %view.id, "the CD system did not answer"),
         }
+        pulse.beat();
+        asked_before = true;
         pause(inner, wait).await;
         wait = wait.saturating_mul(2).min(RETRY_MAX);
     }
@@ -402,8 +579,8 @@ async fn verify(
         }
         let asked_at = inner.clock.now();
         match look(inner, view, order, receipt).await {
-            Some(progress) => Fact::known(own_word(&progress), asked_at),
-            None => Fact::unknown("the CD system did not say whether it is healthy"),
+            Ok(progress) => Fact::known(own_word(&progress), asked_at),
+            Err(_why) => Fact::unknown("the CD system did not say whether it is healthy"),
         }
     };
     let (live, health) = tokio::join!(facts::live(inner, service, &view.key), health);
@@ -425,15 +602,16 @@ fn own_word(progress: &Progress) -> Health {
 }
 
 /// Keeps an eye on an order that was given up.
-async fn watch(inner: &Inner, view: &RollbackView, order: &Order) -> Option<Event> {
+async fn watch(inner: &Inner, view: &RollbackView, order: &Order, pulse: &Pulse) -> Option<Event> {
     let (backend, bound) = backend(inner, view)?;
     let mut wait = inner.look_every;
     loop {
-        if let Some(receipt) = find(inner, backend, bound, order).await {
+        if let Some(receipt) = find(inner, backend, bound, order, pulse).await {
             return Some(Event::OrderFound(receipt));
         }
+        pulse.beat();
         pause(inner, wait).await;
-        wait = wait.saturating_mul(2).min(Duration::from_secs(60));
+        wait = wait.saturating_mul(2).min(WATCH_EVERY_MAX);
     }
 }
 

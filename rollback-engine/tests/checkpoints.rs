@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use rollback_audit::{Signer, SigningKey};
 use rollback_core::audit::{Record, SignedCheckpoint};
 use rollback_core::ports::{AuditSink, CheckpointSigner, ErrorKind, PortError, Store, StoreError};
-use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady, SystemClock};
+use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady};
 use rollback_store::MemoryStore;
+use rollback_testkit::ManualClock;
 use rollback_testkit::fakes::FakeDirectory;
 use rollback_testkit::fixtures;
 use rollback_testkit::script::{Ending, Script};
@@ -67,8 +68,8 @@ async fn record(store: &MemoryStore, rollback: &str, ending: Ending) {
 
 /// An engine that does nothing but keep its log.
 fn started(store: &Arc<MemoryStore>, vault: &Arc<Vault>) -> Engine {
-    let clock = Arc::new(SystemClock::new());
-    let for_directory: Arc<dyn rollback_core::ports::Clock> = Arc::<SystemClock>::clone(&clock);
+    let clock = Arc::new(ManualClock::starting_at(fixtures::at(0)));
+    let for_directory: Arc<dyn rollback_core::ports::Clock> = Arc::<ManualClock>::clone(&clock);
     let directory = Arc::new(FakeDirectory::new(for_directory, fixtures::everybody()));
     let store: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
     let sink: Arc<dyn AuditSink> = Arc::<Vault>::clone(vault);

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Setup, Site, paused};
+use rollback_core::ports::{CommandError, Commands};
 use rollback_core::{StateName, Timestamp};
+use rollback_testkit::fakes::FakeHealth;
 use rollback_testkit::fixtures::{ana, at};
 use rollback_testkit::{Fate, ManualClock};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ fn a_clock_that_is_behind_at_the_start_is_told_and_takes_nothing_over_early() {
 
         let hour_ago = at(0).as_millis() - 3_600_000;
         site.clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(hour_ago)));
+        site.health = Arc::new(FakeHealth::new(Arc::clone(&site.clock)));
         let second = site.boot(Fate::Spared);
         tokio::time::sleep(Duration::from_secs(50 * 60)).await;
         assert_eq!(second.engine.clock_steps_back(), 1);
@@ -33,5 +36,34 @@ fn a_clock_that_is_behind_at_the_start_is_told_and_takes_nothing_over_early() {
         assert!(site.now() > at(0), "the claim lasted as long as it was given for");
         assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
         second.crash();
+    });
+}
+
+/// What was received is still known when the clock, an hour ahead for a while, is right again: its
+/// signature is good for minutes yet.
+#[test]
+fn a_request_is_known_again_after_a_clock_that_was_an_hour_ahead_for_a_while() {
+    paused(async {
+        let mut site = Site::new(Setup::default());
+        let (digests, keep) = ([[7; 32]], Duration::from_secs(1_201));
+        let first = site.boot(Fate::Spared);
+        first.engine.receive(&digests, at(0), keep).await.unwrap();
+        first.crash();
+
+        // The house is kept while the clock is ahead.
+        site.clock = Arc::new(ManualClock::starting_at(at(3_600)));
+        let ahead = site.boot(Fate::Spared);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        ahead.engine.receive(&[[8; 32]], site.now(), keep).await.unwrap();
+        ahead.crash();
+
+        site.clock = Arc::new(ManualClock::starting_at(at(40)));
+        let back = site.boot(Fate::Spared);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let again = back.engine.receive(&digests, site.now(), keep).await;
+        assert_eq!(again, Err(CommandError::ReceivedBefore));
+        // And what is new is taken at once.
+        assert_eq!(back.engine.receive(&[[9; 32]], site.now(), keep).await, Ok(()));
+        back.crash();
     });
 }

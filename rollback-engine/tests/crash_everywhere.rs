@@ -16,6 +16,7 @@ use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method};
 use rollback_testkit::invariants::{Seen, violations};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const SCENES: &[Scene] = &[
     Scene::happy(),
@@ -42,7 +43,12 @@ const SCENES: &[Scene] = &[
     },
     Scene {
         name: "in doubt without a fence, and late",
-        setup: || Setup { fence: Fence::No, ..Setup::default() },
+        // Each look for the order is a point of the sweep: a minute has enough of them.
+        setup: || Setup {
+            fence: Fence::No,
+            doubt_within: Duration::from_secs(60),
+            ..Setup::default()
+        },
         prepare: |site| site.cd.fail(Method::Start, Fault::HoldUp),
         late: true,
         ..Scene::happy()

@@ -30,6 +30,8 @@ mod child;
 mod files;
 #[path = "processes/lines.rs"]
 mod lines;
+#[path = "processes/previous.rs"]
+mod previous;
 #[path = "processes/scenes.rs"]
 mod scenes;
 #[path = "processes/weather.rs"]
@@ -109,6 +111,31 @@ async fn killed_at_every_named_place_a_process_on_a_file_is_followed_by_one_that
 async fn killed_at_every_named_place_one_of_three_on_a_server_is_followed_by_the_others() {
     let Some(server) = Server::shared("three processes of which one is killed") else { return };
     killed_at_every_place("killed, on a server", Some(server)).await;
+}
+
+/// An upgrade: whatever the release before this one was doing when it was killed, in every state, this
+/// one ends on the same file.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_release_before_left_behind_in_every_state_is_ended_by_this_one() {
+    let Some(before) = previous::program("an upgrade from the release before") else { return };
+    let mut left = BTreeSet::new();
+    let worlds = every_doom().into_iter().map(|(scene, doom)| {
+        let mut world = World::of(scene, doom, None);
+        world.first = Some(before.clone());
+        world.replay = format!("{}, begun by the release before", world.replay);
+        world
+    });
+    for (world, seen) in played("upgraded", worlds.collect()).await {
+        assert!(seen.met, "{}: the release before did not come to it", world.replay);
+        if let Doom::KilledAt(Place { action: Action::Commit(state), side: Side::After, .. }) =
+            world.doom
+        {
+            left.insert(state);
+        }
+    }
+    let missing: Vec<StateName> =
+        StateName::ALL.into_iter().filter(|state| !left.contains(state)).collect();
+    assert_eq!(missing, [], "nothing was left behind in these");
 }
 
 /// How often, as the environment says.

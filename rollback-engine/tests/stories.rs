@@ -4,9 +4,12 @@
 mod common;
 
 use common::{Setup, Site, limits, paused};
-use rollback_core::notice::MessageRef;
+use rollback_core::access::Account;
+use rollback_core::notice::{MessageRef, Notice};
+use rollback_core::observed::Preflight;
 use rollback_core::ports::{
-    Button, ClickedOn, CommandError, Commands, Fence, Retention, SavedDeploy,
+    Button, ClickedOn, CommandError, Commands, CompareAndSet, Fence, Freshness, Retention,
+    SavedDeploy,
 };
 use rollback_core::{Migrations, Phase, Proposer, Purpose, Reason, StateName};
 use rollback_testkit::Fate;
@@ -261,6 +264,39 @@ fn four_eyes_are_four_eyes() {
     });
 }
 
+/// Whoever approved is asked about again, together with the requester, on what the directory says now.
+#[test]
+fn whoever_approved_and_left_before_the_order_refuses_it_by_name() {
+    paused(async {
+        let (site, host) = open(Setup { approvals: 2, ..Setup::default() }).await;
+        let id = host.click_and_confirm(&site, &ana()).await;
+        host.engine.approve(&id, bo().actor()).await.unwrap();
+        site.directory.put(bo().as_account(Account::Deactivated));
+        host.engine.approve(&id, cleo().actor()).await.unwrap();
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Refused, "{}", view.explanation);
+        assert!(view.explanation.contains("Bo (U03BO)"), "{}", view.explanation);
+        assert_eq!(site.cd.sends(), 0);
+        let asked = site.directory.asked();
+        let again = (cleo().id(), Freshness::Now);
+        assert_eq!(asked.iter().filter(|it| **it == again).count(), 2, "{asked:?}");
+        let _evidence = site.holds("an approver left").await;
+    });
+}
+
+#[test]
+fn a_cd_system_that_cannot_say_what_would_undo_a_rollback_gets_no_order() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_preflight(Preflight::accepted());
+        let view = host.click(&ana()).await;
+        let view = site.ended(&view.id).await;
+        assert_eq!(view.state, StateName::Refused, "{}", view.explanation);
+        assert!(view.explanation.contains("is not known"), "{}", view.explanation);
+        let _evidence = site.holds("nobody can tell").await;
+    });
+}
+
 #[test]
 fn one_rejection_is_enough() {
     paused(async {
@@ -283,7 +319,8 @@ fn who_breaks_the_glass_is_let_in_and_pages() {
         let _evidence = site.holds("break-glass").await;
         let keys: Vec<String> =
             site.chat.messages().iter().map(|message| message.key.to_string()).collect();
-        assert!(keys.contains(&format!("oncall:{id}")), "{keys:?}");
+        let page = format!("breakglass:{id}:");
+        assert_eq!(keys.iter().filter(|key| key.starts_with(&page)).count(), 1, "{keys:?}");
     });
 }
 
@@ -462,6 +499,8 @@ fn the_word_about_one_person_is_never_taken_for_the_next() {
             host.engine.click(&on, eve().actor()).await.unwrap();
             let view = site.until_that(&id, |v| v.state != StateName::Authorizing, "decided").await;
             assert_eq!(view.state, StateName::Proposed, "Eve was let in");
+            // Slower than anybody is told to wait.
+            tokio::time::sleep(MINUTE / 4).await;
         }
         host.engine.withdraw(&id, ana().actor()).await.unwrap();
         let _evidence = site.holds("one after the other").await;
@@ -539,9 +578,18 @@ fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
     }
 }
 
+/// Whoever is on call, as it was told to them.
+fn paged(site: &Site) -> Vec<rollback_core::RollbackView> {
+    let page = |notice: &Notice| {
+        if let Notice::OnCall(view) = notice { Some((**view).clone()) } else { None }
+    };
+    let messages = site.chat.messages();
+    messages.iter().flat_map(|it| it.shown.iter().filter_map(|(_, told)| page(told))).collect()
+}
+
 /// A ticket that two executions carry, say: the CD system answers, and it is no answer.
 #[test]
-fn an_order_that_cannot_be_told_from_another_has_an_unknown_outcome() {
+fn an_order_that_cannot_be_told_from_another_is_in_doubt_until_a_person_settles_it() {
     paused(async {
         let (site, host) = open(Setup::default()).await;
         site.cd.fail(Method::Start, Fault::LoseAnswer);
@@ -549,11 +597,195 @@ fn an_order_that_cannot_be_told_from_another_has_an_unknown_outcome() {
             site.cd.fail(Method::Find, Fault::Refuse);
         }
         let id = host.click_and_confirm(&site, &ana()).await;
-        let view = site.ended(&id).await;
+        let view = site.until_that(&id, |view| view.overdue, "overdue").await;
+        assert_eq!((view.state, view.in_doubt), (StateName::Triggering, true));
+        let finding = Reason::parse("two executions carry its ticket; 41 is live").unwrap();
+        let view = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
         assert_eq!(view.state, StateName::OutcomeUnknown, "{}", view.explanation);
+        assert!(view.settled);
         let _evidence = site.holds("ambiguous").await;
         assert_eq!((site.cd.sends(), site.cd.effects()), (1, 1));
+        assert_eq!(host.engine.status(&fixtures::key()).await.unwrap().rollback, None);
     });
+}
+
+#[test]
+fn a_cd_system_that_is_silent_for_long_after_the_order_ends_in_knowledge_where_it_can_fence() {
+    for (fault, end) in
+        [(Fault::LoseAnswer, StateName::Succeeded), (Fault::LoseRequest, StateName::Failed)]
+    {
+        paused(async {
+            let (site, host) = open(Setup::default()).await;
+            site.cd.fail(Method::Start, fault);
+            for _ in 0..100 {
+                site.cd.fail(Method::Find, Fault::Hang);
+            }
+            let id = host.click_and_confirm(&site, &ana()).await;
+            let view = site.until_that(&id, |view| view.in_doubt, "in doubt").await;
+            assert!(view.explanation.contains("nothing is sent again"), "{}", view.explanation);
+            tokio::time::sleep(MINUTE * 10).await;
+            let view = site.view(&id).await;
+            assert_eq!(view.state, StateName::Triggering, "{}", view.explanation);
+            assert!(paged(&site).is_empty(), "ten minutes wake nobody");
+            tokio::time::sleep(MINUTE * 6).await;
+            let view = site.view(&id).await;
+            assert_eq!((view.state, view.overdue), (StateName::Triggering, true));
+            assert_eq!(paged(&site).len(), 1, "on-call is paged once");
+            let blocked = site.ended(&host.click(&bo()).await.id).await;
+            assert_eq!(blocked.state, StateName::Refused, "the service stays held");
+            let view = site.ended(&id).await;
+            assert_eq!(view.state, end, "{fault:?}: {}", view.explanation);
+            let _evidence = site.holds("silent for long").await;
+            assert_eq!(site.cd.sends(), 1, "what is in doubt is never sent again");
+            assert!(site.thread().contains(&"Overdue".to_owned()), "{:?}", site.thread());
+        });
+    }
+}
+
+#[test]
+fn without_a_fence_an_order_that_comes_within_the_limit_of_doubt_is_found_and_followed() {
+    paused(async {
+        let (site, host) = open(Setup { fence: Fence::No, ..Setup::default() }).await;
+        site.cd.fail(Method::Start, Fault::HoldUp);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until_that(&id, |view| view.in_doubt, "in doubt").await;
+        tokio::time::sleep(MINUTE * 8).await;
+        let calls = site.cd.calls().into_iter().filter(|call| *call == Method::Find).count();
+        assert!((10..200).contains(&calls), "it is looked for, and not all the time: {calls}");
+        site.release();
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("late, and found").await;
+    });
+}
+
+#[test]
+fn a_rollback_that_completes_after_its_time_is_seen_completing() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_phases(std::iter::repeat_n(Phase::Started, 1_900).chain([Phase::Complete]));
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.until_that(&id, |view| view.overdue, "overdue").await;
+        assert_eq!(view.state, StateName::Running);
+        assert!(view.explanation.contains("takes longer than 30 min"), "{}", view.explanation);
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("late").await;
+        assert_eq!(paged(&site).len(), 1, "on-call is told once");
+        assert!(!site.thread().contains(&"LateEffect".to_owned()), "{:?}", site.thread());
+    });
+}
+
+#[test]
+fn a_cd_system_that_is_silent_while_it_runs_ends_unknown_and_is_heard_when_it_answers_again() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        for _ in 0..200 {
+            site.cd.fail(Method::Observe, Fault::Hang);
+        }
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.until_that(&id, |view| view.silent_since.is_some(), "silent").await;
+        assert_eq!(view.state, StateName::Running);
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::OutcomeUnknown, "{}", view.explanation);
+        assert_eq!(paged(&site).len(), 1, "on-call is paged");
+        tokio::time::sleep(MINUTE * 180).await;
+        let view = site.view(&id).await;
+        assert!(view.explanation.contains("is complete"), "{}", view.explanation);
+        let thread = site.thread().join(" ");
+        assert!(thread.contains("Heard") && !thread.contains("LateEffect"), "{thread}");
+        let finding = Reason::parse("it runs 41 and is well").unwrap();
+        host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        let _evidence = site.holds("silent while it ran").await;
+    });
+}
+
+#[test]
+fn a_short_silence_while_it_runs_concerns_nobody() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        for _ in 0..20 {
+            site.cd.fail(Method::Observe, Fault::Hang);
+        }
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until_that(&id, |view| view.silent_since.is_some(), "silent").await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("a short silence").await;
+        assert!(paged(&site).is_empty());
+    });
+}
+
+#[test]
+fn whoever_stops_it_too_late_is_told_so_and_nobody_is_offered_it_again() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.cancel_nothing();
+        site.cd.set_phases(std::iter::repeat_n(Phase::Started, 60).chain([Phase::Complete]));
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        let refused = |view: &rollback_core::RollbackView| {
+            view.cancellation == Some(rollback_core::Cancellation::Refused)
+        };
+        let view = site.until_that(&id, refused, "told that it is too late").await;
+        assert!(!view.cancellable);
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let _evidence = site.holds("too late to cancel").await;
+        let told = site.whispers(&ana());
+        assert!(told.iter().any(|text| text.contains("will not cancel")), "{told:?}");
+        assert!(site.thread().contains(&"NotCancelled".to_owned()), "{:?}", site.thread());
+        let asked = site.cd.calls().into_iter().filter(|call| *call == Method::Cancel).count();
+        assert_eq!(asked, 1);
+    });
+}
+
+/// The CD system would overwrite whatever is live: nobody but us looks.
+#[test]
+fn where_the_cd_system_does_not_compare_what_is_live_is_looked_at_right_before_the_order() {
+    for (moves, expected) in
+        [(true, "is no longer live"), (false, "what is live could not be read")]
+    {
+        paused(async {
+            let setup = Setup { compares: CompareAndSet::No, ..Setup::default() };
+            let (site, host) = open(setup).await;
+            let id = host.click(&ana()).await.id;
+            site.shown(&id).await;
+            site.sink.break_down();
+            host.confirm(&id, &ana()).await;
+            site.until(&id, StateName::Recording).await;
+            if moves {
+                site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
+            } else {
+                site.cd.cut();
+            }
+            site.sink.heal();
+            let view = site.ended(&id).await;
+            assert_eq!(view.state, StateName::Refused, "{}", view.explanation);
+            assert!(view.explanation.contains(expected), "{}", view.explanation);
+            assert_eq!(site.cd.sends(), 0);
+            site.cd.heal();
+            let _evidence = site.holds("moved right before the order").await;
+        });
+    }
+}
+
+#[test]
+fn what_failed_says_what_is_live() {
+    for (back, expected) in [(false, "is live after all"), (true, "is still live")] {
+        paused(async {
+            let (site, host) = open(Setup::default()).await;
+            site.cd.set_phases(std::iter::repeat_n(Phase::Started, 20).chain([Phase::Failed]));
+            let id = host.click_and_confirm(&site, &ana()).await;
+            site.until(&id, StateName::Running).await;
+            if back {
+                site.cd.put_live(&parsed("42"));
+            }
+            let view = site.ended(&id).await;
+            assert_eq!(view.state, StateName::Failed);
+            assert!(view.explanation.contains(expected), "{}", view.explanation);
+            let evidence = site.holds("failed").await;
+            let record = evidence.records.last().unwrap().draft.explanation.clone().unwrap();
+            assert_eq!(record, view.explanation, "the record says what was seen");
+        });
+    }
 }
 
 #[test]
@@ -617,6 +849,7 @@ fn what_was_cancelled_while_it_ran_says_so() {
         host.engine.withdraw(&id, ana().actor()).await.unwrap();
         let view = site.ended(&id).await;
         assert_eq!(view.state, StateName::Withdrawn);
+        assert!(view.explanation.contains("is still live"), "{}", view.explanation);
         assert_eq!(site.cd.truth(), Some(parsed("42")));
         let _evidence = site.holds("cancelled").await;
     });
@@ -942,7 +1175,8 @@ fn a_request_is_received_once_and_forgotten_when_it_cannot_be_sent_again() {
             let beside = engine.receive(&[[200; 32], [7; 32]], site.now(), keep).await;
             assert_eq!(beside, Err(CommandError::ReceivedBefore));
         }
-        tokio::time::sleep(MINUTE * 200).await;
+        // A day more, for a clock that was ahead meanwhile.
+        tokio::time::sleep(MINUTE * 60 * 30).await;
         let forgotten = site.store.prune(site.now(), Retention::default()).await.unwrap();
         assert_eq!(forgotten, 0, "the engine has forgotten all of them by itself");
     });
@@ -998,6 +1232,34 @@ fn what_one_process_drives_another_one_leaves_alone_until_it_is_unattended() {
     });
 }
 
+/// Whoever fixes the channel a week later finds every message there.
+#[test]
+fn what_somebody_must_fix_first_is_kept_told_as_blocked_and_delivered_when_it_is_fixed() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        let host = site.boot(Fate::Spared);
+        // More often than a notice is tried that is given up.
+        for _attempt in 0..3_000 {
+            site.chat.fail(NotifierFault::Block);
+        }
+        host.engine.deployed(site.deploy()).await.unwrap();
+        tokio::time::sleep(MINUTE).await;
+        let blocked = host.engine.blocked_channels();
+        let [channel] = blocked.as_slice() else { panic!("{blocked:?}") };
+        assert_eq!((channel.notifier.as_str(), channel.channel.as_str()), ("chat", "C0PAYMENTS"));
+        assert!(channel.why.contains("not in the channel"), "{channel:?}");
+        let outbox = host.engine.outbox().await.unwrap();
+        assert_eq!((outbox.waiting, outbox.abandoned), (1, 0));
+        assert!(outbox.blocked > 3 && outbox.blocked < 20, "{outbox:?}");
+
+        tokio::time::sleep(MINUTE * 3_100).await;
+        let outbox = host.engine.outbox().await.unwrap();
+        assert_eq!((outbox.waiting, outbox.delivered, outbox.abandoned), (0, 1, 0));
+        assert!(host.engine.blocked_channels().is_empty());
+        host.stop().await;
+    });
+}
+
 #[test]
 fn surfaces_see_readiness_steps_and_what_waits_to_be_told() {
     paused(async {
@@ -1033,5 +1295,172 @@ fn surfaces_see_readiness_steps_and_what_waits_to_be_told() {
         host.stop().await;
         while steps.next().await.is_some() {}
         assert!(engine.ready().await.is_err(), "it has ended");
+    });
+}
+
+#[test]
+fn a_message_keeps_the_rollback_that_runs_and_its_stop_whoever_opens_one_afterwards() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.set_phases([Phase::Started; 1_000]);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        for _opening in 0..60 {
+            site.ended(&host.click(&bo()).await.id).await;
+        }
+        site.settle().await;
+        let card = site.cards("ci-42").last().cloned().unwrap();
+        let shown = card.rollback.unwrap();
+        assert_eq!((&shown.id, shown.state), (&id, StateName::Running));
+        assert!(shown.cancellable, "it can be stopped from there");
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        assert_eq!(site.ended(&id).await.state, StateName::Withdrawn);
+        let _evidence = site.holds("sixty openings").await;
+    });
+}
+
+#[test]
+fn whoever_opens_one_rollback_after_the_other_keeps_nobody_else_from_opening_one() {
+    for stranger in [ana(), eve()] {
+        paused(async {
+            let (site, host) = open(Setup { open_max: 10, ..Setup::default() }).await;
+            // Nobody is turned away at once: the directory is slow.
+            if stranger == eve() {
+                site.directory.fall_silent();
+            }
+            for number in 0..1_000 {
+                let opened = host.try_click(&stranger).await;
+                // Whoever is not let in for that long is told to wait.
+                let waits = matches!(opened, Err(CommandError::TooOften(_)));
+                assert!(opened.is_ok() || waits, "opening {number}: {opened:?}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let open = |view: &rollback_core::RollbackView| !view.state.is_end();
+            assert_eq!(site.views().await.into_iter().filter(open).count(), 3);
+            site.directory.heal();
+            let id = host.click_and_confirm(&site, &bo()).await;
+            assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+            tokio::time::sleep(MINUTE * 20).await;
+            let _evidence = site.holds("a thousand openings").await;
+        });
+    }
+}
+
+#[test]
+fn what_is_live_has_the_button_whatever_the_clocks_of_the_reporters_say() {
+    let minutes_after = |site: &Site, minutes: i64| {
+        let now = i64::try_from(site.now().as_millis()).unwrap();
+        rollback_core::Timestamp::from_millis(u64::try_from(now + minutes * 60_000).unwrap())
+    };
+    // The clock of whoever reports 42, or that of 43, or both are at the same moment; told in order,
+    // and the other way round.
+    for (of_42, of_43) in [(2, 0), (0, -2), (0, 0), (4, 2), (-1, 0)] {
+        for in_order in [true, false] {
+            paused(async {
+                let site = Site::new(Setup::default());
+                let host = site.boot(Fate::Spared);
+                let (mut old, mut new) = (site.deploy(), site.deploy_of("43", "2.15.0"));
+                old.deployed_at = minutes_after(&site, of_42);
+                new.deployed_at = minutes_after(&site, of_43);
+                if in_order {
+                    host.engine.deployed(old.clone()).await.unwrap();
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                }
+                site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
+                host.engine.deployed(new).await.unwrap();
+                if !in_order {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                    host.engine.deployed(old).await.unwrap();
+                }
+                let case = format!("{of_42}, {of_43}, in order {in_order}");
+                let card = |id: &str| {
+                    let (store, id) = (std::sync::Arc::clone(&site.store), parsed(id));
+                    async move { store.deploy(&id).await.unwrap().unwrap() }
+                };
+                for look in 0..2 {
+                    let (old, new) = (card("ci-42").await, card("ci-43").await);
+                    assert_eq!(new.superseded_by, None, "{case}, look {look}");
+                    assert_eq!(new.choice.target.unwrap().id, parsed("42"), "{case}, look {look}");
+                    assert_eq!(old.superseded_by, Some("2.15.0".into()), "{case}, look {look}");
+                    tokio::time::sleep(3 * MINUTE).await;
+                }
+                let on = ClickedOn::Deploy(parsed("ci-43"));
+                let id = host.engine.click(&on, ana().actor()).await.unwrap().id;
+                site.shown(&id).await;
+                host.confirm(&id, &ana()).await;
+                assert_eq!(site.ended(&id).await.state, StateName::Succeeded, "{case}");
+                let _evidence = site.holds(&case).await;
+            });
+        }
+    }
+}
+
+#[test]
+fn a_deploy_that_never_went_live_gives_the_button_back_and_one_that_is_slow_keeps_it() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        tokio::time::sleep(MINUTE).await;
+        // It is in the history, and what runs is still the one before.
+        let mut history = fixtures::history();
+        history.insert(0, fixtures::revision("43", "2.15.0", site.now()));
+        site.cd.set_history(history.clone(), Some(parsed("42")));
+        host.engine.deployed(site.deploy_of("43", "2.15.0")).await.unwrap();
+        let current = async || {
+            let mut current = Vec::new();
+            for id in ["ci-42", "ci-43"] {
+                let card = site.store.deploy(&parsed(id)).await.unwrap().unwrap();
+                if card.superseded_by.is_none() && card.choice.target.is_some() {
+                    current.push(id);
+                }
+            }
+            current
+        };
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(current().await, ["ci-43"], "it is on its way");
+        tokio::time::sleep(2 * MINUTE).await;
+        assert_eq!(current().await, ["ci-42"], "what is live has the button");
+        // Nobody knows what is live: whoever has the button keeps it.
+        site.cd.cut();
+        tokio::time::sleep(2 * MINUTE).await;
+        assert_eq!(current().await, ["ci-42"]);
+        site.cd.heal();
+        site.cd.set_history(history, Some(parsed("43")));
+        let mut again = site.deploy_of("43", "2.15.0");
+        again.id = parsed("ci-43-again");
+        host.engine.deployed(again).await.unwrap();
+        assert_eq!(current().await, Vec::<&str>::new(), "both have one that took their place");
+        let card = site.store.deploy(&parsed("ci-43-again")).await.unwrap().unwrap();
+        assert_eq!(card.choice.target.unwrap().id, parsed("42"));
+    });
+}
+
+#[test]
+fn reports_of_a_service_whose_cd_system_hangs_are_all_kept_within_its_time_out() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        for _call in 0..100 {
+            site.cd.fail(Method::Live, Fault::Hang);
+            site.cd.fail(Method::History, Fault::Hang);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = site.now();
+        let reports = (0..50).map(|number| {
+            let (engine, mut deploy) = (host.engine.clone(), site.deploy());
+            deploy.id = parsed(&format!("ci-hung-{number}"));
+            async move { engine.deployed(deploy).await }
+        });
+        let reports = futures_util::future::join_all(reports).await;
+        let took = site.now().since(began);
+        assert!(took < Duration::from_secs(13), "it took {took:?}");
+        for report in reports {
+            let report = report.unwrap();
+            assert_eq!(report.saved, SavedDeploy::New);
+            let why = &report.card.choice.why;
+            assert!(why.contains("not known") || why.contains("newer deploy"), "{why}");
+        }
+        // Known ones are answered from the store.
+        let began = site.now();
+        assert_eq!(host.engine.deployed(site.deploy()).await.unwrap().saved, SavedDeploy::Known);
+        assert!(site.now().since(began) < Duration::from_secs(1));
     });
 }

@@ -56,7 +56,7 @@ pub struct Config {
     pub start_within: Duration,
     /// How long an upgrade that somebody else runs may be pending before it counts as stuck, so
     /// that it does not stand in the way of its own rollback for ever. More than the `--timeout` of
-    /// your upgrades. Fifteen minutes.
+    /// your upgrades. Thirty minutes: few are given more, and one that waits must not be called stuck.
     pub pending_max: Duration,
     /// How long a rollback may go on after our process was last able to say that it is alive; then
     /// it lets nothing more through, and after twice that others call it interrupted. One minute: an API
@@ -77,7 +77,7 @@ impl Config {
             timeout: Duration::from_secs(300),
             request_timeout: Duration::from_secs(5),
             start_within: Duration::from_secs(8),
-            pending_max: Duration::from_secs(900),
+            pending_max: Duration::from_secs(1_800),
             lease: Duration::from_secs(60),
         }
     }

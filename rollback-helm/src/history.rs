@@ -10,7 +10,8 @@ use crate::record::{Record, Status, parse_id};
 use core::time::Duration;
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::{
-    Restorable, Revision, RevisionId, RevisionName, RevisionRef, RevisionStatus, Timestamp,
+    Presence, Restorable, Revision, RevisionId, RevisionName, RevisionRef, RevisionStatus,
+    Timestamp,
 };
 
 /// Everything that was read of a release.
@@ -122,6 +123,7 @@ impl Seen {
 
     pub(crate) fn live(&self, now: Timestamp, pending_max: Duration) -> Live {
         let mut live = Live::default();
+        live.in_progress = Presence::Nothing;
         let record = match self.newest(now, pending_max) {
             Newest::Nothing => return live,
             Newest::Settled(record) | Newest::Stuck(record) => record,
@@ -135,7 +137,7 @@ impl Seen {
                 let mut operation = InProgress::new(kind);
                 operation.operation_id = ours.map(|entry| entry.order.clone());
                 operation.since = record.created;
-                live.in_progress = Some(operation);
+                live.in_progress = Presence::Something(operation);
                 let Some(before) = self.valid().find(|it| !it.status.is_pending()) else {
                     return live;
                 };
@@ -287,7 +289,10 @@ pub(crate) mod tests {
 
     fn live(seen: &Seen, now: u64) -> (Option<String>, Option<OperationKind>) {
         let live = seen.live(at(now), MAX);
-        (live.revision.map(|it| it.revision.to_string()), live.in_progress.map(|it| it.kind))
+        (
+            live.revision.map(|it| it.revision.to_string()),
+            live.in_progress.something().map(|it| it.kind),
+        )
     }
 
     #[test]
@@ -463,7 +468,8 @@ pub(crate) mod tests {
             made: Some((3, "00000003-0000".into())),
             message: None,
         });
-        let operation = seen.live(at(10_000), MAX).in_progress.unwrap();
+        let running = seen.live(at(10_000), MAX);
+        let operation = running.in_progress.something().unwrap().clone();
         assert_eq!(operation.operation_id.unwrap().as_str(), "r1");
         seen.runner_lives = false;
         assert_eq!(live(&seen, 10_000), (Some("3@00000003".into()), None));

@@ -8,8 +8,8 @@ use crate::record::Record;
 use crate::site::{Site, side_by_side};
 use futures_util::TryStreamExt as _;
 use rollback_cluster::ClusterError;
-use rollback_core::Plan;
 use rollback_core::observed::{Acceptance, Preflight};
+use rollback_core::{Plan, Presence};
 use std::collections::BTreeSet;
 
 impl Site {
@@ -109,10 +109,11 @@ impl Site {
         let unread = self.unserved(&wanted).await?.map(Wanted::kind_in_words);
         let (_record, content) = self.content(target.number).await?;
         let wanted = manifest::read(&content).unwrap_or_default();
+        let undone_by = keeper.as_ref().filter(|keeper| keeper.by_itself);
+        let undone_by = Presence::seen(undone_by.map(|keeper| keeper.who.clone()));
         let mut preflight = Preflight::accepted();
         if let Some(keeper) = keeper {
             preflight = Preflight::rejected(keeper.words());
-            preflight.undone_by = keeper.by_itself.then_some(keeper.who);
         } else if let Some(gone) = self.unserved(&wanted).await? {
             preflight = Preflight::rejected(format!(
                 "the cluster does not serve {} any more, which the target has, and helm would stop there; install that kind again, or deploy that version anew with a newer chart",
@@ -127,6 +128,7 @@ impl Site {
                 Err(error) => preflight = Preflight::rejected(error.to_string()),
             }
         }
+        preflight.undone_by = undone_by;
         preflight.not_undone = seen.notes(&newest, target);
         preflight.not_undone.extend(unread.map(|kind| {
             format!(

@@ -177,7 +177,7 @@ async fn when_our_process_is_killed_the_orphaned_helm_can_do_nothing_more() {
         assert_eq!(stays.get("status").unwrap(), "pending-rollback");
         // The way out that the message tells.
         let live = next.live(&key()).await.unwrap();
-        assert!(live.in_progress.is_none());
+        assert!(live.in_progress.is_nothing());
         let again = order_for(stage.plan(&live.revision.unwrap().revision, &stage.id(1)));
         let receipt = next.start(&again).await.unwrap();
         let ended = stage.end(&next, &again, &receipt).await;
@@ -206,7 +206,7 @@ async fn when_our_process_is_killed_before_its_order_took_effect_a_fence_makes_t
         assert_eq!(next.find(&order).await.unwrap(), None);
         let live = next.live(&key()).await.unwrap();
         assert_eq!(live.revision.unwrap().revision, stage.id(3));
-        assert!(live.in_progress.is_none(), "a record that nobody stands behind is none");
+        assert!(live.in_progress.is_nothing(), "a record that nobody stands behind is none");
         assert_eq!(next.fence(&order).await.unwrap(), Fenced::Done);
         assert_eq!(next.find(&order).await.unwrap(), None);
         let refused = next.start(&order).await.unwrap_err();
@@ -237,7 +237,9 @@ async fn a_rollback_beside_a_waiting_upgrade_is_refused_and_one_after_it_failed_
             .spawn()
             .unwrap();
         let working = stage
-            .wait("the upgrade", async || stage.backend.live(&key()).await.unwrap().in_progress)
+            .wait("the upgrade", async || {
+                stage.backend.live(&key()).await.unwrap().in_progress.something().cloned()
+            })
             .await;
         assert_eq!(working.kind, OperationKind::Deploy);
         let plan = stage.back_by_one();
@@ -286,7 +288,7 @@ async fn an_upgrade_that_was_killed_is_explained_and_cured_by_a_rollback() {
         // Its Secret is as old as whole seconds tell.
         tokio::time::sleep(Duration::from_millis(1100)).await;
         let live = stage.backend.live(&key()).await.unwrap();
-        assert!(live.in_progress.is_none(), "{live:?}");
+        assert!(live.in_progress.is_nothing(), "{live:?}");
         let plan = stage.plan(&live.revision.unwrap().revision, &stage.id(3));
         let preflight = stage.backend.preflight(&plan).await.unwrap();
         assert_eq!(preflight.acceptance, Acceptance::Accepted);
@@ -415,7 +417,10 @@ async fn a_release_that_somebody_else_keeps_is_refused_with_where_to_go() {
     let preflight = stage.backend.preflight(&plan).await.unwrap();
     let Acceptance::Rejected(words) = preflight.acceptance else { panic!("accepted") };
     assert!(words.contains("Argo CD application `shop`") && words.contains("`argocd`"), "{words}");
-    assert_eq!(preflight.undone_by.as_deref(), Some("the Argo CD application `shop`"));
+    assert_eq!(
+        preflight.undone_by.something().map(String::as_str),
+        Some("the Argo CD application `shop`")
+    );
     let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
     assert!(why(&refused).contains("nothing was changed"), "{refused}");
     assert_eq!(stage.effects().await, 0);

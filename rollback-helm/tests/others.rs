@@ -183,7 +183,7 @@ async fn a_rollback_whose_last_word_is_lost_is_told_as_pending_and_cured() {
         let told = statuses(&stage).await;
         assert_eq!(told, ["superseded", "superseded", "superseded", "pending-rollback"]);
         let live = stage.backend.live(&key()).await.unwrap();
-        assert_eq!(live.in_progress, None, "nobody works on it");
+        assert!(live.in_progress.is_nothing(), "nobody works on it");
         stage.wire.heal();
         is_cured(&stage).await;
     }
@@ -290,7 +290,7 @@ async fn refuses(stage: &Stage, who: &str, by_itself: bool) {
     let preflight = stage.backend.preflight(&plan).await.unwrap();
     let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted: {who}") };
     assert!(why.contains(who), "{why}");
-    assert_eq!(preflight.undone_by.is_some(), by_itself, "{:?}", preflight.undone_by);
+    assert_eq!(preflight.undone_by.something().is_some(), by_itself, "{:?}", preflight.undone_by);
     let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
     assert!(matches!(refused, StartError::Refused { .. }), "{refused:?}");
     assert!(refused.to_string().contains("nothing was changed"), "{refused}");

@@ -2,7 +2,7 @@
 
 use crate::classify;
 use crate::client::{Ask, Client};
-use crate::config::Config;
+use crate::config::{Config, UndoneBy};
 use crate::error::SetupError;
 use crate::wire::{OrderBody, Promises, Service};
 use async_trait::async_trait;
@@ -12,10 +12,15 @@ use rollback_core::ports::{
     StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{Plan, Progress, Receipt, Restorable, Revision, RollbackId, ServiceKey};
+use rollback_core::{
+    Plan, Presence, Progress, Receipt, Restorable, Revision, RollbackId, ServiceKey,
+};
 
 /// Its name in errors.
 pub(crate) const ADAPTER: &str = "http";
+
+/// Whose word it is where the CD system does not say what would undo a rollback.
+const VOUCHED: &str = "the configuration of this backend (`undone_by: nothing`)";
 
 /// A CD system that speaks the CD API contract. See the [crate's page](crate).
 ///
@@ -25,6 +30,7 @@ pub(crate) const ADAPTER: &str = "http";
 pub struct HttpBackend {
     client: Client,
     capabilities: Capabilities,
+    undone_by: UndoneBy,
 }
 
 impl HttpBackend {
@@ -42,7 +48,7 @@ impl HttpBackend {
     /// ```
     pub fn new(config: &Config) -> Result<Self, SetupError> {
         let capabilities = Capabilities::new(config.compare_and_set, config.fence);
-        Ok(Self { client: Client::new(config)?, capabilities })
+        Ok(Self { client: Client::new(config)?, capabilities, undone_by: config.undone_by })
     }
 
     async fn service(
@@ -88,7 +94,19 @@ fn overclaimed(claimed: Capabilities, promised: Promises) -> Option<&'static str
 }
 
 /// What the service's document says about a plan.
-fn judged(plan: &Plan, service: Service, claimed: Capabilities) -> Preflight {
+fn judged(plan: &Plan, service: Service, claimed: Capabilities, trusted: UndoneBy) -> Preflight {
+    let (undone_by, vouched_by) = match (service.undone_by(), trusted) {
+        (Presence::CannotTell(_), UndoneBy::VouchedNothing) => {
+            (Presence::Nothing, Some(VOUCHED.to_owned()))
+        }
+        (said, UndoneBy::AsReported | UndoneBy::VouchedNothing) => (said, None),
+    };
+    let mut preflight = accepts(plan, service, claimed);
+    (preflight.undone_by, preflight.vouched_by) = (undone_by, vouched_by);
+    preflight
+}
+
+fn accepts(plan: &Plan, service: Service, claimed: Capabilities) -> Preflight {
     if let Some(why) = overclaimed(claimed, service.capabilities) {
         return Preflight::rejected(why);
     }
@@ -122,7 +140,7 @@ impl CdBackend for HttpBackend {
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         let service = self.service(plan.key(), "check the rollback").await?;
-        Ok(judged(plan, service, self.capabilities))
+        Ok(judged(plan, service, self.capabilities, self.undone_by))
     }
 
     async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
@@ -186,7 +204,8 @@ mod tests {
     fn service(promises: Promises) -> Service {
         let revisions: Vec<_> = fixtures::history().into_iter().map(Into::into).collect();
         let live = revisions.first().cloned();
-        Service { live, in_progress: None, revisions, capabilities: promises }
+        let (in_progress, undone_by) = (Some(None), Some(None));
+        Service { live, in_progress, undone_by, revisions, capabilities: promises }
     }
 
     #[test]
@@ -204,12 +223,38 @@ mod tests {
         ] {
             let claimed = Capabilities::new(compares, fences);
             let promises = Promises { compare_and_set: promised_compare, fence: promised_fence };
-            let preflight = judged(&fixtures::plan(), service(promises), claimed);
+            let preflight = accepts(&fixtures::plan(), service(promises), claimed);
             match (preflight.acceptance, named) {
                 (Acceptance::Accepted, None) => {}
                 (Acceptance::Rejected(why), Some(named)) if why.contains(named) => {}
                 (other, _) => panic!("{claimed:?}, {promises:?}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_would_undo_it_is_the_cd_systems_word_and_where_it_has_none_the_sites() {
+        use UndoneBy::{AsReported, VouchedNothing};
+        let claimed = Capabilities::new(CompareAndSet::Yes, Fence::No);
+        let sync = || Some("auto-sync".to_owned());
+        for (said, trusted, known, vouched) in [
+            (Some(None), AsReported, Some(None), false),
+            (Some(sync()), AsReported, Some(sync()), false),
+            (None, AsReported, None, false),
+            (Some(None), VouchedNothing, Some(None), false),
+            (Some(sync()), VouchedNothing, Some(sync()), false),
+            (None, VouchedNothing, Some(None), true),
+        ] {
+            let mut service = service(Promises::default());
+            service.undone_by = said.clone();
+            let preflight = judged(&fixtures::plan(), service, claimed, trusted);
+            let seen = match preflight.undone_by {
+                Presence::Nothing => Some(None),
+                Presence::Something(by) => Some(Some(by)),
+                Presence::CannotTell(_) => None,
+            };
+            assert_eq!(seen, known, "{said:?}, {trusted:?}");
+            assert_eq!(preflight.vouched_by.is_some(), vouched, "{said:?}, {trusted:?}");
         }
     }
 
@@ -221,12 +266,12 @@ mod tests {
             for revision in &mut service.revisions {
                 revision.restorable = restorable;
             }
-            let acceptance = judged(&fixtures::plan(), service, claimed).acceptance;
+            let acceptance = accepts(&fixtures::plan(), service, claimed).acceptance;
             assert_eq!(acceptance == Acceptance::Accepted, accepted, "{restorable:?}");
         }
         let mut empty = service(Promises::default());
         empty.revisions.clear();
-        let acceptance = judged(&fixtures::plan(), empty, claimed).acceptance;
+        let acceptance = accepts(&fixtures::plan(), empty, claimed).acceptance;
         assert!(matches!(acceptance, Acceptance::Rejected(why) if why.contains("no revision")));
     }
 }

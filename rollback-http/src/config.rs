@@ -21,6 +21,18 @@ pub enum Plaintext {
     Anywhere,
 }
 
+/// Who says whether anything would undo a rollback by itself, such as a GitOps controller that
+/// restores what Git has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the CD system or the site")]
+pub enum UndoneBy {
+    /// The CD system, in its answer about the service. One that does not say it is refused.
+    AsReported,
+    /// The site vouches that nothing does. What the CD system reports wins over it, and each
+    /// rollback's guard says that it rests on this word.
+    VouchedNothing,
+}
+
 /// Where a CD system is, how to speak to it, and what it can do.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -38,6 +50,8 @@ pub struct Config {
     /// Whether the CD system can void an order that has not arrived. Checked in every preflight.
     /// Default no.
     pub fence: Fence,
+    /// Who says whether anything would undo a rollback. Default the CD system.
+    pub undone_by: UndoneBy,
     /// Whether the token may travel in plain text. Default on this machine alone.
     pub plaintext: Plaintext,
 }
@@ -52,6 +66,7 @@ impl fmt::Debug for Config {
             .field("timeout", &self.timeout)
             .field("compare_and_set", &self.compare_and_set)
             .field("fence", &self.fence)
+            .field("undone_by", &self.undone_by)
             .field("plaintext", &self.plaintext)
             .finish_non_exhaustive()
     }
@@ -67,6 +82,7 @@ impl Config {
             timeout: TIMEOUT,
             compare_and_set: CompareAndSet::Yes,
             fence: Fence::No,
+            undone_by: UndoneBy::AsReported,
             plaintext: Plaintext::LoopbackOnly,
         }
     }

@@ -16,7 +16,7 @@ pub mod server;
 mod wire;
 
 pub use self::backend::HttpBackend;
-pub use self::config::{Config, Plaintext};
+pub use self::config::{Config, Plaintext, UndoneBy};
 pub use self::error::SetupError;
 #[cfg(feature = "openapi")]
 pub use self::openapi::openapi;

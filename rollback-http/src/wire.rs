@@ -7,13 +7,22 @@ use rollback_core::named::Named;
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::proof::Order;
 use rollback_core::{
-    EnvironmentName, Label, Phase, Reason, Reversible, RevisionId, RevisionName, RevisionRef,
-    RevisionStatus, RollbackId, ServiceName, Timestamp, UserId,
+    EnvironmentName, Label, Phase, Presence, Reason, Reversible, RevisionId, RevisionName,
+    RevisionRef, RevisionStatus, RollbackId, ServiceName, Timestamp, UserId,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
 #[cfg(feature = "openapi")]
 use crate::openapi::{NAME, TIME, TOKEN};
+
+/// Told where an answer about a service leaves out what is in progress.
+const NO_IN_PROGRESS: &str = "the CD system's answer about the service has no `in_progress`; it \
+    must send `\"in_progress\": null` beside `live` while nothing is, and else what is";
+
+/// Told where an answer about a service leaves out what would undo a rollback.
+const NO_UNDONE_BY: &str = "the CD system's answer about the service has no `undone_by`; it must \
+    send `\"undone_by\": null` beside `live` where nothing would, and else the name of what would; \
+    where it cannot, and you vouch that nothing does, set `undone_by: nothing` for this backend";
 
 /// One entry of a service's deploy history.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -167,15 +176,22 @@ impl Default for Promises {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[cfg_attr(
     feature = "openapi",
-    schemars(extend("required" = ["live", "in_progress", "revisions"]))
+    schemars(extend("required" = ["live", "revisions"]))
 )]
 pub(crate) struct Service {
     /// What runs now; `null` when nothing does.
     #[serde(deserialize_with = "there")]
     pub(crate) live: Option<Revision>,
-    /// What is being done to it; `null` when nothing is.
-    #[serde(deserialize_with = "there")]
-    pub(crate) in_progress: Option<Operation>,
+    /// What is being done to it; `null` when nothing is. Absent where that cannot be told: then no
+    /// rollback is sent.
+    #[serde(default, deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<Operation>"))]
+    pub(crate) in_progress: Option<Option<Operation>>,
+    /// What would undo a rollback by itself, in words for people; `null` when nothing would. Absent
+    /// where that cannot be told: then no rollback is sent, unless the caller's site vouches for it.
+    #[serde(default, deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    pub(crate) undone_by: Option<Option<String>>,
     /// The deploy history, newest first.
     pub(crate) revisions: Vec<Revision>,
     /// What this server can promise.
@@ -190,6 +206,15 @@ where
     T: Deserialize<'de>,
 {
     Option::deserialize(deserializer)
+}
+
+/// `null` is an answer, and told from none at all.
+fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// An order to roll a service back.
@@ -343,15 +368,27 @@ impl Service {
     pub(crate) fn live(&self) -> Live {
         let mut live = Live::default();
         live.revision = self.live.as_ref().map(Revision::reference);
-        live.in_progress = self.in_progress.as_ref().map(|operation| {
+        let Some(in_progress) = &self.in_progress else {
+            live.in_progress = Presence::cannot_tell(NO_IN_PROGRESS);
+            return live;
+        };
+        live.in_progress = Presence::seen(in_progress.as_ref().map(|operation| {
             let mut known = InProgress::new(operation.kind);
             // Another caller's order may have a name that none of ours could have.
             let id = operation.operation_id.as_deref();
             known.operation_id = id.and_then(|id| RollbackId::parse(id).ok());
             known.since = operation.since;
             known
-        });
+        }));
         live
+    }
+
+    /// What would undo a rollback, as the CD system says.
+    pub(crate) fn undone_by(&self) -> Presence<String> {
+        match &self.undone_by {
+            Some(by) => Presence::seen(by.clone()),
+            None => Presence::cannot_tell(NO_UNDONE_BY),
+        }
     }
 }
 
@@ -428,11 +465,41 @@ mod tests {
         let whole = json!({"live": null, "in_progress": null, "revisions": [], "new": 1});
         let read = |value| serde_json::from_value::<Service>(value);
         assert_eq!(read(whole.clone()).unwrap().capabilities, Promises::default());
-        for field in ["live", "in_progress", "revisions"] {
+        for field in ["live", "revisions"] {
             let mut part = whole.clone();
             part.as_object_mut().unwrap().remove(field);
             assert!(read(part).is_err(), "without `{field}`");
         }
+    }
+
+    #[test]
+    fn what_is_not_said_cannot_be_told_and_null_is_nothing() {
+        let read = |more: serde_json::Value| {
+            let mut value = json!({"live": {"id": "42"}, "revisions": []});
+            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let service: Service = serde_json::from_value(value.clone()).unwrap();
+            let again = serde_json::to_value(&service).unwrap();
+            for field in ["in_progress", "undone_by"] {
+                assert_eq!(again.get(field).is_some(), value.get(field).is_some(), "{field}");
+            }
+            service
+        };
+        let silent = read(json!({}));
+        let said = silent.undone_by();
+        assert!(
+            matches!(&said, Presence::CannotTell(why) if why.contains("`\"undone_by\": null`"))
+        );
+        let said = silent.live().in_progress;
+        assert!(
+            matches!(&said, Presence::CannotTell(why) if why.contains("`\"in_progress\": null`"))
+        );
+        let nothing = read(json!({"in_progress": null, "undone_by": null}));
+        assert_eq!(nothing.undone_by(), Presence::Nothing);
+        assert_eq!(nothing.live().in_progress, Presence::Nothing);
+        let sync = read(json!({"in_progress": {"kind": "deploy"}, "undone_by": "auto-sync"}));
+        assert_eq!(sync.undone_by(), Presence::Something("auto-sync".into()));
+        let known = sync.live().in_progress;
+        assert_eq!(known.something().map(|it| it.kind), Some(OperationKind::Deploy));
     }
 
     #[test]
@@ -442,7 +509,7 @@ mod tests {
             "in_progress": {"kind": "deploy", "operation_id": "some/other one", "since": null},
         });
         let live = serde_json::from_value::<Service>(value).unwrap().live();
-        let operation = live.in_progress.unwrap();
+        let operation = live.in_progress.something().unwrap().clone();
         assert_eq!(operation.operation_id, None);
         assert_eq!(operation.kind, OperationKind::Deploy);
     }

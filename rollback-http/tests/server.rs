@@ -14,7 +14,7 @@ use common::wire::{Mishap, Wire};
 use common::{TOKEN, client, everything_is_documented, fake, routes, serve};
 use reqwest::{Method, StatusCode};
 use rollback_core::ports::{CdBackend as _, Fence, Fenced, StartError};
-use rollback_core::{Phase, RollbackId};
+use rollback_core::{Phase, Presence, RollbackId};
 use rollback_http::server::{
     FileLog, LogError, LogRecord, Logged, MemoryLog, OrderLog, Server, ServerError,
 };
@@ -164,7 +164,7 @@ async fn a_service_is_told_as_the_contract_says() {
     assert_eq!(
         body,
         json!({
-            "live": history[0], "in_progress": null, "revisions": history,
+            "live": history[0], "in_progress": null, "undone_by": null, "revisions": history,
             "capabilities": {"compare_and_set": true, "fence": true},
         })
     );
@@ -358,7 +358,7 @@ async fn an_order_is_refused_for_a_reason_that_its_status_tells() {
 async fn what_would_undo_a_rollback_is_a_reason_to_refuse_it() {
     let stage = Stage::new().await;
     let mut preflight = rollback_core::observed::Preflight::accepted();
-    preflight.undone_by = Some("auto-sync".to_owned());
+    preflight.undone_by = Presence::Something("auto-sync".to_owned());
     stage.cd.set_preflight(preflight);
     let (status, problem) = stage.send(&order("rb-1")).await;
     assert_eq!(status, 422);

@@ -19,7 +19,7 @@ use rollback_core::ports::{
     StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{Phase, Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
+use rollback_core::{Phase, Plan, Presence, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -232,7 +232,7 @@ impl CdBackend for KubeBackend {
                 }
             };
             let keeper = keeper(&seen.object).filter(|keeper| keeper.by_itself);
-            preflight.undone_by = keeper.map(|keeper| keeper.who);
+            preflight.undone_by = Presence::seen(keeper.map(|keeper| keeper.who));
             preflight.not_undone = seen.not_undone(to, &self.pods(&seen).await?);
             Ok(preflight)
         };

@@ -9,8 +9,8 @@ use core::time::Duration;
 use rollback_cluster::{Meta, short};
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::{
-    Label, Migrations, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus, RollbackId,
-    Timestamp,
+    Label, Migrations, Presence, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus,
+    RollbackId, Timestamp,
 };
 use serde_json::Value;
 
@@ -182,7 +182,7 @@ impl Seen {
     pub(crate) fn state(&self, pods: &[Pod], now: Timestamp, bounds: Bounds) -> Live {
         let mut live = Live::default();
         live.revision = self.live().and_then(reference);
-        live.in_progress = self.in_progress(pods, now, bounds);
+        live.in_progress = Presence::seen(self.in_progress(pods, now, bounds));
         live
     }
 
@@ -221,7 +221,7 @@ impl Seen {
         let mut own = pods.iter().filter(|pod| live.owns(pod));
         let old = self.trapped(live, pods);
         live.cannot_create.is_some()
-            || !self.troubles(live, pods).is_empty()
+            || self.troubles(live, pods).iter().any(|it| it.gravity > pods::Gravity::Passing)
             || own.any(|pod| pods::is_overdue(pod, now, bounds.stuck_after))
             || old.iter().any(|pod| pods::is_overdue(pod, now, bounds.stuck_after))
     }
@@ -243,22 +243,40 @@ impl Seen {
         if ordered { pods.iter().filter(stays).collect() } else { Vec::new() }
     }
 
+    /// When a pod of this revision last became ready.
+    pub(crate) fn last_ready(target: &Kept, pods: &[Pod]) -> Option<Timestamp> {
+        pods::last_ready(pods.iter().filter(|pod| target.owns(pod)))
+    }
+
     /// What is wrong with the rollout of a revision, and whether waiting can help.
-    pub(crate) fn diagnosis(&self, target: &Kept, pods: &[Pod]) -> Option<(pods::Gravity, String)> {
+    pub(crate) fn diagnosis(&self, target: &Kept, pods: &[Pod]) -> Option<Diagnosis> {
         let troubles = self.troubles(target, pods);
         if let (Some(first), Some(words)) = (troubles.first(), pods::in_words(&troubles)) {
-            return Some((first.gravity, words));
+            let gravity = first.gravity;
+            let since =
+                troubles.iter().filter(|it| it.gravity == gravity).filter_map(|it| it.since);
+            return Some(Diagnosis { gravity, since: since.min(), words });
         }
-        if let Some(why) = &target.cannot_create {
-            let why = pods::clip(why);
-            return Some((pods::Gravity::MayHeal, format!("its pods cannot be created: {why}")));
+        let gravity = pods::Gravity::MayHeal;
+        if let Some((why, since)) = &target.cannot_create {
+            let words = format!("its pods cannot be created: {}", pods::clip(why));
+            return Some(Diagnosis { gravity, since: *since, words });
         }
         let trapped = self.trapped(target, pods);
         let pod = trapped.first()?;
         // A pod that has just been replaced is not ready for a moment either.
-        pods::troubles([*pod]).first()?;
-        Some((pods::Gravity::MayHeal, trap_words(&pod.metadata)))
+        let since = pods::troubles([*pod]).first()?.since;
+        Some(Diagnosis { gravity, since, words: trap_words(&pod.metadata) })
     }
+}
+
+/// What is wrong with a rollout.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Diagnosis {
+    pub(crate) gravity: pods::Gravity,
+    /// Since when the longest of these troubles lasts, by the cluster's clock.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) words: String,
 }
 
 /// What to do about a pod that an ordered StatefulSet will not replace.
@@ -338,7 +356,7 @@ pub(crate) mod tests {
         assert!(seen.live().is_none());
         let live = seen.state(&[], at(0), bounds());
         assert_eq!(live.revision, None);
-        assert_eq!(live.in_progress.unwrap().kind, OperationKind::Deploy);
+        assert_eq!(live.in_progress.something().unwrap().kind, OperationKind::Deploy);
     }
 
     #[test]
@@ -475,7 +493,8 @@ pub(crate) mod tests {
             &json!({"containerStatuses": [
             {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}),
         );
-        let busy = |pods: &[Pod], now| seen.state(pods, now, bounds()).in_progress.is_some();
+        let busy =
+            |pods: &[Pod], now| seen.state(pods, now, bounds()).in_progress.something().is_some();
         assert!(busy(&[], at(10)));
         assert!(busy(core::slice::from_ref(&starting), at(60)));
         assert!(!busy(&[starting], at(61)), "a pod takes too long");
@@ -495,7 +514,7 @@ pub(crate) mod tests {
         seen.object.status.conditions = serde_json::from_value(json!([
             {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]))
         .unwrap();
-        assert_eq!(seen.state(&[], at(0), bounds()).in_progress, None);
+        assert_eq!(seen.state(&[], at(0), bounds()).in_progress, Presence::Nothing);
         assert_eq!(seen.history(&[], at(0), bounds())[0].status, RevisionStatus::Failed);
     }
 
@@ -508,7 +527,8 @@ pub(crate) mod tests {
         for (to, kind) in [("web-c", OperationKind::Rollback), ("web-b", OperationKind::Deploy)] {
             let orders = marks::with_order(&Meta::default(), mark(to));
             seen.object.metadata.annotations = Some([(marks::ORDERS.to_owned(), orders)].into());
-            let operation = seen.state(&[], at(60), bounds()).in_progress.unwrap();
+            let live = seen.state(&[], at(60), bounds());
+            let operation = live.in_progress.something().unwrap().clone();
             assert_eq!(operation.kind, kind);
             assert_eq!(operation.operation_id.is_some(), kind == OperationKind::Rollback);
         }

@@ -103,11 +103,13 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// How long one request may take. Five seconds: twice of that fits into the engine's bound.
     pub request_timeout: Duration,
-    /// How long a StatefulSet or a DaemonSet may take to roll back, which have no deadline of their
-    /// own. Ten minutes, as a Deployment has.
+    /// How long a rollback of a StatefulSet or a DaemonSet may go without one more pod becoming ready:
+    /// they have no deadline of their own. Ten minutes, as a Deployment has.
     pub deadline: Duration,
     /// How long the pods of the target may fail in a way that can heal (an image that cannot be
-    /// pulled, a program that ends, a quota) before the rollback is called failed. Two minutes.
+    /// pulled, a program that ends, a quota, no node with room) before the rollback is called failed,
+    /// counted from the first sighting, and anew whenever another pod becomes ready. Five minutes: a
+    /// cluster autoscaler adds a node in three.
     pub grace: Duration,
     /// How long a pod may take to become ready before a deploy that waits for it is called stuck,
     /// so that it does not stand in the way of its own rollback. One minute.
@@ -124,7 +126,7 @@ impl Config {
             clock,
             request_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(600),
-            grace: Duration::from_secs(120),
+            grace: Duration::from_secs(300),
             stuck_after: Duration::from_secs(60),
         }
     }

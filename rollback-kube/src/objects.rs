@@ -165,6 +165,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Terminated {
     pub(crate) reason: String,
     pub(crate) exit_code: i64,
+    pub(crate) finished_at: Option<Timestamp>,
 }
 
 /// The label by which a Deployment tells its ReplicaSets apart.
@@ -181,8 +182,8 @@ pub(crate) struct Kept {
     pub(crate) number: i64,
     /// The pod template, without what the controller added.
     pub(crate) template: Value,
-    /// Why its pods cannot be created.
-    pub(crate) cannot_create: Option<String>,
+    /// Why its pods cannot be created, and since when.
+    pub(crate) cannot_create: Option<(String, Option<Timestamp>)>,
     /// It certainly was live before its current turn.
     pub(crate) again: bool,
     /// The numbers that it had before its current turn, newest first; of a StatefulSet's or a
@@ -209,7 +210,9 @@ impl Kept {
             labels.remove(TEMPLATE_HASH);
         }
         let failure = condition(&status.conditions, "ReplicaFailure");
-        let cannot_create = failure.filter(|it| it.status == "True").map(|it| it.message.clone());
+        let cannot_create = failure
+            .filter(|it| it.status == "True")
+            .map(|it| (it.message.clone(), it.last_transition_time));
         let before = meta.annotation(NUMBERS_BEFORE).unwrap_or_default();
         let again = !before.is_empty();
         let numbers_before = before.rsplit(',').filter_map(|it| it.trim().parse().ok()).collect();

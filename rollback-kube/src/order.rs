@@ -2,12 +2,16 @@
 //! whole or not at all.
 
 use crate::classify::{Seen, id, reference};
+use crate::config::Kind;
 use crate::marks::{self, Mark};
 use crate::objects::Kept;
 use rollback_cluster::Meta;
 use rollback_core::ports::StartError;
 use rollback_core::{Receipt, RevisionId, RevisionRef, RollbackId, Timestamp};
 use serde_json::{Value, json};
+
+/// Why a revision was made, in a person's words; `kubectl rollout history` shows it.
+const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 /// What to do about an order, from one look.
 #[derive(Debug)]
@@ -87,7 +91,26 @@ impl Seen {
         patch.extend(unchanged(meta));
         patch.push(json!({"op": "replace", "path": "/spec/template", "value": target.template}));
         patch.extend(note(meta, marks::ORDERS, &marks::with_order(meta, mark)));
+        patch.extend(self.change_cause(target));
         (Value::Array(patch), receipt)
+    }
+
+    /// Gives a Deployment the change cause of the revision that comes back, as `kubectl rollout undo`
+    /// does: its controller writes what stands on the Deployment onto the ReplicaSet, over what stood
+    /// there. The other kinds leave their revisions' annotations alone.
+    fn change_cause(&self, target: &Kept) -> Vec<Value> {
+        let path = annotation(CHANGE_CAUSE);
+        let here = self.object.metadata.annotation(CHANGE_CAUSE);
+        let there = target.meta.annotation(CHANGE_CAUSE);
+        if self.kind != Kind::Deployment || here == there {
+            return Vec::new();
+        }
+        let unchanged = here.map(|here| test(&path, &json!(here)));
+        let change = match there {
+            Some(there) => json!({"op": "add", "path": path, "value": there}),
+            None => json!({"op": "remove", "path": path}),
+        };
+        unchanged.into_iter().chain([change]).collect()
     }
 }
 
@@ -184,6 +207,35 @@ mod tests {
         let none = json!({"op": "test", "path": "/metadata/annotations", "value": null});
         assert_eq!(patch[2], none);
         assert_eq!(patch[4], json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+    }
+
+    #[test]
+    fn the_change_cause_of_the_restored_revision_comes_back_with_it() {
+        let cause = |text: &str| [(CHANGE_CAUSE.to_owned(), text.to_owned())].into();
+        let path = "/metadata/annotations/kubernetes.io~1change-cause";
+        let tested = json!({"op": "test", "path": path, "value": "ship 3"});
+        let add = json!({"op": "add", "path": path, "value": "ship 2"});
+        let remove = json!({"op": "remove", "path": path});
+        let table: [(Option<&str>, Option<&str>, Vec<Value>); 5] = [
+            (Some("ship 3"), Some("ship 2"), vec![tested.clone(), add.clone()]),
+            (Some("ship 3"), None, vec![tested, remove]),
+            (None, Some("ship 2"), vec![add]),
+            (Some("ship 2"), Some("ship 2"), Vec::new()),
+            (None, None, Vec::new()),
+        ];
+        for (here, there, expected) in table {
+            let mut seen = seen();
+            seen.object.metadata.annotations = here.map(cause);
+            seen.kept[1].meta.annotations = there.map(cause);
+            assert_eq!(seen.change_cause(&seen.kept[1]), expected, "{here:?} {there:?}");
+            let Decision::Send { patch, .. } = decide(&seen, &seen.object.metadata) else {
+                panic!("not sent");
+            };
+            let patch = patch.as_array().unwrap();
+            assert!(patch.ends_with(&expected), "what makes room for annotations comes first");
+            seen.kind = Kind::StatefulSet;
+            assert_eq!(seen.change_cause(&seen.kept[1]), Vec::<Value>::new());
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ const WORDS_MAX: usize = 120;
 /// Whether waiting can help.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Gravity {
+    /// It is told, and the rollout goes on: a container that ended once runs again.
+    Passing,
     /// It may heal: an image that is being pushed, room that is being made.
     MayHeal,
     /// It will not, however long one waits.
@@ -23,6 +25,8 @@ pub(crate) enum Gravity {
 pub(crate) struct Trouble {
     pub(crate) pod: String,
     pub(crate) gravity: Gravity,
+    /// Since when, by the cluster's clock.
+    pub(crate) since: Option<Timestamp>,
     /// What is wrong, and what to do about it.
     pub(crate) what: String,
 }
@@ -58,6 +62,21 @@ pub(crate) fn is_overdue(pod: &Pod, now: Timestamp, bound: Duration) -> bool {
     !is_ready(pod) && since.is_some_and(|since| now.since(since) > bound)
 }
 
+/// When the last of these pods became ready: how far a rollout has come.
+pub(crate) fn last_ready<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+    let ready = pods.into_iter().filter(|pod| is_ready(pod));
+    ready.filter_map(|pod| condition(&pod.status.conditions, "Ready")?.last_transition_time).max()
+}
+
+/// When a pod that is not ready last came further, or fell back: it was made, a node took it, its
+/// first containers were done, it stopped being ready.
+fn unready_since(pod: &Pod) -> Option<Timestamp> {
+    let steps = ["PodScheduled", "Initialized", "Ready"];
+    let steps = steps.iter().filter_map(|kind| condition(&pod.status.conditions, kind));
+    let steps = steps.filter_map(|step| step.last_transition_time);
+    steps.chain(pod.metadata.creation_timestamp).max()
+}
+
 /// At most so much of a text from the cluster, on one line.
 pub(crate) fn clip(text: &str) -> String {
     rollback_cluster::clip(text, WORDS_MAX)
@@ -69,9 +88,23 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     }
     let status = &pod.status;
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses);
-    let found = containers.filter_map(container).max_by_key(|(gravity, _)| *gravity);
-    let (gravity, what) = found.or_else(|| unscheduled(pod))?;
-    Some(Trouble { pod: pod.metadata.name.clone(), gravity, what })
+    let found = containers
+        .filter_map(|status| {
+            container(status).map(|(gravity, what)| (gravity, what, first_end(status)))
+        })
+        .max_by_key(|(gravity, ..)| *gravity);
+    let unscheduled = || unscheduled(pod).map(|(gravity, what)| (gravity, what, None));
+    let (gravity, what, ended_at) = found.or_else(unscheduled)?;
+    let since = unready_since(pod).max(ended_at);
+    Some(Trouble { pod: pod.metadata.name.clone(), gravity, since, what })
+}
+
+/// When a container ended, as long as that was the first time: what comes back for a while and ends
+/// again has been in trouble for as long as its pod is not ready.
+fn first_end(status: &ContainerStatus) -> Option<Timestamp> {
+    let last = [&status.state, &status.last_state];
+    let last = last.into_iter().find_map(|state| state.as_ref()?.terminated.as_ref())?;
+    last.finished_at.filter(|_| status.restart_count <= 1)
 }
 
 fn unscheduled(pod: &Pod) -> Option<(Gravity, String)> {
@@ -86,9 +119,10 @@ fn unscheduled(pod: &Pod) -> Option<(Gravity, String)> {
 fn container(status: &ContainerStatus) -> Option<(Gravity, String)> {
     let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
     let Some(waiting) = waiting else {
-        return ended(status).map(|how| {
-            (Gravity::MayHeal, format!("container `{}` {how}; read its log", status.name))
-        });
+        let runs = status.state.as_ref().is_some_and(|state| state.terminated.is_none());
+        let gravity = if runs { Gravity::Passing } else { Gravity::MayHeal };
+        return ended(status)
+            .map(|how| (gravity, format!("container `{}` {how}; read its log", status.name)));
     };
     let (reason, container) = (waiting.reason.as_str(), &status.name);
     let detail = clip(&waiting.message);
@@ -97,7 +131,7 @@ fn container(status: &ContainerStatus) -> Option<(Gravity, String)> {
         "InvalidImageName" => (Gravity::Final, "correct the image's name"),
         "ErrImageNeverPull" => (Gravity::Final, "load the image onto the node"),
         "CreateContainerConfigError" => {
-            (Gravity::Final, "a ConfigMap, a Secret or a key that it needs is gone; restore it")
+            (Gravity::MayHeal, "a ConfigMap, a Secret or a key that it needs is gone; restore it")
         }
         "ImagePullBackOff" | "ErrImagePull" => {
             (Gravity::MayHeal, "see that the image and its pull secret are still there")
@@ -152,6 +186,9 @@ mod tests {
             "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}]});
         let memory = json!({"containerStatuses": [{"name": "app", "restartCount": 1,
             "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]});
+        let back = json!({"containerStatuses": [{"name": "app", "restartCount": 1,
+            "state": {"running": {}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}]});
         let init = json!({"initContainerStatuses": [{"name": "migrate", "state": {"waiting": {
             "reason": "ImagePullBackOff", "message": "Back-off pulling image \"shop:9\""}}}]});
         let room = json!({"conditions": [{"type": "PodScheduled", "status": "False",
@@ -160,7 +197,7 @@ mod tests {
         let table = [
             (waiting("InvalidImageName"), last, "InvalidImageName; correct the image's name"),
             (waiting("ErrImageNeverPull"), last, "ErrImageNeverPull; load the image"),
-            (waiting("CreateContainerConfigError"), last, "a ConfigMap, a Secret"),
+            (waiting("CreateContainerConfigError"), may, "a ConfigMap, a Secret"),
             (waiting("ErrImagePull"), may, "ErrImagePull; see that the image"),
             (waiting("CreateContainerError"), may, "see the pod's events"),
             (waiting("RunContainerError"), may, "see the pod's events"),
@@ -169,6 +206,7 @@ mod tests {
                 may,
                 "`app` ended with exit code 1 (Error), restarted 3 times: CrashLoopBackOff",
             ),
+            (back, Gravity::Passing, "`app` ended with exit code 1 (Error), restarted 1 times"),
             (memory, may, "`app` ran out of memory (OOMKilled), restarted 1 times; read its log"),
             (init, may, "`migrate`: ImagePullBackOff (Back-off pulling image \"shop:9\")"),
             (room, may, "no node takes it (0/3 nodes are available: 3 Insufficient cpu.)"),
@@ -179,6 +217,36 @@ mod tests {
             assert_eq!(trouble.gravity, gravity, "{status}");
             assert!(trouble.what.contains(words), "{}", trouble.what);
             assert!(in_words(&found).unwrap().starts_with("pod `web-x`: "));
+        }
+    }
+
+    #[test]
+    fn trouble_counts_from_its_first_sighting_and_not_from_the_pods_beginning() {
+        let at = |minute: u64| Timestamp::from_millis(minute * 60_000);
+        let written = |minute| at(minute).to_string();
+        let ended = |restarts: i64| {
+            json!({"containerStatuses": [{"name": "app", "restartCount": restarts,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 1,
+                    "finishedAt": written(9)}}}],
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": written(1)}]})
+        };
+        let unplaced = json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "lastTransitionTime": written(5)}]});
+        let placed_late = json!({"containerStatuses": [{"name": "app",
+            "state": {"waiting": {"reason": "ErrImagePull"}}}], "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": written(7)},
+            {"type": "Ready", "status": "False", "lastTransitionTime": written(1)}]});
+        let table = [
+            (ended(1), Some(at(9)), "its first end"),
+            (ended(2), Some(at(1)), "since it is not ready"),
+            (unplaced, Some(at(5)), "since no node takes it"),
+            (placed_late, Some(at(7)), "since a node took it"),
+            (waiting("ErrImagePull"), None, "nobody says"),
+        ];
+        for (status, since, why) in table {
+            let found = troubles(&[pod(&status)]);
+            assert_eq!(found.first().unwrap().since, since, "{why}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! How far an order is, from one look.
 
-use crate::classify::{Bounds, Seen, reference};
+use crate::classify::{Bounds, Diagnosis, Seen, reference};
 use crate::config::Kind;
 use crate::marks::Mark;
 use crate::objects::Pod;
@@ -112,9 +112,8 @@ impl Look<'_> {
             Rollout::Waiting(said) => (said, true),
         };
         let diagnosis = self.seen.diagnosis(target, self.pods);
-        let why = diagnosis.as_ref().map(|(_, words)| words.as_str());
-        let told = match why {
-            Some(why) => format!("{why} — {said}"),
+        let told = match &diagnosis {
+            Some(diagnosis) => format!("{} — {said}", diagnosis.words),
             None => said,
         };
         if !waits {
@@ -123,14 +122,19 @@ impl Look<'_> {
         if !rollout::is_observed(&self.seen.object) {
             return say(Phase::Started, told);
         }
-        let took = self.now.since(self.ordered_at);
+        // As a Deployment's own deadline does, time counts from the last progress.
+        let progress = Seen::last_ready(target, self.pods).max(Some(self.ordered_at));
+        let lasts = |since: Option<Timestamp>| self.now.since(since.unwrap_or(self.ordered_at));
         let hopeless = match diagnosis {
-            Some((Gravity::Final, _)) => true,
-            Some((Gravity::MayHeal, _)) => took > self.bounds.grace,
-            None => false,
+            Some(Diagnosis { gravity: Gravity::Final, .. }) => true,
+            Some(Diagnosis { gravity: Gravity::MayHeal, since, .. }) => {
+                lasts(since.max(progress)) > self.bounds.grace
+            }
+            Some(Diagnosis { gravity: Gravity::Passing, .. }) | None => false,
         };
+        let overdue = lasts(progress) > self.bounds.deadline;
         // A Deployment has a deadline of its own.
-        if hopeless || (self.seen.kind != Kind::Deployment && took > self.bounds.deadline) {
+        if hopeless || (self.seen.kind != Kind::Deployment && overdue) {
             return say(Phase::Failed, told);
         }
         say(Phase::HealthChecking, told)
@@ -203,7 +207,8 @@ mod tests {
         let target = &seen.kept[1];
         for (reason, seconds, expected) in [
             ("InvalidImageName", 1, Phase::Failed),
-            ("CreateContainerConfigError", 1, Phase::Failed),
+            ("CreateContainerConfigError", 1, Phase::HealthChecking),
+            ("CreateContainerConfigError", 121, Phase::Failed),
             ("ImagePullBackOff", 120, Phase::HealthChecking),
             ("ImagePullBackOff", 121, Phase::Failed),
             ("CrashLoopBackOff", 121, Phase::Failed),
@@ -235,7 +240,8 @@ mod tests {
     #[test]
     fn a_quota_is_named_and_given_time_to_be_raised() {
         let mut seen = back();
-        seen.kept[1].cannot_create = Some("pods \"web-x\" is forbidden: exceeded quota".into());
+        seen.kept[1].cannot_create =
+            Some(("pods \"web-x\" is forbidden: exceeded quota".into(), Some(at(0))));
         let (found, said) = phase(&seen, &[], 1);
         assert_eq!(found, Phase::HealthChecking);
         assert!(said.contains("cannot be created") && said.contains("exceeded quota"), "{said}");
@@ -249,6 +255,59 @@ mod tests {
         seen.object.status.desired_number_scheduled = 2;
         assert_eq!(phase(&seen, &[], 600).0, Phase::HealthChecking);
         assert_eq!(phase(&seen, &[], 601).0, Phase::Failed);
+    }
+
+    /// A pod of the target, named, made at a second and ready since another one.
+    fn ready_since(target: &crate::objects::Kept, made: u64, ready: u64) -> Pod {
+        let status = json!({"conditions": [{"type": "Ready", "status": "True",
+            "lastTransitionTime": at(ready).to_string()}]});
+        let mut pod = pod_of(target, &status);
+        pod.metadata.creation_timestamp = Some(at(made));
+        pod
+    }
+
+    #[test]
+    fn time_counts_from_the_last_pod_that_became_ready() {
+        // Thirty ordered pods of a minute each.
+        let mut seen = Seen { kind: Kind::DaemonSet, ..back() };
+        seen.object.spec.update_strategy.kind = "RollingUpdate".into();
+        seen.object.status.desired_number_scheduled = 30;
+        seen.kept[1].meta.labels = [("controller-revision-hash".to_owned(), "b".to_owned())].into();
+        let target = seen.kept[1].clone();
+        let pods: Vec<Pod> = (0..20)
+            .map(|number| {
+                let mut pod = ready_since(&target, number * 60, number * 60 + 59);
+                pod.metadata.labels = target.meta.labels.clone();
+                pod
+            })
+            .collect();
+        let last = 19 * 60 + 59;
+        assert_eq!(phase(&seen, &pods, last + 600).0, Phase::HealthChecking);
+        assert_eq!(
+            phase(&seen, &pods, last + 601).0,
+            Phase::Failed,
+            "nothing came for ten minutes"
+        );
+    }
+
+    #[test]
+    fn trouble_late_in_a_healthy_rollout_has_its_whole_grace() {
+        let seen = back();
+        let target = &seen.kept[1];
+        let unplaced = json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "no room",
+            "lastTransitionTime": at(300).to_string()}]});
+        let restarted = json!({"containerStatuses": [{"name": "app", "restartCount": 1,
+            "state": {"running": {}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}]});
+        assert_eq!(phase(&seen, &[pod_of(target, &unplaced)], 420).0, Phase::HealthChecking);
+        assert_eq!(phase(&seen, &[pod_of(target, &unplaced)], 421).0, Phase::Failed);
+        // Another pod became ready meanwhile.
+        let pods = [pod_of(target, &unplaced), ready_since(target, 0, 400)];
+        assert_eq!(phase(&seen, &pods, 520).0, Phase::HealthChecking);
+        let (found, said) = phase(&seen, &[pod_of(target, &restarted)], 6_000);
+        assert_eq!(found, Phase::HealthChecking);
+        assert!(said.contains("restarted 1 times"), "{said}");
     }
 
     #[test]

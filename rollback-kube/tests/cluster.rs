@@ -4,6 +4,7 @@
 
 mod stage;
 
+use http::StatusCode;
 use kube_lab::{Behaviour, Lab};
 use rollback_core::observed::Acceptance;
 use rollback_core::ports::{CdBackend as _, ErrorKind, PortError, StartError};
@@ -261,6 +262,71 @@ async fn an_order_that_slept_through_its_fence_is_not_built_anew() {
     }
 }
 
+/// Teleport, Rancher or nginx in front of an API server: what they answer is not its word.
+#[tokio::test]
+async fn a_gateway_that_answers_for_the_api_server_proves_nothing() {
+    let lab = lab!("a gateway in front of a real API server");
+    for code in [401, 403, 404, 408, 409, 422, 429] {
+        let code = StatusCode::from_u16(code).unwrap();
+        let stage = Stage::set(lab, Kind::Deployment).await;
+        let order = order_for(stage.back_by_one().await);
+        stage.wire.answer_next_order(code);
+        let started = stage.backend.start(&order).await;
+        assert!(matches!(started, Err(StartError::InDoubt { .. })), "{code}: {started:?}");
+        assert_eq!(stage.wire.carried_out(), 1, "the gateway had passed it on");
+        let receipt = stage.backend.find(&order).await.unwrap().unwrap();
+
+        stage.wire.answer_for_the_server(code);
+        let seen = stage.backend.observe(&order, &receipt).await.unwrap_err();
+        assert!(matches!(seen.kind, ErrorKind::Retry(_)), "{code}: {seen}");
+        let fenced = stage.backend.fence(&order).await.unwrap_err();
+        assert!(matches!(fenced.kind, ErrorKind::Retry(_)), "{code}: {fenced}");
+        let found = stage.backend.find(&order).await.unwrap_err();
+        assert!(matches!(found.kind, ErrorKind::Retry(_)), "{code}: {found}");
+
+        stage.wire.heal();
+        until(&stage, &order, &receipt, |progress| progress.phase == Phase::Complete).await;
+    }
+}
+
+#[tokio::test]
+async fn kubectl_still_shows_why_the_restored_revision_was_made() {
+    let lab = lab!("kubectl rollout history after a rollback");
+    let cause = |number: u32| {
+        let words = format!("ship {number}");
+        json!({"metadata": {"annotations": {"kubernetes.io/change-cause": words}}})
+    };
+    let stage = Stage::set_with(lab, Kind::Deployment, |manifest| {
+        manifest["metadata"]["annotations"] = cause(1)["metadata"]["annotations"].clone();
+    })
+    .await;
+    for number in [4, 5] {
+        stage.deploy(&image(number)).await;
+        stage.space.merge(APPS, &stage.object(), cause(number)).await;
+        stage
+            .wait("the ReplicaSet has the cause", async || {
+                let sets = stage.space.get(APPS, "replicasets").await;
+                let sets = sets["items"].as_array().unwrap();
+                let words =
+                    cause(number)["metadata"]["annotations"]["kubernetes.io/change-cause"].clone();
+                let has = |set: &Value| {
+                    set["metadata"]["annotations"]["kubernetes.io/change-cause"] == words
+                };
+                sets.iter().any(has).then_some(())
+            })
+            .await;
+    }
+    let order = order_for(stage.back_by_one().await);
+    let receipt = stage.backend.start(&order).await.unwrap();
+    until(&stage, &order, &receipt, |progress| progress.phase == Phase::Complete).await;
+    let history = ["rollout", "history", "deployment/web"];
+    let Some(output) = kubectl(lab, stage.space.name(), &history) else { return };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap();
+    assert!(last.ends_with("ship 4"), "{said}");
+    assert!(said.contains("ship 5"), "{said}");
+}
+
 #[tokio::test]
 async fn a_fence_rolls_nothing_out() {
     let lab = lab!("a fence on a real cluster");
@@ -358,7 +424,7 @@ async fn an_ordered_stateful_set_names_the_pod_to_delete_and_completes_once_it_i
         .await;
     let plan = stage.back_by_one().await;
     let live = stage.backend.live(&key()).await.unwrap();
-    assert_eq!(live.in_progress, None, "a stuck deploy is in the way of its own rollback");
+    assert!(live.in_progress.is_nothing(), "a stuck deploy is in the way of its own rollback");
     let preflight = stage.backend.preflight(&plan).await.unwrap();
     let told = preflight.not_undone.join("\n");
     assert!(told.contains("delete pod `web-1`"), "{told}");

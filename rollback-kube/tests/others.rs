@@ -173,7 +173,7 @@ async fn refuses(stage: &Stage, plan: &Plan, who: &str, by_itself: bool) {
     let preflight = stage.backend.preflight(plan).await.unwrap();
     let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted: {who}") };
     assert!(why.contains(who), "{why}");
-    assert_eq!(preflight.undone_by.is_some(), by_itself, "{:?}", preflight.undone_by);
+    assert_eq!(preflight.undone_by.something().is_some(), by_itself, "{:?}", preflight.undone_by);
     let started = stage.backend.start(&order_for(plan.clone())).await;
     assert!(matches!(started, Err(StartError::Refused { .. })), "{started:?}");
     assert_eq!(stage.wire.orders(), 0, "nothing was sent");

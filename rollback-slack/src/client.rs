@@ -1,6 +1,7 @@
 //! Slack's Web API, as much of it as a rollback needs.
 
 mod answer;
+mod code;
 mod error;
 mod message;
 mod method;
@@ -10,6 +11,7 @@ mod timer;
 mod transport;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -18,7 +20,7 @@ use self::answer::{
     GroupMembers, Groups, Messages, Nothing, Permalink, Posted, RawIdentity, SocketUrl,
     WithChannel, WithUser, WithView,
 };
-pub use self::error::{CallError, Certainty, Retry, Why};
+pub use self::error::{CallError, Certainty, Fault, Retry, Why};
 pub use self::message::{Ephemeral, Lookup, MessageRef, Metadata, Post, Update};
 pub use self::method::Method;
 pub use self::timer::Timer;
@@ -31,7 +33,7 @@ use crate::Json;
 const LOOKUP_PAGE: &str = "100";
 const LOOKUP_PAGES_MAX: usize = 10;
 /// A trigger lives three seconds: an attempt to open a modal that waits longer is in vain.
-const TRIGGER_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+const TRIGGER_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A client for one token. Cheap to clone; clones share connections and pacing.
 ///
@@ -197,6 +199,25 @@ impl WebApi {
     pub async fn group_members(&self, group_id: &str) -> Result<Vec<String>, CallError> {
         let arguments = [("usergroup", group_id), ("include_disabled", "false")];
         let call = Call::form(Method::UsergroupsUsersList, &arguments);
+        let GroupMembers { users } = self.transport.call(call).await?.read()?;
+        Ok(users)
+    }
+
+    /// Waits for the next turn of a method, which the call that follows uses up.
+    pub(crate) async fn turn(&self, method: Method, wait_max: Duration) -> Result<(), CallError> {
+        self.transport.turn(method, wait_max).await
+    }
+
+    /// The members of a user group, asked in the turn that was waited for. Waits for so long at most
+    /// between its own attempts.
+    pub(crate) async fn group_members_in_turn(
+        &self,
+        group_id: &str,
+        wait_max: Duration,
+    ) -> Result<Vec<String>, CallError> {
+        let arguments = [("usergroup", group_id), ("include_disabled", "false")];
+        let call = Call::form(Method::UsergroupsUsersList, &arguments);
+        let call = call.having_its_turn().waiting_at_most(wait_max);
         let GroupMembers { users } = self.transport.call(call).await?.read()?;
         Ok(users)
     }

@@ -63,6 +63,8 @@ counters! {
     forgotten_early,
     /// Larger than the bound. Answered 413.
     too_large,
+    /// The body says that it is compressed, which Slack's never are. Answered 415.
+    encoded,
     /// The body did not arrive in time. Answered 408.
     too_slow,
     /// Without a well-formed signature, or with another secret's. Answered 401.

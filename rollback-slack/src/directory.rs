@@ -2,8 +2,13 @@
 //!
 //! What could not be found out is an unknown fact, never an old one in disguise, and never an
 //! error that somebody could take for "not a member".
+//!
+//! Slack takes twenty questions about the members of groups a minute, from everybody together. So
+//! one question serves all who ask about a group before it is sent, whatever waits for that pace
+//! waits and is no answer, and questions whose answer is likely a no have a share of their own.
 
 mod cache;
+mod share;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,15 +21,26 @@ use rollback_core::access::{Account, Profile, Standing as CoreStanding};
 use rollback_core::ports::{Clock, Directory, Freshness};
 use rollback_core::{Fact, GroupId, Label, UserId, WorkspaceId};
 
-use self::cache::Cache;
-use crate::client::{CallError, Standing, User, WebApi};
+use self::cache::{Cache, Sent};
+use self::share::Share;
+use crate::client::{CallError, Method, Standing, User, WebApi, Why};
 
 /// People who are remembered at once.
 const PROFILES_MAX: usize = 10_000;
 /// User groups that are remembered at once; each may have thousands of members.
 const GROUPS_MAX: usize = 500;
-/// How long one answer is waited for: a person is waiting on the other side.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long one answer is waited for, once the question is sent: a person is waiting on the other
+/// side.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long one call may wait between its own attempts.
+const RETRY_WITHIN: Duration = Duration::from_secs(2);
+/// How long a question waits for Slack's pace: less than a fact may be old, so that those that did
+/// not wait are still good.
+const PACE_MAX: Duration = Duration::from_secs(25);
+/// How long a question that is likely answered with a no waits for its share.
+const SHARE_WAIT_MAX: Duration = Duration::from_secs(15);
+/// A person's entry is asked for again where the question about a group took longer.
+const PROFILE_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The people and user groups of one workspace.
 ///
@@ -49,6 +65,7 @@ pub struct SlackDirectory {
     clock: Arc<dyn Clock>,
     profiles: Cache<UserId, Profile>,
     groups: Cache<GroupId, Arc<BTreeSet<String>>>,
+    doubts: Share,
 }
 
 impl fmt::Debug for SlackDirectory {
@@ -68,15 +85,18 @@ impl SlackDirectory {
             clock,
             profiles: Cache::new(PROFILES_MAX),
             groups: Cache::new(GROUPS_MAX),
+            doubts: Share::default(),
         }
     }
 
     async fn profile(&self, user: &UserId, freshness: Freshness) -> Fact<Profile> {
+        let (clock, came) = (self.clock.as_ref(), self.profiles.comes());
         let ask = async {
-            let answer = in_time(self.api.user(user.as_str())).await?;
-            self.read(&answer)
+            let sent = self.profiles.sent(clock);
+            let answer = in_time(self.api.user(user.as_str())).await;
+            (sent, answer.and_then(|answer| self.read(&answer)))
         };
-        self.profiles.fact(user, freshness, self.clock.as_ref(), ask).await
+        self.profiles.fact(user, came, freshness, clock, ask).await
     }
 
     /// What Slack says about somebody, if it says what must be known.
@@ -103,14 +123,51 @@ impl SlackDirectory {
     }
 
     async fn membership(&self, user: &UserId, group: &GroupId, freshness: Freshness) -> Fact<bool> {
-        let ask = async { self.members(group).await.map(Arc::new) };
-        let members = self.groups.fact(group, freshness, self.clock.as_ref(), ask).await;
+        let (clock, came) = (self.clock.as_ref(), self.groups.comes());
+        let is_doubtful = freshness == Freshness::Now
+            && self.groups.last(group).is_some_and(|members| !members.contains(user.as_str()));
+        // Waited for before the question is anybody's, so that it holds up nobody else's.
+        if is_doubtful && !self.doubts.take(SHARE_WAIT_MAX).await {
+            return Fact::unknown(
+                "too many people who are in none of the groups ask at once; try again in a minute",
+            );
+        }
+        let ask = async {
+            let (sent, members) = self.members(group).await;
+            (sent, members.map(Arc::new))
+        };
+        let members = self.groups.fact(group, came, freshness, clock, ask).await;
         members.map(|members| members.contains(user.as_str()))
     }
 
-    async fn members(&self, group: &GroupId) -> Result<BTreeSet<String>, String> {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.api.group_members(group.as_str()));
-        match asked.await {
+    /// Waits for the pace, then asks. What Slack itself holds back waits like the rest.
+    async fn members(&self, group: &GroupId) -> (Sent, Result<BTreeSet<String>, String>) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let left = PACE_MAX.saturating_sub(began.elapsed());
+            let turn = self.api.turn(Method::UsergroupsUsersList, left).await;
+            let sent = self.groups.sent(self.clock.as_ref());
+            if let Err(error) = turn {
+                return (sent, Err(unanswered(&error)));
+            }
+            let asked = self.api.group_members_in_turn(group.as_str(), RETRY_WITHIN);
+            let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await;
+            if let Ok(Err(error)) = &answer
+                && matches!(error.why, Why::RateLimited { .. })
+            {
+                // The next turn comes when Slack says; where that is too late, it says so.
+                continue;
+            }
+            return (sent, self.read_members(group, answer).await);
+        }
+    }
+
+    async fn read_members(
+        &self,
+        group: &GroupId,
+        answer: Result<Result<Vec<String>, CallError>, tokio::time::error::Elapsed>,
+    ) -> Result<BTreeSet<String>, String> {
+        match answer {
             Ok(Ok(members)) => Ok(members.into_iter().collect()),
             // A group that was switched off stands for nobody; one that never was is a mistake in
             // the configuration, which must not look like an empty group.
@@ -141,8 +198,25 @@ impl Directory for SlackDirectory {
         let asked = groups
             .iter()
             .map(async |group| (group.clone(), self.membership(user, group, freshness).await));
-        let (profile, groups) = join(self.profile(user, freshness), join_all(asked)).await;
+        let (mut profile, groups) = join(self.profile(user, freshness), join_all(asked)).await;
+        let since = |at| self.clock.now().since(at);
+        if freshness == Freshness::Now
+            && profile.observed_at().is_some_and(|at| since(at) > PROFILE_AGE_MAX)
+        {
+            profile = self.profile(user, freshness).await;
+        }
         CoreStanding::new(profile, groups.into_iter().collect())
+    }
+
+    fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        let is_in = |group: &&GroupId| {
+            self.groups.last(group).is_some_and(|members| members.contains(user.as_str()))
+        };
+        groups.iter().filter(is_in).cloned().collect()
+    }
+
+    fn held_back_max(&self) -> Duration {
+        SHARE_WAIT_MAX.saturating_add(PACE_MAX).saturating_add(ANSWER_WITHIN * 2)
     }
 }
 
@@ -158,6 +232,10 @@ fn late() -> String {
 }
 
 fn unanswered(error: &CallError) -> String {
+    if matches!(error.why, Why::RateLimited { .. } | Why::NotItsTurn { .. }) {
+        return "Slack takes no more questions for now; nothing was decided; try again in a minute"
+            .into();
+    }
     match error.code() {
         Some("plan_upgrade_required") => {
             "this Slack plan has no user groups; name users in the configuration".into()

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rollback_core::notice::{DeployCard, Notice};
+use rollback_core::notice::{Blocked, DeployCard, Notice};
 use rollback_core::{Actor, Deployer, Label, Purpose, RollbackView};
 use serde_json::json;
 
@@ -55,6 +55,12 @@ pub(crate) fn message(
     })
 }
 
+/// The essentials of a notice as text alone, for a Slack that does not take the blocks.
+pub(crate) fn in_text(notice: &Notice) -> Option<Message> {
+    let text = mrkdwn_line(&essentials(notice), PLAIN_UNITS_MAX);
+    Some(Message { text, blocks: Json::of(&json!([])).ok()? })
+}
+
 /// The modal of a rollback. In plain text it can only be closed.
 pub(crate) fn modal(
     view: &RollbackView,
@@ -86,6 +92,10 @@ fn essentials(notice: &Notice) -> String {
         | Notice::Approval(view)
         | Notice::Deployer { view, .. }
         | Notice::OnCall(view) => of_rollback(view),
+        Notice::BreakGlass { by, view, .. } => {
+            format!("{} acted through break-glass. {}", asked_by(by), of_rollback(view))
+        }
+        Notice::Blocked(blocked) => of_blocked(blocked),
     }
 }
 
@@ -113,6 +123,13 @@ fn of_rollback(view: &RollbackView) -> String {
     )
 }
 
+fn of_blocked(blocked: &Blocked) -> String {
+    match blocked.over {
+        None => format!("Rollbacks are blocked: {}: {}", blocked.what, blocked.why),
+        Some(_) => format!("Rollbacks are no longer blocked by {}", blocked.what),
+    }
+}
+
 fn asked_by(actor: &Actor) -> &str {
     actor.name.as_ref().map_or(actor.id.as_str(), Label::as_str)
 }
@@ -133,6 +150,7 @@ mod tests {
     use crate::{SlackNotifier, WebApi, WebApiOptions};
     use local_slack::{Channel, LocalSlack, Options, User};
     use rollback_core::Line;
+    use rollback_core::access::Duty;
     use rollback_core::notice::{Attempt, Delivered, Delivery};
     use rollback_core::ports::Notifier as _;
     use rollback_testkit::ManualClock;
@@ -157,6 +175,12 @@ mod tests {
             Notice::Private { to: to.clone(), text: "you may not".into(), view: view() },
             Notice::Deployer { to, view: view() },
             Notice::OnCall(view()),
+            Notice::BreakGlass {
+                by: Actor::new("U06FINN".parse().unwrap()),
+                duty: Duty::Approve,
+                view: view(),
+            },
+            Notice::Blocked(Box::new(Blocked::new("the CD system \"prod\"", now(), "it hangs"))),
         ]
     }
 
@@ -173,9 +197,11 @@ mod tests {
                 | Notice::Approval(_)
                 | Notice::Private { .. }
                 | Notice::Deployer { .. }
-                | Notice::OnCall(_) => {
+                | Notice::OnCall(_)
+                | Notice::BreakGlass { .. } => {
                     &["checkout", "production", "running", "Ana", "rb-1", "carries it out"]
                 }
+                Notice::Blocked(_) => &["CD system", "prod", "it hangs"],
             };
             for word in essential {
                 assert!(told.text.contains(word), "{word} is not in `{}`", told.text);

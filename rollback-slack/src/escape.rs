@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use reqwest::Url;
+use rollback_core::is_unseen;
 use thiserror::Error;
 
 /// What stands where text was cut.
@@ -52,16 +53,21 @@ pub fn plain_lines(text: &str, units_max: usize) -> String {
     written(lines.trim(), units_max, |_| None)
 }
 
-/// One line of mrkdwn, of `units_max` at most after escaping. Cannot mention, link, quote or open
-/// a code span; stars and the like still mark text, for which mrkdwn has no escape.
+/// One line of mrkdwn, of `units_max` at most after escaping. Cannot mention, link, quote, open a code
+/// span, emphasize or show an emoji. Mrkdwn has no escape for the last two, so what would mark text is
+/// written with characters that look the same.
 ///
 /// ```
 /// use rollback_slack::escape::mrkdwn_line;
 /// assert_eq!(mrkdwn_line("<!channel> & `x`", 100), "&lt;!channel&gt; &amp; ˋxˋ");
+/// assert_eq!(mrkdwn_line("*Ana* :tada: in my_app", 100), "∗Ana∗ ∶tada∶ in my_app");
 /// ```
 #[must_use]
 pub fn mrkdwn_line(text: &str, units_max: usize) -> String {
-    let line = one_line(text);
+    escaped_line(&unmarked(&one_line(text)), units_max)
+}
+
+fn escaped_line(line: &str, units_max: usize) -> String {
     // At the start of a line, Slack takes even the escaped character for a quote.
     let unquoted = line.trim_start_matches(['>', ' ']);
     written(unquoted, units_max, |char| match char {
@@ -81,7 +87,7 @@ pub fn mrkdwn_line(text: &str, units_max: usize) -> String {
 /// ```
 #[must_use]
 pub fn code_span(text: &str, units_max: usize) -> String {
-    format!("`{}`", mrkdwn_line(text, units_max.saturating_sub(2)))
+    format!("`{}`", escaped_line(&one_line(text), units_max.saturating_sub(2)))
 }
 
 /// A mention of a person (`U…`, `W…`), a user group (`S…`) or a channel (`C…`, `G…`), if `id` is an
@@ -197,6 +203,60 @@ impl fmt::Display for SafeUrl {
     }
 }
 
+/// What stands for a character that marks text in mrkdwn.
+const fn look_alike(mark: char) -> char {
+    match mark {
+        '*' => '∗',
+        '_' => 'ˍ',
+        '~' => '∼',
+        ':' => '∶',
+        other => other,
+    }
+}
+
+/// Without emphasis and emoji: stars, underscores and tildes at the edge of a word, and the colons
+/// around a name, are written as characters that look the same. What stands inside a word, or between
+/// the digits of a time, is left.
+fn unmarked(line: &str) -> Cow<'_, str> {
+    if !line.contains(['*', '_', '~', ':']) {
+        return Cow::Borrowed(line);
+    }
+    let chars: Vec<char> = line.chars().collect();
+    let is_word = |place: Option<usize>| {
+        place.and_then(|place| chars.get(place)).is_some_and(|char| char.is_alphanumeric())
+    };
+    let marks = chars.iter().enumerate().map(|(place, char)| match char {
+        '*' | '_' | '~' if is_word(place.checked_sub(1)) && is_word(place.checked_add(1)) => *char,
+        ':' if !opens_emoji(&chars, place) && !closes_emoji(&chars, place) => *char,
+        char => look_alike(*char),
+    });
+    Cow::Owned(marks.collect())
+}
+
+/// Whether a colon stands before a name that a colon ends.
+fn opens_emoji(chars: &[char], place: usize) -> bool {
+    let behind = chars.iter().skip(place.saturating_add(1));
+    let name: Vec<char> = behind.clone().copied().take_while(|char| is_of_emoji(*char)).collect();
+    let is_ended = behind.clone().nth(name.len()) == Some(&':');
+    let digit_before =
+        place.checked_sub(1).and_then(|it| chars.get(it)).is_some_and(char::is_ascii_digit);
+    let is_time = digit_before && name.iter().all(char::is_ascii_digit);
+    !name.is_empty() && is_ended && !is_time
+}
+
+/// Whether a colon ends a name that a colon opens.
+fn closes_emoji(chars: &[char], place: usize) -> bool {
+    let before = chars.iter().take(place).rev();
+    let length = before.take_while(|char| is_of_emoji(**char)).count();
+    let opens = place.checked_sub(length).and_then(|it| it.checked_sub(1));
+    opens.is_some_and(|it| chars.get(it) == Some(&':') && opens_emoji(chars, it))
+}
+
+/// Whether the name of an emoji may have it.
+fn is_of_emoji(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '_' | '-' | '+' | '\'')
+}
+
 /// Without what cannot be seen, and with one blank for every run of blanks and line ends.
 fn one_line(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
@@ -226,17 +286,6 @@ fn is_plain(text: &str) -> bool {
         fits
     });
     single && before != b' '
-}
-
-/// Characters that are not seen but change what is: controls, direction marks and overrides,
-/// zero-width ones, tags. Blanks and line ends are not among them.
-fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Writes the text with its escapes, cut between two characters if it would get too long.
@@ -311,7 +360,8 @@ mod tests {
     }
 
     fn unescaped(text: &str) -> String {
-        text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        text.replace('∗', "*").replace('ˍ', "_").replace('∼', "~").replace('∶', ":")
     }
 
     proptest! {
@@ -336,6 +386,24 @@ mod tests {
             prop_assert!(!out.starts_with("&gt;"), "{out:?}");
             let bare = out.replace("&lt;", "").replace("&gt;", "").replace("&amp;", "");
             prop_assert!(!bare.contains('&'), "{out:?}");
+        }
+
+        #[test]
+        fn nothing_that_others_write_is_emphasized_or_an_emoji(text in "[a1 *_~:+-]{0,20}") {
+            let out = mrkdwn_line(&text, 1_000);
+            let chars: Vec<char> = out.chars().collect();
+            let is_word = |it: Option<&char>| it.is_some_and(|char| char.is_alphanumeric());
+            for (place, char) in chars.iter().enumerate().filter(|(_, it)| "*_~".contains(**it)) {
+                let before = place.checked_sub(1).and_then(|it| chars.get(it));
+                let inside = is_word(before) && is_word(chars.get(place + 1));
+                prop_assert!(inside, "{char} marks text in {out:?}");
+            }
+            for named in out.split(':').skip(1).take(out.matches(':').count().saturating_sub(1)) {
+                let is_name = !named.is_empty() && !named.contains([' ', '*', '~', '∗', '∼', '∶']);
+                let is_number = named.chars().all(|char| char.is_ascii_digit());
+                prop_assert!(!is_name || is_number, ":{named}: in {out:?}");
+            }
+            prop_assert_eq!(unescaped(&out), unescaped(&plain_line(&text, 1_000)));
         }
 
         #[test]
@@ -385,6 +453,37 @@ mod tests {
             let out = mention(&text);
             let is_id = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
             prop_assert!(is_id || out.starts_with('`'), "{out}");
+        }
+    }
+
+    #[test]
+    fn a_name_carries_no_emphasis_no_emoji_and_no_link_and_a_time_stays_one() {
+        for (name, shown) in [
+            ("*Ana*", "∗Ana∗"),
+            ("_Ana_ ~Bo~", "ˍAnaˍ ∼Bo∼"),
+            (":rotating_light: SEV1", "∶rotating_light∶ SEV1"),
+            ("a:tada:b", "a∶tada∶b"),
+            (":+1::-1:", "∶+1∶∶-1∶"),
+            (":100:", "∶100∶"),
+            ("<https://evil.example|Ana>", "&lt;https://evil.example|Ana&gt;"),
+            ("ci_bot_2", "ci_bot_2"),
+            ("2026-11-22T09:30:00Z", "2026-11-22T09:30:00Z"),
+            ("a: b: c", "a: b: c"),
+            ("2*3*4", "2*3*4"),
+        ] {
+            assert_eq!(mrkdwn_line(name, 100), shown, "{name}");
+        }
+        assert_eq!(code_span(":tada: *x*", 100), "`:tada: *x*`", "code is never marked");
+    }
+
+    #[test]
+    fn no_zero_width_character_gets_through() {
+        let all = ('\u{80}'..=char::MAX).filter(|char| is_unseen(*char) && !char.is_whitespace());
+        for char in all.chain(['\u{1bca0}', '\u{1d173}', '\u{fe0f}', '\u{13430}', '\u{e0041}']) {
+            let text = format!("a{char}b");
+            assert_eq!(mrkdwn_line(&text, 10), "ab", "{char:?}");
+            assert_eq!(plain_line(&text, 10), "ab", "{char:?}");
+            assert_eq!(plain_lines(&text, 10), "ab", "{char:?}");
         }
     }
 

@@ -26,17 +26,26 @@ pub enum FormError {
     NotUtf8,
 }
 
+/// The name of the field.
+const PAYLOAD: &[u8] = b"payload";
+
 /// The decoded value of the form's only `payload` field.
 ///
 /// # Errors
 /// [`FormError`]; fields with other names are passed over.
 pub fn payload_of(body: &[u8]) -> Result<String, FormError> {
-    let mut values = fields(body).filter(|(name, _)| *name == b"payload").map(|(_, value)| value);
+    let mut values = fields(body).filter(|(name, _)| is_payload(name)).map(|(_, value)| value);
     let value = values.next().ok_or(FormError::PayloadMissing)?;
     if values.next().is_some() {
         return Err(FormError::PayloadRepeated);
     }
     String::from_utf8(decode(value)?).map_err(|_bytes_stay_out_of_errors| FormError::NotUtf8)
+}
+
+/// Whether a name reads `payload` to anybody: some readers decode names.
+fn is_payload(name: &[u8]) -> bool {
+    name == PAYLOAD
+        || (memchr(b'%', name).is_some() && decode(name).is_ok_and(|name| name == PAYLOAD))
 }
 
 /// Whether the form says `ssl_check=1`: Slack's unsigned probe, wherever in the form it stands.
@@ -241,6 +250,10 @@ mod tests {
             (b"x=payload", FormError::PayloadMissing),
             (b"payload=a&payload=b", FormError::PayloadRepeated),
             (b"payload=a&x=1&payload=", FormError::PayloadRepeated),
+            (b"p%61yload=a&payload=b", FormError::PayloadRepeated),
+            (b"payload=a&p%61ylo%61d=b", FormError::PayloadRepeated),
+            (b"payload=a&%70%61%79%6C%6f%61%64", FormError::PayloadRepeated),
+            (b"p%61yload=a&p%61yload=b", FormError::PayloadRepeated),
             (b"payload=%", FormError::EscapeMalformed),
             (b"payload=%4", FormError::EscapeMalformed),
             (b"payload=%4&x=1", FormError::EscapeMalformed),
@@ -262,6 +275,7 @@ mod tests {
             assert_eq!(payload_of(body.as_bytes()), Ok("a b+c".to_owned()), "{body}");
         }
         assert_eq!(payload_of(b"payload"), Ok(String::new()));
+        assert_eq!(payload_of(b"payload=a&p%6=b&%70ayloads=c&+payload=d"), Ok("a".to_owned()));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! From a request's bytes to the acknowledgement, without a web framework and without waiting.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use serde::Serialize;
 
 use crate::delivery::By;
 use crate::form::{is_ssl_check, payload_of};
 use crate::intake::{Ack, Intake, Interactions, Rejected};
+use crate::noise::Noise;
 use crate::{SignatureError, SigningSecrets, UnixSeconds};
 
 /// The largest body that is looked at. Slack's own payloads for our views stay under 30 kB.
@@ -60,13 +63,14 @@ impl Reply {
 pub struct Interactivity<H> {
     secrets: SigningSecrets,
     intake: Arc<Intake<H>>,
+    noise: Noise,
 }
 
 impl<H: Interactions> Interactivity<H> {
     /// Takes what proves Slack's requests, and what becomes of them.
     #[must_use]
-    pub const fn new(secrets: SigningSecrets, intake: Arc<Intake<H>>) -> Self {
-        Self { secrets, intake }
+    pub fn new(secrets: SigningSecrets, intake: Arc<Intake<H>>) -> Self {
+        Self { secrets, intake, noise: Noise::default() }
     }
 
     /// The intake that this is a way into.
@@ -84,6 +88,11 @@ impl<H: Interactions> Interactivity<H> {
             counters.too_large();
             return Reply::empty(413);
         }
+        // The signature is over these bytes; who decoded them would read others.
+        if is_encoded(headers) {
+            counters.encoded();
+            return Reply::empty(415);
+        }
         // Unsigned, and therefore the end of it, whatever else the form carries.
         if is_ssl_check(body) {
             counters.ssl_checks();
@@ -100,7 +109,9 @@ impl<H: Interactions> Interactivity<H> {
                     | SignatureError::SignatureMalformed
                     | SignatureError::Mismatch => counters.bad_signatures(),
                 }
-                tracing::warn!(%error, "an interaction was not accepted");
+                if let Some(requests) = self.noise.hear(Instant::now()) {
+                    tracing::warn!(%error, requests, "what nobody signed was not accepted");
+                }
                 return Reply::empty(401);
             }
         };
@@ -118,6 +129,14 @@ impl<H: Interactions> Interactivity<H> {
             Err(Rejected::Foreign) => Reply::empty(403),
         }
     }
+}
+
+/// Whether a request says that its body is encoded.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn acknowledged(ack: &Ack) -> Reply {

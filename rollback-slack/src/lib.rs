@@ -60,6 +60,7 @@ pub mod form;
 mod intake;
 mod interactivity;
 mod json;
+mod noise;
 mod notifier;
 pub mod payload;
 mod replay;
@@ -71,7 +72,7 @@ mod time;
 pub mod views;
 
 pub use self::client::{
-    CallError, Certainty, Ephemeral, Found, Identity, Lookup, MessageRef, Metadata, Method,
+    CallError, Certainty, Ephemeral, Fault, Found, Identity, Lookup, MessageRef, Metadata, Method,
     OpenView, Post, Retry, SetupError, Standing, Timer, Update, User, UserGroup, WebApi,
     WebApiOptions, Why,
 };

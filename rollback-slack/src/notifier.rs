@@ -10,12 +10,12 @@ use rollback_core::ports::{Clock, Notifier, NotifyError};
 use rollback_core::{ChannelId, Line, RollbackView, Timestamp, UserId};
 
 use crate::client::{
-    CallError, Certainty, Ephemeral, Found, Lookup, MessageRef, Metadata, Post, Retry, Update,
-    WebApi, Why,
+    CallError, Certainty, Ephemeral, Fault, Found, Lookup, MessageRef, Metadata, Post, Retry,
+    Update, WebApi, Why,
 };
 use crate::views::{
-    self, Breach, Message, ThreadLine, approval_message, deploy_message, deployer_message,
-    lines_message, on_call_message,
+    self, Breach, Message, ThreadLine, approval_message, break_glass_message, deploy_message,
+    deployer_message, lines_message, on_call_message,
 };
 
 /// The notifier's name, under which the outbox keeps what it posted.
@@ -85,6 +85,56 @@ impl SlackNotifier {
         Self { bot_id: Some(bot_id.into()), ..self }
     }
 
+    async fn deliver_as(&self, delivery: &Delivery, form: Form) -> Result<Delivered, Undelivered> {
+        let (version, notice) = (delivery.version, &delivery.notice);
+        match notice {
+            Notice::Deploy(card) => {
+                let message = drawn(notice, form, || deploy_message(card, version))?;
+                let since = self.since(card.deploy.deployed_at);
+                self.settle(delivery, in_channel(delivery), since, message).await
+            }
+            Notice::Line { view, line } => {
+                let told = told(view, line, delivery);
+                let message = drawn(notice, form, || lines_message(&[told]))?;
+                let since = self.since(view.opened_at);
+                self.settle_line(delivery, in_thread(delivery), since, message).await
+            }
+            Notice::Approval(view) => {
+                let message = drawn(notice, form, || approval_message(view, version))?;
+                let since = self.since(view.opened_at);
+                self.settle(delivery, in_thread(delivery), since, message).await
+            }
+            Notice::Private { to, text, view } => {
+                let message = drawn(notice, form, || views::private_message(text, view))?;
+                self.privately(delivery, to, message).await
+            }
+            Notice::Deployer { to, view } => {
+                let message = drawn(notice, form, || deployer_message(view, version))?;
+                let place = self.direct(to).await?;
+                self.settle(delivery, place, self.since(view.opened_at), message).await
+            }
+            Notice::OnCall(view) => {
+                let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
+                let message = drawn(notice, form, || on_call_message(view, version))?;
+                let place = Place { channel: channel.as_str().to_owned(), thread: None };
+                self.settle(delivery, place, self.since(view.opened_at), message).await
+            }
+            Notice::Blocked(blocked) => {
+                let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
+                let message = drawn(notice, form, || views::blocked_message(blocked, version))?;
+                let place = Place { channel: channel.as_str().to_owned(), thread: None };
+                self.settle(delivery, place, self.since(blocked.since), message).await
+            }
+            Notice::BreakGlass { by, duty, view } => {
+                let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
+                let message =
+                    drawn(notice, form, || break_glass_message(by, *duty, view, version))?;
+                let place = Place { channel: channel.as_str().to_owned(), thread: None };
+                self.settle(delivery, place, self.since(view.opened_at), message).await
+            }
+        }
+    }
+
     /// One message for one key: brought up to date, else found and brought up to date, else
     /// posted.
     async fn settle(
@@ -93,7 +143,7 @@ impl SlackNotifier {
         place: Place,
         since: Timestamp,
         message: Message,
-    ) -> Result<Delivered, NotifyError> {
+    ) -> Result<Delivered, Undelivered> {
         let metadata = metadata(delivery);
         if let Some(previous) = &delivery.previous {
             let at = MessageRef {
@@ -129,7 +179,7 @@ impl SlackNotifier {
         place: Place,
         since: Timestamp,
         message: Message,
-    ) -> Result<Delivered, NotifyError> {
+    ) -> Result<Delivered, Undelivered> {
         if let Some(previous) = &delivery.previous {
             return Ok(Delivered::Posted(previous.clone()));
         }
@@ -149,7 +199,7 @@ impl SlackNotifier {
         place: Place,
         metadata: Metadata,
         message: Message,
-    ) -> Result<Delivered, NotifyError> {
+    ) -> Result<Delivered, Undelivered> {
         let Message { text, blocks } = message;
         let post = Post::new(place.channel, text).blocks(blocks).metadata(metadata);
         let at = match place.thread {
@@ -180,7 +230,7 @@ impl SlackNotifier {
         place: &Place,
         metadata: &Metadata,
         since: Timestamp,
-    ) -> Result<Option<MessageRef>, NotifyError> {
+    ) -> Result<Option<MessageRef>, Undelivered> {
         let oldest = format!("{}.000000", since.as_millis() / 1_000);
         let mut lookup = Lookup::new(place.channel.clone(), metadata.clone(), oldest);
         if let Some(bot_id) = &self.bot_id {
@@ -198,12 +248,12 @@ impl SlackNotifier {
         match found {
             Ok(Found::At(at)) => Ok(Some(at)),
             Ok(Found::Absent) => Ok(None),
-            Ok(Found::Unsure) => Err(NotifyError::InDoubt {
+            Ok(Found::Unsure) => Err(Undelivered::Known(NotifyError::InDoubt {
                 why:
                     "the channel has more messages since then than are read; look for the message \
                       there"
                         .into(),
-            }),
+            })),
             Err(error) => Err(not_found_out(&error)),
         }
     }
@@ -221,7 +271,7 @@ impl SlackNotifier {
         delivery: &Delivery,
         to: &UserId,
         message: Message,
-    ) -> Result<Delivered, NotifyError> {
+    ) -> Result<Delivered, Undelivered> {
         // Nobody can look an ephemeral message up. A person who reads a refusal twice is better
         // off than one who never does.
         let Message { text, blocks } = message.clone();
@@ -237,7 +287,7 @@ impl SlackNotifier {
         }
     }
 
-    async fn direct(&self, to: &UserId) -> Result<Place, NotifyError> {
+    async fn direct(&self, to: &UserId) -> Result<Place, Undelivered> {
         match self.api.direct_channel(to.as_str()).await {
             Ok(channel) => Ok(Place { channel, thread: None }),
             // Nothing is posted by opening a channel, whatever became of it.
@@ -253,40 +303,15 @@ impl Notifier for SlackNotifier {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
-        let (version, notice) = (delivery.version, &delivery.notice);
-        match notice {
-            Notice::Deploy(card) => {
-                let message = drawn(notice, || deploy_message(card, version))?;
-                let since = self.since(card.deploy.deployed_at);
-                self.settle(delivery, in_channel(delivery), since, message).await
-            }
-            Notice::Line { view, line } => {
-                let told = told(view, line, delivery);
-                let message = drawn(notice, || lines_message(&[told]))?;
-                let since = self.since(view.opened_at);
-                self.settle_line(delivery, in_thread(delivery), since, message).await
-            }
-            Notice::Approval(view) => {
-                let message = drawn(notice, || approval_message(view, version))?;
-                let since = self.since(view.opened_at);
-                self.settle(delivery, in_thread(delivery), since, message).await
-            }
-            Notice::Private { to, text, view } => {
-                let message = drawn(notice, || views::private_message(text, view))?;
-                self.privately(delivery, to, message).await
-            }
-            Notice::Deployer { to, view } => {
-                let message = drawn(notice, || deployer_message(view, version))?;
-                let place = self.direct(to).await?;
-                self.settle(delivery, place, self.since(view.opened_at), message).await
-            }
-            Notice::OnCall(view) => {
-                let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
-                let message = drawn(notice, || on_call_message(view, version))?;
-                let place = Place { channel: channel.as_str().to_owned(), thread: None };
-                self.settle(delivery, place, self.since(view.opened_at), message).await
-            }
-        }
+        let why = match self.deliver_as(delivery, Form::Blocks).await {
+            Err(Undelivered::NotTaken { why }) => why,
+            done => return done.map_err(NotifyError::from),
+        };
+        tracing::error!(
+            key = %delivery.key, %why,
+            "Slack does not take a message as it is; its essentials are told in plain text"
+        );
+        Ok(self.deliver_as(delivery, Form::Text).await?)
     }
 
     /// Each post of a channel takes a turn of the channel's pace, which everything that is told
@@ -307,7 +332,8 @@ impl Notifier for SlackNotifier {
         let Some((more, message)) = fits else { return Ok((0, self.deliver(first).await?)) };
         let keys = following.iter().take(more).map(|delivery| delivery.key.as_str());
         let metadata = metadata(first).also(keys);
-        Ok((more, self.post(in_thread(first), metadata, message).await?))
+        let posted = self.post(in_thread(first), metadata, message).await;
+        Ok((more, posted.map_err(NotifyError::from)?))
     }
 }
 
@@ -343,33 +369,71 @@ fn in_thread(delivery: &Delivery) -> Place {
     )
 }
 
-fn posted(at: MessageRef) -> Result<Delivered, NotifyError> {
+fn posted(at: MessageRef) -> Result<Delivered, Undelivered> {
     let MessageRef { channel, ts } = at;
     match ChannelId::parse(channel) {
         Ok(channel) => Ok(Delivered::Posted(CoreRef::new(channel, ts))),
         // It is posted; the next attempt finds it by its key.
-        Err(_unreadable) => Err(NotifyError::InDoubt {
+        Err(_unreadable) => Err(Undelivered::Known(NotifyError::InDoubt {
             why: "Slack answered with a channel that is no channel id".into(),
-        }),
+        })),
     }
 }
 
 /// The message of a notice, or its essentials where a view makes none.
 fn drawn(
     notice: &Notice,
+    form: Form,
     draw: impl FnOnce() -> Result<Message, Breach>,
 ) -> Result<Message, NotifyError> {
-    crate::drawn::message(notice, draw)
+    let message = match form {
+        Form::Blocks => crate::drawn::message(notice, draw),
+        Form::Text => crate::drawn::in_text(notice),
+    };
+    message
         .ok_or_else(|| NotifyError::Rejected { why: "not even its essentials were written".into() })
 }
 
+/// How a message is written.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// As it was designed.
+    Blocks,
+    /// Its essentials, without any block.
+    Text,
+}
+
+/// Why a notice was not delivered, while there may be another way to tell it.
+#[derive(Debug)]
+enum Undelivered {
+    /// Slack does not take the message as it is written.
+    NotTaken { why: String },
+    /// What the outbox has to know.
+    Known(NotifyError),
+}
+
+impl From<NotifyError> for Undelivered {
+    fn from(error: NotifyError) -> Self {
+        Self::Known(error)
+    }
+}
+
+impl From<Undelivered> for NotifyError {
+    fn from(undelivered: Undelivered) -> Self {
+        match undelivered {
+            Undelivered::NotTaken { why } => Self::Rejected { why },
+            Undelivered::Known(error) => error,
+        }
+    }
+}
+
 /// What a call that did not succeed means for the message. Certainty first.
-fn not_delivered(error: &CallError) -> NotifyError {
+fn not_delivered(error: &CallError) -> Undelivered {
     match error.certainty {
-        Certainty::InDoubt => NotifyError::InDoubt { why: error.to_string() },
+        Certainty::InDoubt => Undelivered::Known(NotifyError::InDoubt { why: error.to_string() }),
         Certainty::NothingHappened => {
             if let Why::NotItsTurn { after } = error.why {
-                return NotifyError::NotYet { after };
+                return Undelivered::Known(NotifyError::NotYet { after });
             }
             not_found_out(error)
         }
@@ -377,14 +441,17 @@ fn not_delivered(error: &CallError) -> NotifyError {
 }
 
 /// The same for a call that posts nothing, whatever became of it.
-fn not_found_out(error: &CallError) -> NotifyError {
-    match error.retry() {
-        Retry::Never => NotifyError::Rejected { why: in_words(error) },
-        Retry::After(Duration::ZERO) | Retry::LookFirst => {
-            NotifyError::Retry { after: None, why: error.to_string() }
+fn not_found_out(error: &CallError) -> Undelivered {
+    let later = |after| NotifyError::Retry { after, why: error.to_string() };
+    Undelivered::Known(match (error.retry(), error.fault()) {
+        (Retry::Never, Some(Fault::Message)) => {
+            return Undelivered::NotTaken { why: in_words(error) };
         }
-        Retry::After(after) => NotifyError::Retry { after: Some(after), why: error.to_string() },
-    }
+        (Retry::Never, Some(Fault::Person)) => NotifyError::Rejected { why: in_words(error) },
+        (Retry::Never, Some(Fault::World)) => NotifyError::Blocked { why: in_words(error) },
+        (Retry::Never | Retry::LookFirst, _) | (Retry::After(Duration::ZERO), _) => later(None),
+        (Retry::After(after), _) => later(Some(after)),
+    })
 }
 
 /// The error with what to do about it.
@@ -399,7 +466,13 @@ fn in_words(error: &CallError) -> String {
         }
         (_, Some("not_in_channel")) => "invite the bot to the channel",
         (_, Some("is_archived")) => "unarchive the channel, or name another one",
-        (_, Some("restricted_action")) => "let the bot post in the channel",
+        (_, Some("team_not_found" | "team_disabled")) => {
+            "give the service a bot token of a workspace that exists"
+        }
+        (_, Some(code)) if code.starts_with("restricted_action") => {
+            "let the bot post in the channel, in threads and outside of them"
+        }
+        (_, Some("thread_locked")) => "unlock the thread",
         (_, Some("user_disabled" | "user_not_found" | "user_not_visible")) => {
             "correct the deployer's Slack user id where deploys are reported"
         }

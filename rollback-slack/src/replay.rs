@@ -4,12 +4,15 @@ use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::UnixSeconds;
 
 /// How long an interaction is remembered: twice the signature's window, so that a captured request
-/// is forgotten only when its signature is stale.
+/// is forgotten only when its signature is stale. So long by the wall clock, which judges signatures,
+/// and so long in passing, since the wall clock may be ahead for a while and come back.
 pub(crate) const REPLAY_MEMORY_SECONDS: i64 = 600;
+const REPLAY_MEMORY: Duration = Duration::from_secs(600);
 /// How many keys are remembered, at two a click: under 2 MB, and 13 clicks a second for the whole
 /// time. Only signed requests get here, so no stranger can push an entry out.
 pub(crate) const REPLAY_KEYS_MAX: usize = 16_384;
@@ -39,25 +42,42 @@ type Digest = [u64; 2];
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
     digest: [RandomState; 2],
+    began: Instant,
     seen: Mutex<Seen>,
+}
+
+/// When an entry may be forgotten: both must have passed.
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    wall: UnixSeconds,
+    elapsed: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     keys: HashSet<Digest>,
-    by_age: VecDeque<(UnixSeconds, Digest)>,
+    by_age: VecDeque<(Until, Digest)>,
 }
 
 impl ReplayMemory {
     pub(crate) fn new() -> Self {
-        Self { digest: [RandomState::new(), RandomState::new()], seen: Mutex::default() }
+        let digest = [RandomState::new(), RandomState::new()];
+        Self { digest, began: Instant::now(), seen: Mutex::default() }
     }
 
     /// Remembers the keys, unless one of them is known already.
     pub(crate) fn see<'a>(&self, keys: &[Option<Key<'a>>], now: UnixSeconds) -> Sight {
+        self.see_at(keys, now, self.began.elapsed())
+    }
+
+    fn see_at<'a>(&self, keys: &[Option<Key<'a>>], now: UnixSeconds, elapsed: Duration) -> Sight {
         let keys = keys.iter().flatten().map(|key| self.digest_of(key));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.forget_until(now);
+        seen.forget_until(now, elapsed);
+        let until = Until {
+            wall: now.plus(REPLAY_MEMORY_SECONDS),
+            elapsed: elapsed.saturating_add(REPLAY_MEMORY),
+        };
         if keys.clone().any(|key| seen.keys.contains(&key)) {
             return Sight::Repeat;
         }
@@ -67,7 +87,7 @@ impl ReplayMemory {
                 forgotten += 1;
             }
             if seen.keys.insert(key) {
-                seen.by_age.push_back((now.plus(REPLAY_MEMORY_SECONDS), key));
+                seen.by_age.push_back((until, key));
             }
         }
         Sight::First { forgotten }
@@ -79,8 +99,9 @@ impl ReplayMemory {
 }
 
 impl Seen {
-    fn forget_until(&mut self, now: UnixSeconds) {
-        while self.by_age.front().is_some_and(|(until, _)| *until < now) {
+    fn forget_until(&mut self, now: UnixSeconds, elapsed: Duration) {
+        let is_over = |until: &Until| until.wall < now && until.elapsed < elapsed;
+        while self.by_age.front().is_some_and(|(until, _)| is_over(until)) {
             self.forget_oldest();
         }
     }
@@ -119,7 +140,10 @@ mod tests {
     #[test]
     fn an_entry_lives_for_its_time_and_not_a_second_longer() {
         let memory = ReplayMemory::new();
-        let at = |seconds| memory.see(&[Some(Key::Trigger("x"))], NOW.plus(seconds));
+        let at = |seconds: i64| {
+            let elapsed = Duration::from_secs(seconds.try_into().unwrap());
+            memory.see_at(&[Some(Key::Trigger("x"))], NOW.plus(seconds), elapsed)
+        };
         assert_eq!(at(0), FIRST);
         assert_eq!(at(REPLAY_MEMORY_SECONDS), Sight::Repeat);
         assert_eq!(at(REPLAY_MEMORY_SECONDS + 1), FIRST);
@@ -135,6 +159,15 @@ mod tests {
         assert_eq!(one_more, Sight::First { forgotten: 1 });
         assert_eq!(memory.see(&[Some(Key::Trigger("1"))], NOW), Sight::Repeat);
         assert_eq!(memory.see(&[Some(Key::Trigger("0"))], NOW), Sight::First { forgotten: 1 });
+    }
+
+    /// Its request could be sent again otherwise: the signature is good for minutes yet.
+    #[test]
+    fn a_clock_that_was_an_hour_ahead_and_came_back_has_forgotten_nothing() {
+        let memory = ReplayMemory::new();
+        assert_eq!(memory.see(&[Some(Key::Trigger("x"))], NOW), FIRST);
+        assert_eq!(memory.see(&[Some(Key::Trigger("y"))], NOW.plus(3_600)), FIRST);
+        assert_eq!(memory.see(&[Some(Key::Trigger("x"))], NOW.plus(5)), Sight::Repeat);
     }
 
     #[test]

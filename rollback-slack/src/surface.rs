@@ -33,6 +33,13 @@ use crate::{drawn, notifier};
 /// modal's trigger is too old to use.
 const CLICK_MAX: Duration = Duration::from_millis(1_500);
 
+/// How long somebody who pressed a button of a message waits without a word.
+const QUIET_MAX: Duration = Duration::from_secs(3);
+
+/// What they are told then.
+const STILL_CHECKING: &str = "Still checking whether you may do this. It counts as pressed; you need \
+     not press again.";
+
 /// Interactions that are acknowledged and not done yet: while our own store does not answer, each
 /// waits for a second and a half, and then to be told.
 const WAITING_MAX: usize = 1_000;
@@ -324,7 +331,15 @@ impl Shared {
                 Says::Release => self.commands.release(id, actor).await,
             }
         };
-        if let Err(error) = said.await {
+        tokio::pin!(said);
+        let said = match tokio::time::timeout(QUIET_MAX, &mut said).await {
+            Ok(said) => said,
+            Err(_elapsed) => {
+                self.whisper(&asks, STILL_CHECKING).await;
+                said.await
+            }
+        };
+        if let Err(error) = said {
             self.tell(&asks, &error).await;
         }
     }

@@ -42,7 +42,9 @@ pub use self::approval::approval_message;
 pub use self::check::Breach;
 pub use self::confirm::{Backdrop, checking_modal, confirm_modal, loading_modal};
 pub use self::deploy::deploy_message;
-pub use self::direct::{deployer_message, on_call_message, private_message};
+pub use self::direct::{
+    blocked_message, break_glass_message, deployer_message, on_call_message, private_message,
+};
 pub use self::ids::{
     APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN, REASON_ACTION,
     REASON_BLOCK, REJECT, RELEASE, RollbackButton,

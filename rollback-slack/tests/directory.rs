@@ -35,13 +35,17 @@ async fn slack() -> (LocalSlack, SlackDirectory) {
         .group(UserGroup::new("S0PAYMENTS", "payments", ["U02ANA"]))
         .group(UserGroup::new("S0CLOSED", "closed", ["U02ANA"]).disabled());
     let slack = LocalSlack::start(options).await.unwrap();
+    let directory = directory(&slack);
+    (slack, directory)
+}
+
+fn directory(slack: &LocalSlack) -> SlackDirectory {
     let mut options = WebApiOptions::default();
     options.base_url = slack.api_url();
     options.attempts_max = 1;
     options.wait_max = Duration::ZERO;
     let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
-    let directory = SlackDirectory::new(api, "T0LOCAL".parse().unwrap(), Arc::new(Stopped));
-    (slack, directory)
+    SlackDirectory::new(api, "T0LOCAL".parse().unwrap(), Arc::new(Stopped))
 }
 
 fn user(id: &str) -> UserId {
@@ -110,6 +114,62 @@ async fn a_slack_that_fails_makes_every_fact_unknown_and_never_an_old_one() {
         let standing = directory.standing(&user("U02ANA"), &asked, Freshness::Now).await;
         assert!(standing.profile.value().is_none());
         assert!(standing.groups.values().all(|fact| fact.value().is_none()));
+    }
+}
+
+/// Slack takes twenty such questions a minute: ten go out at once, and one every six seconds from then on.
+#[tokio::test]
+async fn what_waits_for_our_own_pacing_is_answered_and_not_unknown() {
+    let mut options = Options::default().user(User::new("U02ANA", "Ana"));
+    options = options.limit_method("usergroups.users.list", 20);
+    let ids: Vec<String> = (0..11).map(|number| format!("S0TEAM{number}")).collect();
+    for id in &ids {
+        options = options.group(UserGroup::new(id, id.to_lowercase(), ["U02ANA"]));
+    }
+    let slack = LocalSlack::start(options).await.unwrap();
+    let directory = directory(&slack);
+    let groups: Vec<GroupId> = ids.iter().map(|id| group(id)).collect();
+    let began = std::time::Instant::now();
+    let standing = directory.standing(&user("U02ANA"), &groups, Freshness::Now).await;
+    for (group, fact) in &standing.groups {
+        assert_eq!(fact.value(), Some(&true), "{group}: {fact:?}");
+    }
+    assert_eq!(standing.groups.len(), 11);
+    assert!(began.elapsed() >= Duration::from_millis(5_900), "{:?}", began.elapsed());
+    assert!(directory.held_back_max() > Duration::from_secs(20));
+}
+
+/// Whoever is in no group and asks again and again takes nothing from those who are in one.
+#[tokio::test]
+async fn questions_that_are_likely_a_no_hold_up_no_other() {
+    let options = Options::default()
+        .user(User::new("U02ANA", "Ana"))
+        .user(User::new("U09EVE", "Eve"))
+        .limit_method("usergroups.users.list", 20)
+        .group(UserGroup::new("S0PAYMENTS", "payments", ["U02ANA"]));
+    let slack = LocalSlack::start(options).await.unwrap();
+    let directory = Arc::new(directory(&slack));
+    let asked = [group("S0PAYMENTS")];
+    let standing = directory.standing(&user("U02ANA"), &asked, Freshness::Now).await;
+    assert_eq!(standing.groups["S0PAYMENTS"].value(), Some(&true));
+    assert_eq!(directory.last_seen_in(&user("U02ANA"), &asked), asked);
+    assert!(directory.last_seen_in(&user("U09EVE"), &asked).is_empty());
+    let mut presses = Vec::new();
+    for _press in 0..30 {
+        let directory = Arc::clone(&directory);
+        let asked = asked.clone();
+        presses.push(tokio::spawn(async move {
+            directory.standing(&user("U09EVE"), &asked, Freshness::Now).await
+        }));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = std::time::Instant::now();
+    let standing = directory.standing(&user("U02ANA"), &asked, Freshness::Now).await;
+    assert_eq!(standing.groups["S0PAYMENTS"].value(), Some(&true));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(slack.calls_of("usergroups.users.list").len() <= 11);
+    for press in presses {
+        press.abort();
     }
 }
 

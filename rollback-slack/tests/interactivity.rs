@@ -181,14 +181,37 @@ fn a_body_over_the_bound_is_not_even_hashed() {
 #[test]
 fn a_signed_body_that_cannot_be_read_is_told_400() {
     let app = plain();
-    for body in [&b""[..], b"{}", b"payload=%", b"payload=a&payload=b", b"payload=%FF"] {
+    let twice = b"payload=a&p%61yload=b";
+    for body in [&b""[..], b"{}", b"payload=%", b"payload=a&payload=b", twice, b"payload=%FF"] {
         assert_eq!(send(&app, body).status, 400, "{}", String::from_utf8_lossy(body));
     }
     for payload in ["", "%5B%5D", "%7B%7D", "null", "%7B%22type%22%3A%22block_actions%22%7D"] {
         assert_eq!(send(&app, format!("payload={payload}").as_bytes()).status, 400, "{payload}");
     }
-    assert_eq!((counted(&app).bad_forms, counted(&app).bad_payloads), (5, 5));
+    assert_eq!((counted(&app).bad_forms, counted(&app).bad_payloads), (6, 5));
     assert!(seen(&app).is_empty());
+}
+
+/// A proxy or a logger that decodes it would see another body than the one that was signed.
+#[test]
+fn a_body_that_says_it_is_encoded_is_refused_and_not_guessed() {
+    let app = plain();
+    let body = form(&click("rollback_open", "1.2.a"));
+    for (encodings, status) in [
+        (&["gzip"][..], 415),
+        (&["br"], 415),
+        (&["identity, gzip"], 415),
+        (&["identity", "gzip"], 415),
+        (&[""], 415),
+        (&["Identity"], 200),
+    ] {
+        let mut headers = signed(&body, NOW);
+        for encoding in encodings {
+            headers.append("content-encoding", encoding.parse().unwrap());
+        }
+        assert_eq!(app.handle(&headers, &body, NOW).status, status, "{encodings:?}");
+    }
+    assert_eq!(seen(&app).len(), 1);
 }
 
 #[test]

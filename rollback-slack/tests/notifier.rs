@@ -274,7 +274,7 @@ async fn what_slack_says_decides_between_later_in_doubt_and_never() {
         delivery.channel = channel(id);
         // The first one keeps to the limit that it was told.
         let rejected = self::notifier(&slack).deliver(&delivery).await.unwrap_err();
-        let NotifyError::Rejected { why } = &rejected else { panic!("{rejected:?}") };
+        let NotifyError::Blocked { why } = &rejected else { panic!("{rejected:?}") };
         assert!(why.contains(remedy), "{why}");
     }
     assert_eq!(slack.messages("C0DEPLOYS").len(), 0);

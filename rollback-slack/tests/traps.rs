@@ -37,6 +37,8 @@ fn what_is_said_not_to_be_used_is_not_used() {
     sources(&pages::root().join("rollback-slack/src"), &mut found);
     assert!(found.len() > 20, "the sources were not found");
     for (path, code) in &found {
+        // Slack's names for its refusals are known, whatever they are about.
+        let code = code.replace("\"markdown_text_conflict\"", "");
         for word in ["response_url", "markdown", "chat.startStream", "url_verification"] {
             assert!(!code.contains(word), "{word} in {}", path.display());
         }

@@ -285,6 +285,28 @@ async fn a_rate_limit_longer_than_the_patience_is_told_with_its_length() {
     assert_eq!(server.seen().len(), 1);
 }
 
+/// A proxy's nonsense, or an attacker's, must not silence us for hours.
+#[tokio::test]
+async fn a_rate_limit_that_is_nonsense_holds_us_back_for_minutes_at_most() {
+    for (header, seconds) in [
+        ("retry-after: 300", 300),
+        ("retry-after: 301", 300),
+        ("retry-after: 86400", 300),
+        ("retry-after: 18446744073709551615", 300),
+        ("retry-after: 99999999999999999999999", 30),
+        ("retry-after: -1", 30),
+        ("retry-after: 1.5", 30),
+        ("retry-after: soon", 30),
+        ("retry-after: Wed, 21 Oct 2099 07:28:00 GMT", 30),
+        ("retry-after:", 30),
+        ("retry-after: 0", 1),
+    ] {
+        let (_, client, _) = start(&[Act::Status(429, header)]).await;
+        let error = client.post_in_turn(&post()).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::After(Duration::from_secs(seconds)), "{header}");
+    }
+}
+
 #[tokio::test]
 async fn a_rate_limit_in_the_body_counts_too_and_one_without_a_length_is_half_a_minute() {
     let (_, client, _) = start(&[rejected("ratelimited")]).await;

@@ -96,4 +96,4 @@ pub use crate::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{ConnectError, Judge, PostgresOptions, PostgresStore, Rehearsed};
 pub use crate::rules::{CHAIN_DEFAULT, PAGE_MAX};
-pub use crate::sqlite::{Location, OpenError, Options, SqliteStore};
+pub use crate::sqlite::{Closed, Location, OpenError, Options, SqliteStore};

@@ -15,7 +15,8 @@ use rollback_core::ports::{
     SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey,
+    Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -499,8 +500,22 @@ impl Store for MemoryStore {
         Ok(found
             .into_iter()
             .take(page(query.limit))
-            .map(|kept| Listed::new(kept.view.clone(), count(&kept.entries), kept.holds_service))
+            .map(|kept| {
+                let Kept { view, entries, holds_service, was_ordered, .. } = kept;
+                Listed::new(view.clone(), count(entries), *holds_service, *was_ordered)
+            })
             .collect())
+    }
+
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
+        let books = self.books();
+        let of_it = books.rollbacks.iter().map(|kept| &kept.view);
+        Ok(of_it
+            .filter(|view| view.deploy.as_ref() == Some(deploy))
+            .filter(|view| view.prominence() > Prominence::None)
+            // Of equal ones the last, which is the newest.
+            .max_by_key(|view| (view.prominence(), view.opened_at))
+            .cloned())
     }
 
     async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
@@ -566,6 +581,19 @@ impl Store for MemoryStore {
             *last = name.clone();
         }
         Ok(*count)
+    }
+
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError> {
+        Ok(self.books().attempts.get(id).map_or(0, |(count, _)| *count))
+    }
+
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut books = self.writing()?;
+        if !books.has(claim) {
+            return Err(StoreError::ClaimLost(claim.rollback.clone()));
+        }
+        books.attempts.remove(&claim.rollback);
+        Ok(())
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
@@ -782,6 +810,12 @@ impl Store for MemoryStore {
             .take(page(query.limit))
             .cloned()
             .collect())
+    }
+
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        let books = self.books();
+        let mut newest_first = books.records.iter().rev();
+        Ok(newest_first.find(|record| record.draft.operation_id == *rollback).cloned())
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -31,7 +31,9 @@ use rollback_core::ports::{
     Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued,
     Retention, SavedDeploy, Store, StoreError,
 };
-use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use step::{Claimant, Step};
@@ -214,9 +216,19 @@ impl PostgresStore {
         schema::rehearse(&mut link, &address, &options.chain).await
     }
 
-    /// Closes every connection that is not in use. What is asked later is refused.
-    pub fn close(self) {
+    /// Closes every connection that is not in use. What is asked later is refused, whoever holds the
+    /// store.
+    pub fn close(&self) {
         self.links.close();
+    }
+
+    /// Whether a service has ever run with this store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    pub async fn has_been_used(&self) -> Result<bool, StoreError> {
+        self.links.read(&(), |db, ()| Box::pin(service::has_been_used(db))).await
     }
 
     /// The time by which claims are judged; none for the database's own.
@@ -244,6 +256,10 @@ impl Store for PostgresStore {
 
     async fn list(&self, query: &Query) -> Result<Vec<Listed>, StoreError> {
         self.links.read(query, |db, query| Box::pin(service::list(db, query))).await
+    }
+
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
+        self.links.read(deploy, |db, deploy| Box::pin(service::shown(db, deploy))).await
     }
 
     async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
@@ -281,6 +297,14 @@ impl Store for PostgresStore {
         self.links
             .write(&asked, |db, (claim, name)| Box::pin(step::attempt(db, claim, name.as_str())))
             .await
+    }
+
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError> {
+        self.links.read(id, |db, id| Box::pin(step::attempts(db, id))).await
+    }
+
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError> {
+        self.links.write(claim, |db, claim| Box::pin(step::survived(db, claim))).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
@@ -449,6 +473,10 @@ impl Store for PostgresStore {
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.links.read(query, |db, query| Box::pin(audit::list(db, query))).await
+    }
+
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        self.links.read(rollback, |db, rollback| Box::pin(audit::last(db, rollback))).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -9,14 +9,25 @@ use rollback_core::observed::Freeze;
 use rollback_core::ports::{Journal, Listed};
 use rollback_core::{Deploy, DeployId, RollbackId, RollbackView, ServiceKey, Timestamp};
 
-/// A rollback in a list.
-pub(crate) fn listed(id: &str, view: &str, entries: i64, holds_service: bool) -> Answer<Listed> {
+/// A rollback as others may see it.
+pub(crate) fn view(id: &str, view: &str) -> Answer<RollbackView> {
     let what = || format!("the view of rollback `{id}`");
     let view: RollbackView = from_json(view, what)?;
     if view.id.as_str() != id {
         return Err(corrupt(what(), &format!("it is that of rollback `{}`", view.id)));
     }
-    Ok(Listed::new(view, uint(entries, what)?, holds_service))
+    Ok(view)
+}
+
+/// A rollback in a list.
+pub(crate) fn listed(
+    id: &str,
+    json: &str,
+    entries: i64,
+    (holds_service, was_ordered): (bool, bool),
+) -> Answer<Listed> {
+    let what = || format!("the view of rollback `{id}`");
+    Ok(Listed::new(view(id, json)?, uint(entries, what)?, holds_service, was_ordered))
 }
 
 /// A whole journal out of its opening, the number of entries that it should have, and those that it

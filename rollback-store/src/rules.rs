@@ -22,10 +22,12 @@ pub(crate) fn page(limit: usize) -> usize {
 /// Whether a notice appears once: what was delivered cannot be brought up to date.
 pub(crate) const fn appears_once(notice: &Notice) -> bool {
     match notice {
-        Notice::Line { .. } | Notice::Private { .. } => true,
-        Notice::Deploy(_) | Notice::Approval(_) | Notice::Deployer { .. } | Notice::OnCall(_) => {
-            false
-        }
+        Notice::Line { .. } | Notice::Private { .. } | Notice::BreakGlass { .. } => true,
+        Notice::Deploy(_)
+        | Notice::Approval(_)
+        | Notice::Deployer { .. }
+        | Notice::OnCall(_)
+        | Notice::Blocked(_) => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod fault;
+mod log;
 mod outbox;
 mod owner;
 mod schema;
@@ -23,11 +24,13 @@ use rollback_core::ports::{
     Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
     SavedDeploy, Store, StoreError,
 };
-use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -134,6 +137,16 @@ pub enum OpenError {
         /// The name that was asked for.
         wanted: Label,
     },
+    /// The log beside it is not one of SQLite's, which would take it for an empty one.
+    #[error(
+        "the log `{log}` of the database is damaged, and what was committed to it would be lost \
+         without a word; nothing was changed; restore both files from a backup, or move the log away \
+         and compare what is left with the audit log"
+    )]
+    DamagedLog {
+        /// The log.
+        log: PathBuf,
+    },
     /// The file or its directory cannot be used.
     #[error("`{path}` cannot be opened as a store: {problem}")]
     Unusable {
@@ -156,17 +169,45 @@ impl OpenError {
 /// is flushed together. Dropping the store ends its threads after they have answered what waits.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: mpsc::Sender<Box<dyn Job>>,
-    /// Empty for a database in memory, which has the one connection.
-    readers: Vec<mpsc::Sender<Box<dyn Job>>>,
+    /// None once it was closed.
+    lanes: RwLock<Option<Lanes>>,
     turn: AtomicUsize,
+    closing: Mutex<Option<Closing>>,
+    /// What the file has lost, until somebody has acknowledged it: nothing is written meanwhile.
+    behind: Mutex<Option<String>>,
+    herald: Herald,
+}
+
+type Lane = mpsc::Sender<Box<dyn Job>>;
+
+/// The ways to the threads.
+#[derive(Debug)]
+struct Lanes {
+    writer: Lane,
+    /// Empty for a database in memory, which has the one connection.
+    readers: Vec<Lane>,
+}
+
+/// What tells that the threads have closed the file.
+#[derive(Debug)]
+struct Closing {
+    /// Where the database has a file: its log.
+    log: Option<PathBuf>,
     /// Completes when every reader has closed the file.
     unread: oneshot::Receiver<()>,
     /// Completes when the writer has closed the file.
     closed: oneshot::Receiver<()>,
-    /// What the file has lost, until somebody has acknowledged it: nothing is written meanwhile.
-    behind: Mutex<Option<String>>,
-    herald: Herald,
+}
+
+/// What a store leaves when it is closed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "one file or two")]
+pub enum Closed {
+    /// Everything is in the one file.
+    Whole,
+    /// What was committed last is in this log, which belongs to the database file: somebody else has
+    /// the file open, or it was replaced.
+    WithLog(PathBuf),
 }
 
 impl SqliteStore {
@@ -192,15 +233,33 @@ impl SqliteStore {
     }
 
     /// Closes the file, after what waits is answered, and waits until another store could own it, or
-    /// somebody copy it.
-    pub async fn close(self) {
-        let Self { writer, readers, unread, closed, .. } = self;
+    /// somebody copy it. What is asked later is refused, whoever holds the store.
+    pub async fn close(&self) -> Closed {
+        let lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner).take();
+        let closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(Lanes { writer, readers }), Some(closing)) = (lanes, closing) else {
+            return Closed::Whole;
+        };
         // Whether a thread told it or was gone before: its connection is closed. The last one is the
         // writer's, which brings everything into the one file.
         drop(readers);
-        drop(unread.await);
+        drop(closing.unread.await);
         drop(writer);
-        drop(closed.await);
+        drop(closing.closed.await);
+        match closing.log {
+            Some(log) if log.exists() => Closed::WithLog(log),
+            Some(_) | None => Closed::Whole,
+        }
+    }
+
+    /// Whether a service has ever run with this store: something was written that opening does not
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    pub async fn has_been_used(&self) -> Result<bool, StoreError> {
+        self.read(service::has_been_used).await
     }
 
     /// Does work that writes, and answers when it is on the disk.
@@ -209,7 +268,17 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.may_write()?;
-        ask(&self.writer, Box::new(work)).await
+        ask(self.writer()?, Box::new(work)).await
+    }
+
+    fn lane(&self, choose: impl FnOnce(&Lanes) -> &Lane) -> Result<Lane, StoreError> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let closed = || StoreError::Unavailable("the store was closed; restart the service".into());
+        lanes.as_ref().map(choose).cloned().ok_or_else(closed)
+    }
+
+    fn writer(&self) -> Result<Lane, StoreError> {
+        self.lane(|lanes| &lanes.writer)
     }
 
     fn behind(&self) -> MutexGuard<'_, Option<String>> {
@@ -226,17 +295,18 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let lane = turn.checked_rem(self.readers.len()).and_then(|lane| self.readers.get(lane));
-        ask(lane.unwrap_or(&self.writer), Box::new(work)).await
+        let lane = self.lane(|Lanes { writer, readers }| {
+            let lane = turn.checked_rem(readers.len()).and_then(|lane| readers.get(lane));
+            lane.unwrap_or(writer)
+        });
+        ask(lane?, Box::new(work)).await
     }
 }
 
-async fn ask<T: Send + 'static>(
-    lane: &mpsc::Sender<Box<dyn Job>>,
-    work: Work<T>,
-) -> Result<T, StoreError> {
+async fn ask<T: Send + 'static>(lane: Lane, work: Work<T>) -> Result<T, StoreError> {
     let (job, answer) = writer::job(work);
     lane.send(job).await.map_err(|_closed| writer::stopped())?;
+    drop(lane);
     // The thread took the work and is gone: whether it committed cannot be known.
     answer.await.map_err(|_gone| {
         StoreError::InDoubt("the store stopped before it answered; restart the service".into())
@@ -245,14 +315,15 @@ async fn ask<T: Send + 'static>(
 
 /// Opens everything, and starts the threads.
 fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenError> {
-    let (owner, path, writing) = match location {
+    let (mut owner, path, writing) = match location {
         Location::Memory => {
             let path = PathBuf::from(":memory:");
             let connection = Connection::open_in_memory();
             (None, path.clone(), connection.map_err(|e| OpenError::unusable(&path, &e))?)
         }
         Location::File(path) => {
-            let (owner, path) = Owner::take(path)?;
+            let (owner, path) = Owner::take(path, schema::APPLICATION_ID)?;
+            not_damaged(&path)?;
             let connection = Connection::open_with_flags(&path, OpenFlags::default());
             let connection = connection.map_err(|e| OpenError::unusable(&path, &e))?;
             (Some(owner), path, connection)
@@ -277,16 +348,38 @@ fn start(location: &Location, options: &Options) -> Result<SqliteStore, OpenErro
             })?);
         }
     }
+    let log = owner.is_some().then(|| log_of(&path));
+    if let Some(owner) = &mut owner {
+        // From here on the log is there, and belongs to the file.
+        owner.is_still_there().map_err(|what| OpenError::unusable(&path, &what))?;
+    }
     let (tell, closed) = oneshot::channel();
     let writer = spawn("store-write", &path, move |jobs| {
-        writer::serve(&writing, jobs);
+        writer::serve(&writing, jobs, || owner.as_mut().map_or(Ok(()), Owner::is_still_there));
         drop(writing);
         drop(owner);
         drop(tell);
     })?;
     let (turn, herald) = (AtomicUsize::new(0), Herald::default());
-    let behind = Mutex::default();
-    Ok(SqliteStore { writer, readers, turn, unread, closed, behind, herald })
+    let (lanes, behind) = (RwLock::new(Some(Lanes { writer, readers })), Mutex::default());
+    let closing = Mutex::new(Some(Closing { log, unread, closed }));
+    Ok(SqliteStore { lanes, turn, closing, behind, herald })
+}
+
+/// SQLite's log of a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
+}
+
+fn not_damaged(path: &Path) -> Result<(), OpenError> {
+    let log = log_of(path);
+    match log::is_damaged(&log) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(OpenError::DamagedLog { log }),
+        Err(error) => Err(OpenError::unusable(&log, &error)),
+    }
 }
 
 /// Durable at every commit, and distrustful of the schema.
@@ -356,6 +449,11 @@ impl Store for SqliteStore {
         self.read(move |db| service::list(db, &query)).await
     }
 
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
+        let deploy = deploy.clone();
+        self.read(move |db| service::shown(db, &deploy)).await
+    }
+
     async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
         self.read(move |db| service::unattended(db, now)).await
     }
@@ -378,6 +476,16 @@ impl Store for SqliteStore {
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
         let (claim, name) = (claim.clone(), name.clone());
         self.write(move |db| step::attempt(db, &claim, &name)).await
+    }
+
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError> {
+        let id = id.clone();
+        self.read(move |db| step::attempts(db, &id)).await
+    }
+
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError> {
+        let claim = claim.clone();
+        self.write(move |db| step::survived(db, &claim)).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
@@ -524,6 +632,11 @@ impl Store for SqliteStore {
         self.read(move |db| audit::list(db, &query)).await
     }
 
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        let rollback = rollback.clone();
+        self.read(move |db| audit::last(db, &rollback)).await
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         self.read(audit::head).await
     }
@@ -577,7 +690,7 @@ impl Store for SqliteStore {
             let sql = "UPDATE counter SET value = value + ?1 WHERE name = 'fence'";
             value::execute(db, sql, [value::int(FENCES_LOST_MAX)]).map(|_one| ())
         };
-        ask(&self.writer, Box::new(far)).await?;
+        ask(self.writer()?, Box::new(far)).await?;
         *self.behind() = None;
         Ok(())
     }
@@ -682,6 +795,27 @@ mod tests {
         };
         assert_eq!(read("synchronous").await.unwrap(), Value::Integer(2));
         assert_eq!(read("journal_mode").await.unwrap(), Value::Text("wal".into()));
+    }
+
+    #[tokio::test]
+    async fn what_a_message_shows_and_the_last_record_are_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        for (question, index) in
+            [(service::SHOWN, "rollback_shown"), (audit::LAST, "audit_of_rollback")]
+        {
+            let explain = format!("EXPLAIN QUERY PLAN {question}");
+            let plan = store.read(move |db| {
+                let mut statement = db.prepare(&explain).map_err(|e| fault::failed(&e))?;
+                let rows = statement.query_map(["x"], |row| row.get::<_, String>(3));
+                let rows = rows.map_err(|error| fault::failed(&error))?;
+                rows.collect::<Result<Vec<_>, _>>().map_err(|error| fault::failed(&error))
+            });
+            let plan = plan.await.unwrap();
+            let by_index =
+                plan.len() == 1 && plan[0].starts_with("SEARCH") && plan[0].contains(index);
+            assert!(by_index, "{question}: {plan:?}");
+        }
     }
 
     #[tokio::test]

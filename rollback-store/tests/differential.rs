@@ -84,11 +84,21 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn scripts() -> Vec<Vec<Commit>> {
     vec![
-        Script::new("rb-0").commits(Ending::Succeeded),
-        Script::new("rb-1").away_from("43").opened_at(at(5)).commits(Ending::Settled),
-        Script::new("rb-2").opened_at(at(3)).commits(Ending::NotVerified),
-        Script::new("rb-3").of("billing", "production").commits(Ending::Unknown),
-        Script::new("rb-4").of("billing", "production").commits(Ending::Failed),
+        Script::new("rb-0").from_message_of("d0").commits(Ending::Succeeded),
+        Script::new("rb-1")
+            .away_from("43")
+            .from_message_of("d0")
+            .opened_at(at(5))
+            .commits(Ending::Settled),
+        Script::new("rb-2").from_message_of("d0").opened_at(at(3)).commits(Ending::NotVerified),
+        Script::new("rb-3")
+            .of("billing", "production")
+            .from_message_of("d1")
+            .commits(Ending::Unknown),
+        Script::new("rb-4")
+            .of("billing", "production")
+            .from_message_of("d1")
+            .commits(Ending::Failed),
         Script::new("rb-5").as_drill().commits(Ending::Succeeded),
     ]
 }
@@ -329,6 +339,8 @@ async fn everything(store: &dyn Store) -> Vec<String> {
     }
     for number in 0..6 {
         seen.push(said(store.load(&parsed(&format!("rb-{number}"))).await));
+        seen.push(said(store.last_record(&parsed(&format!("rb-{number}"))).await));
+        seen.push(said(store.shown(&parsed(&format!("d{number}"))).await));
         seen.push(said(store.message("n0", &format!("k{number}").into()).await));
         seen.push(said(store.deploy(&parsed(&format!("d{number}"))).await));
     }

@@ -436,3 +436,20 @@ async fn where_a_message_is_outlives_the_process_that_posted_it() {
     let posted = open(&space).await.message("chat", &"k".into()).await.unwrap();
     assert_eq!(posted, Some(message));
 }
+
+/// A verifier tells an empty log from one that was lost by this.
+#[tokio::test]
+async fn a_database_knows_whether_a_service_has_run_with_it_and_a_closed_store_is_closed_for_all() {
+    let Some(server) = Server::shared("an empty database of PostgreSQL") else { return };
+    let space = server.space();
+    let store = Arc::new(open(&space).await);
+    assert!(!store.has_been_used().await.unwrap(), "connecting is no use");
+    let other = open(&space).await;
+    assert!(!other.has_been_used().await.unwrap());
+    store.ping().await.unwrap();
+    assert!(other.has_been_used().await.unwrap());
+    let held = Arc::clone(&store);
+    store.close();
+    assert!(held.ping().await.is_err(), "whoever still holds it");
+    assert!(other.ping().await.is_ok());
+}

@@ -2,15 +2,15 @@
 //!
 //! `stores/schema-N.db` was written by the release that had schema N as its newest: three rollbacks
 //! (one done, one refused, one of unknown outcome, claimed by a process that died), a message that
-//! was delivered and one that waits. `schema-2.db` is the first one as schema 2 took it over. Never
+//! was delivered and one that waits. `schema-2.db` and `schema-3.db` are the first one as those schemas took it over. Never
 //! edit one; add.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::audit::Verifier;
-use rollback_core::journal::replay;
+use rollback_core::journal::resume;
 use rollback_core::notice::MessageRef;
 use rollback_core::ports::{Instance, Query, Store};
-use rollback_core::{RollbackId, StateName, Timestamp};
+use rollback_core::{DeployId, RollbackId, RollbackView, StateName, Timestamp};
 use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore};
 use rollback_testkit::fixtures::{at, parsed};
 use rollback_testkit::script::{Ending, Script};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One for each schema before the newest.
-const EARLIER: [&str; 2] = ["schema-1.db", "schema-2.db"];
+const EARLIER: [&str; 3] = ["schema-1.db", "schema-2.db", "schema-3.db"];
 
 const END: &str = "b078959445e4ceb85ff762785ec34700d6d01e72eee7c3d981232526eff66db7";
 
@@ -42,12 +42,11 @@ async fn every_earlier_file_is_taken_over_whole() {
             ("rb-3", StateName::OutcomeUnknown),
         ] {
             let journal = store.load(&parsed(id)).await.unwrap().unwrap();
-            let view = replay(journal.opening, journal.entries).view();
-            assert_eq!(view.state, state, "{name}: {id}");
             let mut query = Query::all(1);
             query.rollback = Some(parsed(id));
             let listed = store.list(&query).await.unwrap().pop().unwrap();
-            assert_eq!(listed.view, view, "{name}: {id}");
+            let rollback = resume(journal, &listed).unwrap();
+            assert_eq!(rollback.state_name(), state, "{name}: {id}");
         }
         let mut verifier = Verifier::new("default");
         for record in store.audit(&Query::all(99)).await.unwrap() {
@@ -88,8 +87,54 @@ async fn what_an_earlier_release_owed_is_done_by_this_one() {
     }
 }
 
-/// A database as schema 1 left it: what schema 2 added is taken away again.
-const BACK_TO_1: &str = "DROP TABLE attempt; ALTER TABLE rollback DROP COLUMN put_aside;
+/// Rollbacks of every end and of every state on the way there, each of a deploy of its own; and what
+/// the message of each deploy shows.
+async fn rollbacks_of_every_kind(store: &dyn Store) -> Vec<(DeployId, Option<RollbackView>)> {
+    let mut kept = Vec::new();
+    for ending in Ending::ALL {
+        let name = format!("{ending:?}").to_lowercase();
+        let script = Script::new("rb-0").of(&name, "production");
+        for steps in 1..=script.commits(ending).len() {
+            let (id, deploy) = (format!("{name}-{steps}"), format!("ci-{name}-{steps}"));
+            let script = Script::new(&id).of(&id, "production").from_message_of(&deploy);
+            for commit in script.commits(ending).into_iter().take(steps) {
+                store.commit(commit).await.unwrap();
+            }
+            let deploy: DeployId = parsed(&deploy);
+            let shown = store.shown(&deploy).await.unwrap();
+            kept.push((deploy, shown));
+        }
+    }
+    let ranks: std::collections::BTreeSet<_> =
+        kept.iter().map(|(_, shown)| shown.as_ref().map(RollbackView::prominence)).collect();
+    assert_eq!(ranks.len(), 4, "nothing, refused, ended, and what holds its service: {ranks:?}");
+    kept
+}
+
+#[tokio::test]
+async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rollback.db");
+    let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
+    let kept = rollbacks_of_every_kind(&store).await;
+    store.close().await;
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch(
+        "DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
+         ALTER TABLE rollback DROP COLUMN prominence; PRAGMA user_version = 3",
+    )
+    .unwrap();
+    drop(file);
+    let store = SqliteStore::open(path, Options::default()).await.unwrap();
+    for (deploy, shown) in kept {
+        assert_eq!(store.shown(&deploy).await.unwrap(), shown, "{deploy}");
+    }
+}
+
+/// A database as schema 1 left it: what schemas 2 and 3 added is taken away again.
+const BACK_TO_1: &str = "DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
+    ALTER TABLE rollback DROP COLUMN prominence;
+    DROP TABLE attempt; ALTER TABLE rollback DROP COLUMN put_aside;
     UPDATE rollback_store SET schema = 1";
 
 #[tokio::test]
@@ -102,6 +147,7 @@ async fn an_earlier_database_is_taken_over_whole() {
     for commit in Script::new("rb-1").commits(Ending::Unknown) {
         store.commit(commit).await.unwrap();
     }
+    let kept = rollbacks_of_every_kind(&store).await;
     let id: RollbackId = parsed("rb-1");
     let (owner, lease, now) = (Instance::new("old"), Duration::from_secs(15), at(100));
     let old = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
@@ -112,10 +158,13 @@ async fn an_earlier_database_is_taken_over_whole() {
     let rehearsed = PostgresStore::rehearse(&space.url(), options()).await.unwrap();
     assert_eq!(rehearsed, Rehearsed::Older);
     let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
-    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "2");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "3");
+    for (deploy, shown) in kept {
+        assert_eq!(store.shown(&deploy).await.unwrap(), shown, "{deploy}");
+    }
     assert_eq!(store.head().await.unwrap(), head);
     assert_eq!(store.load(&id).await.unwrap(), journal);
-    assert_eq!(store.unattended(at(200)).await.unwrap(), std::slice::from_ref(&id));
+    assert!(store.unattended(at(200)).await.unwrap().contains(&id));
     let claim = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
     assert_eq!(claim.fence, old.fence, "the claim is the same");
     assert_eq!(store.attempt(&claim, &"old/1".into()).await.unwrap(), 1);

@@ -146,6 +146,9 @@ impl Chat {
             Some(NotifierFault::LostInDoubt) => {
                 Err(NotifyError::InDoubt { why: "no answer came".into() })
             }
+            Some(NotifierFault::Block) => {
+                Err(NotifyError::Blocked { why: "the bot is not in the channel".into() })
+            }
             Some(NotifierFault::Reject) => {
                 Err(NotifyError::Rejected { why: "the chat was told to reject".into() })
             }

@@ -4,7 +4,7 @@ use crate::fixtures;
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
-use rollback_core::observed::{Facts, Live, Preflight};
+use rollback_core::observed::{Facts, Live};
 use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
 use rollback_core::proof::{Confirmation, Order};
 use rollback_core::{
@@ -86,7 +86,7 @@ fn passing(plan: &Plan, now: Timestamp) -> Facts {
     let mut facts = Facts::unknown("nobody looked");
     facts.live = Fact::known(Live::running(plan.from().clone()), now);
     facts.history = Fact::known(vec![revision(plan.from()), revision(plan.to())], now);
-    facts.preflight = Fact::known(Preflight::accepted(), now);
+    facts.preflight = Fact::known(fixtures::accepted(), now);
     facts.record = Fact::known(Default::default(), now);
     facts.freezes = Fact::known(Vec::new(), now);
     facts

@@ -10,8 +10,8 @@ use rollback_core::observed::{Facts, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Actor, Event, Fact, GroupId, Label, Migrations, Observation, Plan, Policy, Proposer, Reason,
-    Restorable, Revision, RevisionRef, RevisionStatus, Said, ServiceKey, Timestamp, UserId,
+    Actor, Event, Fact, GroupId, Label, Migrations, Observation, Plan, Policy, Presence, Proposer,
+    Reason, Restorable, Revision, RevisionRef, RevisionStatus, Said, ServiceKey, Timestamp, UserId,
     WorkspaceId,
 };
 use std::collections::BTreeMap;
@@ -136,7 +136,7 @@ impl Person {
             .iter()
             .map(|group| (group.clone(), Fact::known(self.groups.contains(group), at)))
             .collect();
-        Standing::new(Fact::known(profile, at), groups)
+        Standing::new(Fact::known(profile, at), groups).about(self.id())
     }
 
     /// They said something.
@@ -322,16 +322,38 @@ pub fn facts(at: Timestamp) -> Facts {
     let mut facts = Facts::unknown("nobody looked");
     facts.live = Fact::known(Live::running(reference("42")), at);
     facts.history = Fact::known(history(), at);
-    facts.preflight = Fact::known(Preflight::accepted(), at);
+    facts.preflight = Fact::known(accepted(), at);
     facts.record = Fact::known(ServiceRecord::default(), at);
     facts.freezes = Fact::known(Vec::new(), at);
     facts
 }
 
-/// [`facts`], and Ana read afresh.
+/// The CD system would accept it, and nothing would undo it.
+#[must_use]
+pub fn accepted() -> Preflight {
+    let mut preflight = Preflight::accepted();
+    preflight.undone_by = Presence::Nothing;
+    preflight
+}
+
+/// What the directory says about everybody who may approve.
+#[must_use]
+pub fn approvers(at: Timestamp) -> BTreeMap<UserId, Standing> {
+    let people = [ana(), ana_again(), bo(), cleo(), finn()];
+    people.into_iter().map(|person| (person.id(), person.standing(at))).collect()
+}
+
+/// [`facts`], and Ana and the approvers read afresh.
 #[must_use]
 pub fn observed(at: Timestamp) -> Event {
-    Event::FactsObserved(Box::new(Observation::new(facts(at), ana().standing(at))))
+    observed_of(facts(at), &ana(), at)
+}
+
+/// These facts, and somebody who asked and the approvers read afresh.
+#[must_use]
+pub fn observed_of(facts: Facts, requester: &Person, at: Timestamp) -> Event {
+    let observation = Observation::new(facts, requester.standing(at)).and_of(approvers(at));
+    Event::FactsObserved(Box::new(observation))
 }
 
 /// Why.

@@ -23,7 +23,7 @@ use rollback_core::ports::{
 use rollback_core::proof::Order;
 use rollback_core::{
     Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId, RollbackId,
-    ServiceKey, Timestamp, UserId,
+    RollbackView, ServiceKey, Timestamp, UserId,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -325,6 +325,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.unattended(now)).await
     }
 
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
+        self.life.read(self.inner.shown(deploy)).await
+    }
+
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.life.read(self.inner.put_aside()).await
     }
@@ -354,6 +358,14 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
 
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
         self.life.act(Action::Attempt, || self.inner.attempt(claim, name), silence).await
+    }
+
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError> {
+        self.life.read(self.inner.attempts(id)).await
+    }
+
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError> {
+        self.life.act(Action::Attempt, || self.inner.survived(claim), silence).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
@@ -484,6 +496,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.life.read(self.inner.audit(query)).await
+    }
+
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        self.life.read(self.inner.last_record(rollback)).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -685,5 +701,13 @@ impl<D: Directory + ?Sized> Directory for Mortal<D> {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
         let call = || self.inner.standing(user, groups, freshness);
         self.life.act(Action::Standing, call, || Standing::unknown("the answer was lost")).await
+    }
+
+    fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        self.inner.last_seen_in(user, groups)
+    }
+
+    fn held_back_max(&self) -> Duration {
+        self.inner.held_back_max()
     }
 }

@@ -104,7 +104,10 @@ async fn not_arrived<H: Harness>(harness: &H) -> Simulated {
     let first = delivery(harness, "deploy/1", 1, "2.14.0");
     match harness.notifier().deliver(&first).await {
         Err(NotifyError::Retry { .. } | NotifyError::InDoubt { .. }) => {}
-        other @ (Ok(_) | Err(NotifyError::NotYet { .. } | NotifyError::Rejected { .. })) => {
+        other @ (Ok(_)
+        | Err(
+            NotifyError::NotYet { .. } | NotifyError::Blocked { .. } | NotifyError::Rejected { .. },
+        )) => {
             panic!("what did not arrive is tried again, not {other:?}")
         }
     }
@@ -126,7 +129,10 @@ async fn after_doubt<H: Harness>(harness: &H) -> Simulated {
         Err(NotifyError::InDoubt { .. }) => {}
         other @ (Ok(_)
         | Err(
-            NotifyError::NotYet { .. } | NotifyError::Retry { .. } | NotifyError::Rejected { .. },
+            NotifyError::NotYet { .. }
+            | NotifyError::Retry { .. }
+            | NotifyError::Blocked { .. }
+            | NotifyError::Rejected { .. },
         )) => {
             panic!("a lost answer is in doubt, not {other:?}")
         }

@@ -4,12 +4,13 @@ use crate::fixtures;
 use rollback_core::access::{AccessPolicy, Pattern, Principal, Rule};
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Entry, Opening, Origin};
-use rollback_core::observed::{Acceptance, Facts, Live, Preflight, ServiceRecord};
+use rollback_core::observed::{Acceptance, Facts, Live, ServiceRecord};
 use rollback_core::ports::{Capabilities, Commit, CompareAndSet, Fence};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Event, Fact, Health, Observation, Pair, Phase, Plan, Policy, Progress, Purpose, Receipt,
-    RevisionRef, Rollback, RollbackId, ServiceKey, Settlement, Sighting, Timestamp, Transition,
+    DeployId, Event, Fact, Health, Observation, Pair, Phase, Plan, Policy, Progress, Purpose,
+    Receipt, RevisionRef, Rollback, RollbackId, ServiceKey, Settlement, Sighting, Timestamp,
+    Transition,
 };
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ pub struct Script {
     from: RevisionRef,
     to: RevisionRef,
     purpose: Purpose,
+    deploy: Option<DeployId>,
     at: Timestamp,
 }
 
@@ -77,6 +79,7 @@ impl Script {
             from: fixtures::reference("42"),
             to: fixtures::reference("41"),
             purpose: Purpose::Real,
+            deploy: None,
             at: fixtures::at(0),
         }
     }
@@ -102,6 +105,13 @@ impl Script {
         self
     }
 
+    /// The same, opened from the message of a deploy.
+    #[must_use]
+    pub fn from_message_of(mut self, deploy: &str) -> Self {
+        self.deploy = Some(fixtures::parsed(deploy));
+        self
+    }
+
     /// The same, opened at another time.
     #[must_use]
     pub const fn opened_at(mut self, at: Timestamp) -> Self {
@@ -122,6 +132,9 @@ impl Script {
         for place in 0.. {
             now = now_after(now);
             let Some(event) = self.event(place, now, ending) else { break };
+            if event == Event::DeadlineReached {
+                now = rollback.deadline().map_or(now, |deadline| deadline.max(now));
+            }
             let transition = rollback.step(now, event.clone());
             let mut next = commit(&transition, entries, now);
             next.entry = Some(Entry::new(now, event));
@@ -146,6 +159,7 @@ impl Script {
         let backend = BackendEntry::new(fixtures::parsed("prod"), capabilities);
         let mut opening = Opening::new(self.id.clone(), plan, policy, origin, backend, self.at);
         opening.purpose = self.purpose;
+        opening.deploy.clone_from(&self.deploy);
         opening
     }
 
@@ -185,7 +199,8 @@ impl Script {
             (Ending::Unknown | Ending::Settled, 1) => {
                 Some(Event::DoubtRemained("nothing was found".into()))
             }
-            (Ending::Settled, 2) => {
+            (Ending::Unknown | Ending::Settled, 2) => Some(Event::DeadlineReached),
+            (Ending::Settled, 3) => {
                 let ana = fixtures::ana();
                 let found = fixtures::reason();
                 let settlement = Settlement::new(ana.actor(), ana.standing(now), found);
@@ -197,8 +212,9 @@ impl Script {
             (Ending::Succeeded | Ending::NotVerified, 1) => phase(Phase::Complete),
             (Ending::Failed, 1) => phase(Phase::Failed),
             (Ending::Cancelled, 1) => phase(Phase::Cancelled),
-            (Ending::Succeeded, 2) => {
-                let live = Fact::known(Live::running(self.to.clone()), now);
+            (Ending::Succeeded | Ending::Failed | Ending::Cancelled, 2) => {
+                let live = if ending == Ending::Succeeded { &self.to } else { &self.from };
+                let live = Fact::known(Live::running(live.clone()), now);
                 let health = Fact::known(Health::Healthy, now);
                 Some(Event::OutcomeObserved(Box::new(Sighting::new(live, health))))
             }
@@ -223,7 +239,7 @@ impl Script {
         let mut facts = Facts::unknown("nobody looked");
         facts.live = Fact::known(Live::running(self.from.clone()), now);
         facts.history = Fact::known(history.to_vec(), now);
-        facts.preflight = Fact::known(Preflight::accepted(), now);
+        facts.preflight = Fact::known(fixtures::accepted(), now);
         facts.record = Fact::known(ServiceRecord::default(), now);
         facts.freezes = Fact::known(Vec::new(), now);
         facts

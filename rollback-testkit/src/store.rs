@@ -15,6 +15,7 @@ mod loss;
 mod outbox;
 mod services;
 mod sharing;
+mod shown;
 
 use crate::suite::{Simulated, Summary};
 use core::fmt::Debug;
@@ -76,6 +77,9 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         journal::one_rollback_is_listed_by_its_id,
         journal::a_list_has_no_more_than_was_asked_for,
         journal::what_has_not_ended_is_unattended,
+        shown::what_stands_is_shown_however_many_were_opened_since,
+        shown::of_equal_ones_the_newest_is_shown_and_only_that_of_its_deploy,
+        shown::the_last_record_of_a_rollback_is_read_by_itself,
         claims::one_process_at_a_time_has_a_claim,
         claims::a_renewed_claim_keeps_its_number_and_lasts_longer,
         claims::an_expired_claim_is_taken_over_with_a_greater_number,
@@ -88,6 +92,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         claims::whoever_lost_a_claim_counts_no_attempt,
         claims::a_step_under_a_claim_forgets_the_attempts_and_a_persons_does_not,
         claims::a_claim_that_is_given_back_forgets_the_attempts,
+        claims::an_attempt_that_is_over_counts_no_more,
         claims::what_is_put_aside_is_listed_apart_until_it_goes_on,
         claims::what_somebody_has_a_claim_on_is_unattended_when_that_is_over,
         audit::records_of_several_rollbacks_make_one_chain,

@@ -35,8 +35,8 @@ use rollback_core::observed::{
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Conflict, Event, Fact, GroupId, Health, Migration, Migrations, Observation, Pair, Phase,
-    Progress, Receipt, Restorable, Reversible, Revision, RevisionStatus, Said, ServiceKey,
-    Settlement, Sighting, Timestamp,
+    Presence, Progress, Receipt, Restorable, Reversible, Revision, RevisionStatus, Said,
+    ServiceKey, Settlement, Sighting, Timestamp,
 };
 use std::boxed::Box;
 
@@ -94,7 +94,7 @@ pub fn account() -> impl Strategy<Value = Account> {
 
 /// What a directory may say about somebody, the truth or not.
 pub fn standing(person: &Person, now: Timestamp) -> BoxedStrategy<Standing> {
-    let truth = person.standing(now);
+    let (truth, user) = (person.standing(now), person.id());
     let profile = truth.profile.value().cloned();
     let profile = fact(Just(profile), now).prop_map(|fact| match fact {
         Fact::Known { value: Some(profile), observed_at } => Fact::known(profile, observed_at),
@@ -104,7 +104,8 @@ pub fn standing(person: &Person, now: Timestamp) -> BoxedStrategy<Standing> {
     let groups = btree_map(group(), fact(any::<bool>(), now), 0..=3);
     prop_oneof![
         2 => Just(truth),
-        1 => (profile, groups).prop_map(|(profile, groups)| Standing::new(profile, groups)),
+        1 => (profile, groups)
+            .prop_map(move |(profile, groups)| Standing::new(profile, groups).about(user.clone())),
     ]
     .boxed()
 }
@@ -225,18 +226,29 @@ fn revision_id() -> impl Strategy<Value = rollback_core::RevisionId> {
     (35_u8..44).prop_map(|id| parsed(&id.to_string()))
 }
 
+/// Nothing most of the time, something, or nobody can tell.
+pub fn presence<T: core::fmt::Debug + Clone>(
+    something: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Presence<T>> {
+    (something, 0_u8..16).prop_map(|(something, how)| match how {
+        0 => Presence::Something(something),
+        1 => Presence::cannot_tell("it does not say"),
+        _ => Presence::Nothing,
+    })
+}
+
 /// What is live: `42` most of the time.
 pub fn live() -> impl Strategy<Value = Live> {
     let revision =
         prop_oneof![6 => Just(Some(42_u8)), 3 => (38_u8..44).prop_map(Some), 1 => Just(None)];
-    let operation = option::weighted(
-        0.1,
-        prop_oneof![Just(OperationKind::Deploy), Just(OperationKind::Rollback)],
+    let operation = presence(
+        prop_oneof![Just(OperationKind::Deploy), Just(OperationKind::Rollback)]
+            .prop_map(InProgress::new),
     );
     (revision, operation).prop_map(|(revision, operation)| {
         let mut live = Live::default();
         live.revision = revision.map(|id| fixtures::reference(&id.to_string()));
-        live.in_progress = operation.map(InProgress::new);
+        live.in_progress = operation;
         live
     })
 }
@@ -264,16 +276,14 @@ pub fn record() -> impl Strategy<Value = ServiceRecord> {
 }
 
 fn preflight() -> impl Strategy<Value = Preflight> {
-    (any::<bool>(), option::weighted(0.1, Just("auto-sync".to_owned()))).prop_map(
-        |(accepted, undone_by)| {
-            let mut preflight = Preflight::accepted();
-            if !accepted {
-                preflight.acceptance = Acceptance::Rejected("no quota".into());
-            }
-            preflight.undone_by = undone_by;
-            preflight
-        },
-    )
+    (any::<bool>(), presence(Just("auto-sync".to_owned()))).prop_map(|(accepted, undone_by)| {
+        let mut preflight = Preflight::accepted();
+        if !accepted {
+            preflight.acceptance = Acceptance::Rejected("no quota".into());
+        }
+        preflight.undone_by = undone_by;
+        preflight
+    })
 }
 
 /// Facts, each known, stale, from the future, or unknown by itself.
@@ -342,8 +352,9 @@ fn from_sources(now: Timestamp) -> BoxedStrategy<Event> {
     let observed = (mostly_good_facts(now), standing());
     prop_oneof![
         3 => standing().prop_map(|standing| Event::StandingObserved(Box::new(standing))),
-        5 => observed.prop_map(|(facts, requester)| {
-            Event::FactsObserved(Box::new(Observation::new(facts, requester)))
+        5 => observed.prop_map(move |(facts, requester)| {
+            let approvers = fixtures::approvers(now);
+            Event::FactsObserved(Box::new(Observation::new(facts, requester).and_of(approvers)))
         }),
         3 => Just(Event::IntentRecorded),
         1 => Just(Event::IntentNotRecorded("the disk is full".into())),
@@ -380,6 +391,9 @@ fn from_the_cd(now: Timestamp) -> BoxedStrategy<Event> {
         1 => Just(Event::DoubtRemained("the CD cannot fence".into())),
         1 => fact(acceptance, now).prop_map(Event::Rehearsed),
         3 => phase.prop_map(|phase| Event::ProgressObserved(Box::new(Progress::new(phase)))),
+        1 => Just(Event::ExecutionUnseen("no answer within 10 s".into())),
+        1 => Just(Event::CancellationAccepted),
+        1 => Just(Event::CancellationRefused),
         3 => sighting.prop_map(|(live, health)| {
             Event::OutcomeObserved(Box::new(Sighting::new(live, health)))
         }),

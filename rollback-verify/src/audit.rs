@@ -6,7 +6,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rollback_core::audit::{Kind, Record, Verifier};
-use rollback_core::{Event, Label, StateName, UserId};
+use rollback_core::journal::Rules;
+use rollback_core::{Event, Label, StateName, UserId, stopped};
 
 /// Whether a record says how a rollback ended.
 const fn says_end(kind: Kind) -> bool {
@@ -56,7 +57,9 @@ pub(crate) fn chain_is_whole(case: &Case<'_>) -> Vec<String> {
     }
     for walk in case.walks.values() {
         let due: Vec<&Label> = walk.due.iter().collect();
-        let kept: Vec<&Label> = case.records_of(walk.id()).map(|r| &r.draft.id).collect();
+        let kept = case.records_of(walk.id()).map(|record| &record.draft);
+        let kept = kept.filter(|draft| !stopped::is_beside_the_journal(draft));
+        let kept: Vec<&Label> = kept.map(|draft| &draft.id).collect();
         if due != kept {
             found.push(format!("`{}` should have the records {due:?}, not {kept:?}", walk.id()));
         }
@@ -77,6 +80,81 @@ pub(crate) fn audited_before(case: &Case<'_>) -> Vec<String> {
         }
     }
     found
+}
+
+/// The first rules left the rule out where the requester or an approver acted.
+pub(crate) fn rules_on_record(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values().filter(|walk| walk.journal.opening.rules >= Rules::V2) {
+        let unruled = case
+            .records_of(walk.id())
+            .filter(|record| record.draft.actor.is_some() && record.draft.decision.is_none());
+        found.extend(unruled.map(|record| {
+            let kind = record.draft.kind.as_str();
+            format!("record {} of `{}` ({kind}) names no rule", record.sequence, walk.id())
+        }));
+    }
+    found
+}
+
+/// Whether a record is of something that a person did to a rollback.
+const fn is_an_act(kind: Kind) -> bool {
+    match kind {
+        Kind::Confirmed
+        | Kind::Approved
+        | Kind::Rejected
+        | Kind::Cancelled
+        | Kind::Settled
+        | Kind::Released => true,
+        Kind::Requested
+        | Kind::Denied
+        | Kind::Refused
+        | Kind::Triggered
+        | Kind::Phase
+        | Kind::Succeeded
+        | Kind::Failed
+        | Kind::NotVerified
+        | Kind::OutcomeUnknown
+        | Kind::Expired
+        | Kind::PutAside => false,
+    }
+}
+
+pub(crate) fn break_glass_pages(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values().filter(|walk| walk.journal.opening.rules >= Rules::V2) {
+        for step in walk.steps.iter().filter(|step| is_said(&step.event)) {
+            let acts = case.records_of(walk.id()).filter(|record| {
+                let rule = record.draft.decision.as_ref().map(Label::as_str);
+                step.records.contains(&record.draft.id)
+                    && is_an_act(record.draft.kind)
+                    && rule.is_some_and(|rule| rule.starts_with(THROUGH_BREAK_GLASS))
+            });
+            let acts = acts.count();
+            if acts != step.pages {
+                let id = walk.id();
+                found
+                    .push(format!("`{id}`: {acts} acts through break-glass, {} pages", step.pages));
+            }
+        }
+    }
+    found
+}
+
+/// How the record of an act begins that only the emergency group's rule allowed.
+const THROUGH_BREAK_GLASS: &str = "allowed by `break-glass`";
+
+/// Whether somebody said something.
+const fn is_said(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ConfirmationGiven(_)
+            | Event::ApprovalGiven(_)
+            | Event::RejectionGiven(_)
+            | Event::WithdrawalGiven(_)
+            | Event::Settled(_)
+            | Event::Released(_)
+    )
 }
 
 pub(crate) fn actors_on_record(case: &Case<'_>) -> Vec<String> {

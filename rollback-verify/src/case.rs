@@ -4,6 +4,7 @@ use crate::evidence::{Evidence, Seen};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use rollback_core::audit::Record;
+use rollback_core::journal::{self, Mismatch};
 use rollback_core::ports::Journal;
 use rollback_core::{
     Audience, Disposition, Effect, Event, Label, Line, Plan, RevisionId, Rollback, RollbackId,
@@ -25,6 +26,8 @@ pub(crate) struct Step {
     pub(crate) records: Vec<Label>,
     /// What it asked for that touches an order.
     pub(crate) asked: Asked,
+    /// How often whoever is on call is told of an act through break-glass.
+    pub(crate) pages: usize,
 }
 
 /// What a step asked for that touches an order.
@@ -44,6 +47,8 @@ pub(crate) struct Walk<'a> {
     /// Every audit record that was due, in order.
     pub(crate) due: Vec<Label>,
     pub(crate) last: RollbackView,
+    /// The first entry that comes to something else than when it was stored.
+    pub(crate) mismatch: Option<Mismatch>,
     pub(crate) was_ordered: bool,
     /// What the journal's order says, and when it was given.
     pub(crate) given: Option<(Plan, Timestamp)>,
@@ -71,6 +76,11 @@ fn asked(effects: &[Effect]) -> Asked {
     effects.iter().find_map(of).unwrap_or(Asked::Nothing)
 }
 
+fn pages(effects: &[Effect]) -> usize {
+    let is_page = |effect: &&Effect| matches!(effect, Effect::Tell(Audience::BreakGlass { .. }));
+    effects.iter().filter(is_page).count()
+}
+
 fn ids(transition: &Transition) -> impl Iterator<Item = Label> {
     transition.drafts.iter().map(|draft| draft.id.clone())
 }
@@ -82,10 +92,12 @@ impl<'a> Walk<'a> {
         let mut due: Vec<Label> = ids(&opened).collect();
         let mut given = None;
         let mut rollback = opened.rollback;
-        let mut steps = Vec::new();
-        for entry in &journal.entries {
+        let (mut steps, mut mismatch) = (Vec::new(), None);
+        for (number, entry) in (1_u64..).zip(&journal.entries) {
             let (before, deadline_before) = (rollback.state_name(), rollback.deadline());
             let step = rollback.step(entry.at, entry.event.clone());
+            let compared = journal::compare(number, entry.came_to, &step);
+            mismatch = mismatch.or_else(|| compared.err());
             told.extend(lines(&step.effects));
             let order = step.effects.iter().find_map(|effect| match effect {
                 Effect::Trigger(order) => Some((order.plan().clone(), entry.at)),
@@ -104,11 +116,12 @@ impl<'a> Walk<'a> {
                 holds: step.rollback.holds_service(),
                 records,
                 asked: asked(&step.effects),
+                pages: pages(&step.effects),
             });
             rollback = step.rollback;
         }
         let (last, was_ordered) = (rollback.view(), rollback.was_ordered());
-        Self { journal, steps, lines: told, due, last, was_ordered, given }
+        Self { journal, steps, lines: told, due, last, mismatch, was_ordered, given }
     }
 
     pub(crate) fn applied(&self) -> impl Iterator<Item = &Step> {

@@ -5,8 +5,8 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use rollback_core::access::{Account, Standing};
-use rollback_core::journal::Origin;
+use rollback_core::access::{Account, Duty, Moment, Standing};
+use rollback_core::journal::{Opening, Origin, Rules};
 use rollback_core::{Event, Label, Plan, StateName};
 
 pub(crate) fn sent_as_confirmed(case: &Case<'_>) -> Vec<String> {
@@ -131,6 +131,36 @@ pub(crate) fn checked_twice(case: &Case<'_>) -> Vec<String> {
     found
 }
 
+/// Each approval that an order rests on was asked about once more, and its giver still might. The
+/// first rules did not ask.
+pub(crate) fn approvers_checked_twice(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (walk, _, _) in case.ordered() {
+        let Opening { policy, rules, .. } = &walk.journal.opening;
+        let check = walk
+            .applied()
+            .find(|step| step.before == StateName::Checking && step.after == StateName::Recording);
+        let Some(Step { at, event: Event::FactsObserved(seen), .. }) = check else { continue };
+        if *rules < Rules::V2 {
+            continue;
+        }
+        let moment = Moment::new(*at, policy.limits.fact_age_max);
+        for actor in &walk.last.approved_by {
+            let may = seen.approvers.get(&actor.id).is_some_and(|standing| {
+                policy.access.decide(Duty::Approve, actor, standing, moment).verdict.is_ok()
+            });
+            if !may {
+                found.push(format!(
+                    "`{}`: `{}` approved, and was not known to be allowed to before the order",
+                    walk.id(),
+                    actor.id
+                ));
+            }
+        }
+    }
+    found
+}
+
 pub(crate) fn ends_once(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for walk in case.walks.values() {
@@ -157,6 +187,19 @@ pub(crate) fn nothing_counts_late(case: &Case<'_>) -> Vec<String> {
     walks
         .flat_map(|walk| walk.applied().filter(late).map(|step| (walk.id(), step.before)))
         .map(|(id, state)| format!("`{id}` went on from {state} after its deadline"))
+        .collect()
+}
+
+/// By the first rules a deadline counted whenever it was told.
+pub(crate) fn no_deadline_counts_early(case: &Case<'_>) -> Vec<String> {
+    let early = |step: &&Step| {
+        step.event == Event::DeadlineReached
+            && step.deadline_before.is_some_and(|deadline| step.at < deadline)
+    };
+    let walks = case.walks.values().filter(|walk| walk.journal.opening.rules >= Rules::V2);
+    walks
+        .flat_map(|walk| walk.applied().filter(early).map(|step| (walk.id(), step.before)))
+        .map(|(id, state)| format!("`{id}` in {state} was ended before its deadline"))
         .collect()
 }
 

@@ -6,7 +6,9 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use rollback_core::{Event, Health, Purpose, RollbackId, StateName};
+use rollback_core::journal::Rules;
+use rollback_core::ports::Fence;
+use rollback_core::{Event, Health, Phase, Purpose, RollbackId, StateName};
 
 pub(crate) fn effect_on_shown(case: &Case<'_>) -> Vec<String> {
     if !case.evidence.compares {
@@ -57,6 +59,54 @@ pub(crate) fn doubt_is_read(case: &Case<'_>) -> Vec<String> {
         let again = steps.any(|step| step.asked == Asked::Trigger);
         if doubt.asked != Asked::Reconcile || again {
             found.push(format!("`{}` was in doubt and was not settled by reading", walk.id()));
+        }
+    }
+    found
+}
+
+/// Where the CD system can be fenced, doubt ends in knowledge, or by a person's word. By the first
+/// rules it ended in an unknown outcome when nothing answered for a minute.
+pub(crate) fn doubt_is_no_outcome(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values() {
+        let opening = &walk.journal.opening;
+        if opening.rules < Rules::V2 || opening.backend.fence.as_str() != Fence::Yes.as_str() {
+            continue;
+        }
+        // An answer that the fence is not there after all.
+        let cannot = |step: &Step| matches!(step.event, Event::DoubtRemained(_));
+        let given_up = walk.applied().any(|step| {
+            step.before == StateName::Triggering
+                && step.after == StateName::OutcomeUnknown
+                && !matches!(step.event, Event::Settled(_))
+        });
+        if given_up && !walk.applied().any(cannot) {
+            found.push(format!("`{}` was given up, and its order could be fenced off", walk.id()));
+        }
+    }
+    found
+}
+
+/// What the CD system says has failed or was cancelled ends with a look at what is live, or when
+/// that could not be had in time.
+pub(crate) fn end_is_looked_at(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for walk in case.walks.values().filter(|walk| walk.journal.opening.rules >= Rules::V2) {
+        let mut said = None;
+        for step in walk.applied() {
+            if let Event::ProgressObserved(progress) = &step.event {
+                said = Some(progress.phase);
+            }
+            let ended = step.before == StateName::Verifying && step.after.is_end();
+            let by_its_word = match step.after {
+                StateName::Failed => said == Some(Phase::Failed),
+                StateName::Withdrawn => said == Some(Phase::Cancelled),
+                _ => said == Some(Phase::Complete),
+            };
+            let looked = matches!(step.event, Event::OutcomeObserved(_) | Event::DeadlineReached);
+            if ended && !(by_its_word && looked) {
+                found.push(format!("`{}` ended {} on {said:?}", walk.id(), step.after));
+            }
         }
     }
     found

@@ -1,14 +1,23 @@
 //! What must hold, and what is gone back to.
 
-use crate::case::Case;
+use crate::case::{Case, Step, Walk};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use rollback_core::{Event, Fact, StateName};
+use rollback_core::access::{Duty, Moment};
+use rollback_core::journal::{Opening, Rules};
+use rollback_core::{Event, Fact, FourEyes, StateName, Timestamp};
 
 pub(crate) fn guards_pass(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (walk, plan, at) in case.ordered() {
+        if let Some((seen, since)) = seen_before_approval(walk) {
+            found.push(format!(
+                "`{}`: facts of {seen} let the order through that was last approved at {since}",
+                walk.id()
+            ));
+        }
         let fresh = walk.journal.opening.policy.limits.fact_age_max;
         let observed = walk.applied().find_map(|step| match &step.event {
             Event::FactsObserved(observation) if step.before == StateName::Checking => {
@@ -39,6 +48,43 @@ pub(crate) fn guards_pass(case: &Case<'_>) -> Vec<String> {
     found
 }
 
+/// The oldest fact that the guards saw before the order, and when it was confirmed or last approved,
+/// where the first was before the second. The first rules did not compare them.
+fn seen_before_approval(walk: &Walk<'_>) -> Option<(Timestamp, Timestamp)> {
+    if walk.journal.opening.rules < Rules::V2 {
+        return None;
+    }
+    let counted = walk.applied().filter(|step| {
+        matches!(step.event, Event::ConfirmationGiven(_) | Event::ApprovalGiven(_))
+            && matches!(step.after, StateName::Approving | StateName::Checking)
+    });
+    let since = counted.map(|step| step.at).max()?;
+    let seen = walk.applied().find_map(|step| match &step.event {
+        Event::FactsObserved(seen) if step.before == StateName::Checking => seen.facts.oldest(),
+        _ => None,
+    })?;
+    (seen < since).then_some((seen, since))
+}
+
+/// Whether the directory did not say, when the order was due, that somebody who had approved still
+/// may.
+fn lost_a_vote(walk: &Walk<'_>, step: &Step) -> bool {
+    let Event::FactsObserved(seen) = &step.event else { return false };
+    let Opening { policy, rules, .. } = &walk.journal.opening;
+    let moment = Moment::new(step.at, policy.limits.fact_age_max);
+    let mut people = BTreeSet::new();
+    *rules >= Rules::V2
+        && walk.last.approved_by.iter().any(|actor| {
+            let Some(standing) = seen.approvers.get(&actor.id) else { return true };
+            let decision = policy.access.decide(Duty::Approve, actor, standing, moment);
+            let person = standing.person();
+            decision.verdict.is_err()
+                || (person.is_none() && policy.four_eyes == FourEyes::Person)
+                || person.is_some_and(|it| Some(it) == seen.requester.person())
+                || person.is_some_and(|it| !people.insert(it))
+        })
+}
+
 pub(crate) fn ends_explained(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for walk in case.walks.values().filter(|walk| walk.last.state.is_end()) {
@@ -47,7 +93,9 @@ pub(crate) fn ends_explained(case: &Case<'_>) -> Vec<String> {
         }
         // What was refused on what the guards saw has a guard that did not pass.
         let by_guards = walk.applied().last().is_some_and(|step| {
-            step.after == StateName::Refused && matches!(step.event, Event::FactsObserved(_))
+            step.after == StateName::Refused
+                && matches!(step.event, Event::FactsObserved(_))
+                && !lost_a_vote(walk, step)
         });
         let all_pass = walk.last.guards.iter().all(|guard| guard.verdict.as_str() == "pass");
         if by_guards && all_pass {

@@ -82,14 +82,18 @@ pub const INVARIANTS: &[Invariant] = &[
     here!(1: Store consent::sent_as_confirmed, "INV-01 an order is given only for what its requester confirmed"),
     here!(2: Store consent::known_members, "INV-02 whoever confirms or approves is known to be a full member at that moment"),
     here!(3: Store consent::approved_by_others, "INV-03 enough other people approved, each of them once"),
-    here!(4: Store consent::checked_twice, "INV-04 whoever asks is checked at the click and again before the order"),
+    here!(4:
+        Store consent::checked_twice, "INV-04 whoever asks is checked at the click and again before the order";
+        Store consent::approvers_checked_twice, "INV-04 whoever approved is checked again before the order"),
     elsewhere(
         5,
         "a journal does not hold the message that was clicked: the outbox answers where a button belongs (rollback-engine stories, the traps of rollback-slack)",
     ),
     here!(6: Store consent::ends_once, "INV-06 a rollback ends once"),
-    here!(7: Store consent::nothing_counts_late, "INV-07 nothing a person says counts after the deadline"),
-    here!(8: Store guards::guards_pass, "INV-08 an order is given only while every guard passes on fresh facts"),
+    here!(7:
+        Store consent::nothing_counts_late, "INV-07 nothing a person says counts after the deadline";
+        Store consent::no_deadline_counts_early, "INV-07 no deadline counts before it is reached"),
+    here!(8: Store guards::guards_pass, "INV-08 an order is given only while every guard passes on fresh facts, seen since the last approval"),
     here!(9: Store guards::ends_explained, "INV-09 every end explains itself, and a refusal names its guard"),
     here!(10: Everything execution::effect_on_shown, "INV-10 an order takes effect only on the revision that was shown"),
     here!(11: Store guards::target_known, "INV-11 the target is another revision, and was in the history"),
@@ -98,10 +102,13 @@ pub const INVARIANTS: &[Invariant] = &[
         Store store::one_at_a_time_in_the_chain, "INV-12 one rollback at a time holds a service, in the order of the audit chain"),
     here!(13: Everything execution::stored_before_sent, "INV-13 an order is stored before it is sent"),
     here!(14: Everything execution::sent_once, "INV-14 an order is sent once"),
-    here!(15: Store execution::doubt_is_read, "INV-15 an order in doubt is settled by reading"),
+    here!(15:
+        Store execution::doubt_is_read, "INV-15 an order in doubt is settled by reading";
+        Store execution::doubt_is_no_outcome, "INV-15 doubt that a fence can end is no outcome"),
     here!(16: Everything execution::effect_once, "INV-16 an order takes effect once"),
     here!(17:
         Store execution::success_is_seen, "INV-17 a success is the target seen live and healthy";
+        Store execution::end_is_looked_at, "INV-17 what failed or was cancelled is looked at before it ends";
         Everything execution::success_is_one_effect, "INV-17 a success is one effect"),
     here!(18: Everything execution::stopped_without_effect, "INV-18 what was refused, denied or expired never takes effect"),
     here!(19:
@@ -122,7 +129,10 @@ pub const INVARIANTS: &[Invariant] = &[
     here!(27: Store audit::audited_around, "INV-27 every order is between a record of intent and one of its outcome"),
     here!(28: Store audit::chain_is_whole, "INV-28 the audit chain is whole, and is what the journals ask for"),
     here!(29: Everything audit::audited_before, "INV-29 the record of intent is kept before the order"),
-    here!(30: Store audit::actors_on_record, "INV-30 whoever confirmed, approved or rejected is on record"),
+    here!(30:
+        Store audit::actors_on_record, "INV-30 whoever confirmed, approved or rejected is on record";
+        Store audit::rules_on_record, "INV-30 each record that names somebody names the rule that decided";
+        Store audit::break_glass_pages, "INV-30 each act through break-glass pages once"),
     elsewhere(
         31,
         "a request that does not count leaves nothing to see: signature and replay tests of rollback-slack over the real wire",

@@ -6,8 +6,10 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use rollback_core::journal::Rules;
 use rollback_core::ports::Instance;
 use rollback_core::{RollbackId, ServiceKey, StateName};
+use rollback_core::{journal, stopped};
 
 pub(crate) fn one_at_a_time(case: &Case<'_>) -> Vec<String> {
     let mut holders: BTreeMap<&ServiceKey, &RollbackId> = BTreeMap::new();
@@ -134,8 +136,10 @@ pub(crate) fn stored_by_owner(case: &Case<'_>) -> Vec<String> {
     found
 }
 
-/// The transitions that are published: what can follow on each state, itself left out.
-const fn follows(before: StateName) -> &'static [StateName] {
+/// The transitions that are published: what can follow on each state, itself left out. By the first
+/// rules, the CD system's word ended what failed or was cancelled; since then, what is live is looked
+/// at before.
+fn follows(before: StateName, rules: Rules) -> &'static [StateName] {
     use StateName::{
         Approving, Authorizing, Checking, Confirming, Denied, Expired, Failed, NotVerified,
         OutcomeUnknown, Proposed, Recording, Refused, Running, Succeeded, Triggering, Verifying,
@@ -149,8 +153,10 @@ const fn follows(before: StateName) -> &'static [StateName] {
         Checking => &[Recording, Refused, Denied, Withdrawn],
         Recording => &[Triggering, Refused, Withdrawn],
         Triggering => &[Running, Refused, Succeeded, Failed, OutcomeUnknown],
-        Running => &[Verifying, Failed, Withdrawn, OutcomeUnknown],
-        Verifying => &[Succeeded, NotVerified],
+        Running if rules < Rules::V2 => &[Verifying, Failed, Withdrawn, OutcomeUnknown],
+        Verifying if rules < Rules::V2 => &[Succeeded, NotVerified, OutcomeUnknown],
+        Running => &[Verifying, OutcomeUnknown],
+        Verifying => &[Succeeded, NotVerified, Failed, Withdrawn, OutcomeUnknown],
         Succeeded | Failed | NotVerified | Refused | Denied | Withdrawn | Expired
         | OutcomeUnknown => &[],
     }
@@ -161,7 +167,8 @@ pub(crate) fn published_transitions(case: &Case<'_>) -> Vec<String> {
     for walk in case.walks.values() {
         for step in &walk.steps {
             let moved = step.after != step.before;
-            if moved && !(step.applied && follows(step.before).contains(&step.after)) {
+            let published = follows(step.before, walk.journal.opening.rules);
+            if moved && !(step.applied && published.contains(&step.after)) {
                 found.push(format!("`{}` went from {} to {}", walk.id(), step.before, step.after));
             }
         }
@@ -172,9 +179,18 @@ pub(crate) fn published_transitions(case: &Case<'_>) -> Vec<String> {
 pub(crate) fn replays_to_stored(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for view in &case.evidence.views {
-        match case.walks.get(&view.id) {
-            Some(walk) if walk.last == *view => {}
-            Some(_) | None => found.push(format!("`{}` replays to something else", view.id)),
+        let id = &view.id;
+        // A person has said how it ended: what its journal says counts no more.
+        if case.records_of(id).any(|record| stopped::settles(&record.draft)) {
+            continue;
+        }
+        let Some(walk) = case.walks.get(id) else {
+            found.push(format!("`{id}` has no journal that can be read"));
+            continue;
+        };
+        let mismatch = walk.mismatch.clone().or_else(|| journal::differs(view, &walk.last).err());
+        if let Some(mismatch) = mismatch {
+            found.push(format!("`{id}` replays to something else: {mismatch}"));
         }
     }
     found

@@ -19,7 +19,7 @@ use rollback_core::{
     Event, Fact, Health, Pair, Phase, Plan, Progress, Purpose, Receipt, Rollback, ServiceKey,
     Sighting, StateName,
 };
-use rollback_testkit::fixtures::{self, ana, at, bo, cleo, parsed};
+use rollback_testkit::fixtures::{self, ana, at, bo, cleo, finn, parsed};
 use rollback_testkit::script::{Ending, Script};
 
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ enum Story {
     FourEyes,
     /// An agent proposes, and Ana clicks.
     Proposal,
+    /// Finn asks, who is in the emergency group alone.
+    BreakGlass,
 }
 
 impl Story {
@@ -37,20 +39,23 @@ impl Story {
         let mut policy = match self {
             Self::Plain(ending) => return scripted(ending),
             Self::FourEyes => fixtures::policy_with_approvals(2),
-            Self::Proposal => fixtures::policy(),
+            Self::Proposal | Self::BreakGlass => fixtures::policy(),
         };
         policy.limits.settle = Duration::ZERO;
         let (opening, mut events): (Opening, Vec<Event>) = match self {
             Self::Plain(_) | Self::FourEyes => (fixtures::clicked_by(&ana(), policy), Vec::new()),
             Self::Proposal => (fixtures::proposed(policy), vec![Event::Clicked(ana().actor())]),
+            Self::BreakGlass => (fixtures::clicked_by(&finn(), policy), Vec::new()),
         };
-        events.push(Event::StandingObserved(alloc::boxed::Box::new(ana().standing(at(1)))));
+        let asks = if matches!(self, Self::BreakGlass) { finn() } else { ana() };
+        events.push(Event::StandingObserved(alloc::boxed::Box::new(asks.standing(at(1)))));
         events.push(fixtures::observed(at(2)));
-        events.push(ana().confirmed(at(3)));
+        events.push(asks.confirmed(at(3)));
         if matches!(self, Self::FourEyes) {
             events.extend([bo(), cleo()].map(|who| Event::ApprovalGiven(who.said(at(4)))));
         }
-        events.extend([fixtures::observed(at(6)), Event::IntentRecorded]);
+        let look = fixtures::observed_of(fixtures::facts(at(6)), &asks, at(6));
+        events.extend([look, Event::IntentRecorded]);
         events.push(Event::TriggerAccepted(Receipt::new("run-7")));
         events.push(Event::ProgressObserved(Progress::new(Phase::Complete).into()));
         let live = Fact::known(Live::running(fixtures::reference("41")), at(9));
@@ -242,6 +247,10 @@ const WRONG: &[Wrong] = &[
     ("INV-07", "clicked after the deadline", Story::Proposal, |walk| {
         step(walk, |event| matches!(event, Event::Clicked(_))).deadline_before = Some(at(1));
     }),
+    ("INV-07", "a deadline counted before it was reached", Story::Plain(Ending::NotVerified), |walk| {
+        let last = step(walk, |event| *event == Event::DeadlineReached);
+        last.deadline_before = Some(last.at.after(Duration::from_millis(1)));
+    }),
     ("INV-08", "no guard was asked", PLAIN, |walk| walk.last.guards.clear()),
     ("INV-08", "a guard did not pass", PLAIN, |walk| walk.last.guards[2].verdict = "block".into()),
     ("INV-08", "something else was live", PLAIN, |walk| {
@@ -258,6 +267,33 @@ const WRONG: &[Wrong] = &[
         *when = at(4).after(oldest);
     }),
     ("INV-08", "nothing was checked", PLAIN, |walk| check(walk).before = StateName::Confirming),
+    ("INV-08", "the facts were seen before the confirmation", PLAIN, |walk| {
+        let early = Fact::known(Vec::new(), at(2));
+        facts(check(walk)).freezes = early;
+    }),
+    ("INV-08", "the facts were seen before the last approval", Story::FourEyes, |walk| {
+        let early = Fact::known(Vec::new(), at(4));
+        facts(check(walk)).freezes = early;
+    }),
+    ("INV-04", "an approver was not asked about again", Story::FourEyes, |walk| {
+        let Event::FactsObserved(seen) = &mut check(walk).event else { return };
+        seen.approvers.remove(&bo().id());
+    }),
+    ("INV-04", "an approver might no longer", Story::FourEyes, |walk| {
+        let step = check(walk);
+        let gone = bo().as_account(rollback_core::access::Account::Deactivated).standing(step.at);
+        let Event::FactsObserved(seen) = &mut step.event else { return };
+        seen.approvers.insert(bo().id(), gone);
+    }),
+    ("INV-30", "nobody on call was told of break-glass", Story::BreakGlass, |walk| {
+        confirmation(walk).pages = 0;
+    }),
+    ("INV-30", "they were told of it twice", Story::BreakGlass, |walk| {
+        confirmation(walk).pages = 2;
+    }),
+    ("INV-30", "they were told where an owner acted", PLAIN, |walk| {
+        confirmation(walk).pages = 1;
+    }),
     ("INV-09", "it ended without a word", PLAIN, |walk| walk.last.explanation.clear()),
     ("INV-09", "refused, and every guard passed", Story::Plain(Ending::Refused), |walk| {
         for guard in &mut walk.last.guards {
@@ -283,6 +319,18 @@ const WRONG: &[Wrong] = &[
     ("INV-15", "in doubt, it was ordered again", DOUBT, |walk| {
         step(walk, |event| matches!(event, Event::OrderAbsent)).asked = Asked::Trigger;
     }),
+    ("INV-15", "given up, and it could be fenced off", Story::Plain(Ending::Unknown), |walk| {
+        let answer = step(walk, |event| matches!(event, Event::DoubtRemained(_)));
+        answer.event = Event::IntentRecorded;
+    }),
+    ("INV-17", "failed, and nobody looked", Story::Plain(Ending::Failed), |walk| {
+        let look = step(walk, |event| matches!(event, Event::OutcomeObserved(_)));
+        look.event = Event::IntentRecorded;
+    }),
+    ("INV-17", "cancelled by nobody's word", Story::Plain(Ending::Cancelled), |walk| {
+        let said = step(walk, |event| matches!(event, Event::ProgressObserved(_)));
+        said.event = Event::ProgressObserved(Progress::new(Phase::Failed).into());
+    }),
     ("INV-17", "something else was live", PLAIN, |walk| {
         sighting(walk).live = Fact::known(Live::running(fixtures::reference("42")), at(9));
     }),
@@ -304,6 +352,9 @@ const WRONG: &[Wrong] = &[
     }),
     ("INV-24", "it went where nothing leads", PLAIN, |walk| {
         confirmation(walk).after = StateName::Running;
+    }),
+    ("INV-24", "failed by the CD system's word alone", Story::Plain(Ending::Failed), |walk| {
+        step(walk, |event| matches!(event, Event::ProgressObserved(_))).after = StateName::Failed;
     }),
     ("INV-24", "it moved by what did not count", PLAIN, |walk| confirmation(walk).applied = false),
 ];
@@ -381,6 +432,7 @@ const RIGHT: &[Wrong] = &[
             holds: true,
             records: Vec::new(),
             asked: Asked::Nothing,
+            pages: 0,
         };
         walk.steps.insert(place, stays(Event::Released(ana().said(at(5)))));
         walk.steps.insert(place, stays(Event::PutAside(3)));

@@ -10,7 +10,9 @@ use rollback_core::audit::{Draft, Head, Kind};
 use rollback_core::journal::Entry;
 use rollback_core::notice::{MessageRef, Notice};
 use rollback_core::ports::{Instance, Journal};
-use rollback_core::{Event, Label, Receipt, RevisionId, RollbackId, RollbackView, StateName};
+use rollback_core::{
+    Event, Label, Receipt, RevisionId, Rollback, RollbackId, RollbackView, StateName,
+};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::script::{Ending, Script};
 use rollback_verify::{
@@ -227,7 +229,7 @@ const FORGERIES: &[Forgery] = &[
         evidence.log.insert(1, claimed("rb-1", "two", 2, (60, 75)));
     }),
     ("INV-23", |evidence| evidence.log.push(claimed("rb-1", "two", 2, (14, 29)))),
-    ("INV-25", |evidence| evidence.views[0].explanation.push('!')),
+    ("INV-25", |evidence| evidence.views[0].steps += 1),
     ("INV-27", |evidence| {
         let kept = evidence.records.iter().map(|record| record.draft.clone());
         let kept: Vec<Draft> = kept.filter(|draft| draft.kind != Kind::Triggered).collect();
@@ -263,6 +265,13 @@ const FORGERIES: &[Forgery] = &[
         let mut drafts: Vec<Draft> = evidence.records.iter().map(|r| r.draft.clone()).collect();
         for draft in drafts.iter_mut().filter(|draft| draft.kind == Kind::Confirmed) {
             draft.actor = Some((&fixtures::eve().id()).into());
+        }
+        seal(evidence, drafts);
+    }),
+    ("INV-30", |evidence| {
+        let mut drafts: Vec<Draft> = evidence.records.iter().map(|r| r.draft.clone()).collect();
+        for draft in drafts.iter_mut().filter(|draft| draft.kind == Kind::Succeeded) {
+            draft.decision = None;
         }
         seal(evidence, drafts);
     }),
@@ -475,13 +484,58 @@ fn id(text: &str) -> RollbackId {
 #[test]
 fn a_name_in_words_is_what_a_person_reads() {
     let mut evidence = good();
-    evidence.views[0].explanation = String::new();
+    evidence.views[0].steps += 1;
     let found = violations(&evidence);
     let said: Label = found[0].to_string().into();
     assert_eq!(
         said.as_str(),
-        "INV-25 the journal replays to what is stored: `rb-1` replays to something else"
+        "INV-25 the journal replays to what is stored: `rb-1` replays to something else: its \
+         number of steps is stored as `9`, and its journal replays to `8`"
     );
+}
+
+/// Every release may say it better.
+#[test]
+fn a_store_of_another_wording_holds() {
+    let mut evidence = good();
+    let view = &mut evidence.views[0];
+    view.explanation = "it was done, and nobody has complained".into();
+    for guard in &mut view.guards {
+        guard.explanation = "this is fine".into();
+    }
+    view.not_undone.push("a cache that was filled".into());
+    assert_eq!(found(&evidence), BTreeSet::new());
+}
+
+/// What each entry came to when it was stored is compared, and not only where all of them lead.
+#[test]
+fn an_entry_that_comes_to_something_else_is_named() {
+    let mut evidence = good();
+    let journal = &mut evidence.journals[0];
+    let opened = Rollback::open(journal.opening.clone());
+    let place = journal.entries.len() - 2;
+    let Entry { at, event, .. } = journal.entries[place].clone();
+    // As if it had led nowhere when it was stored.
+    journal.entries[place] = Entry::decided(at, event, &opened);
+    let said = violations(&evidence)[0].to_string();
+    let expected = format!("entry {} of its journal led to `authorizing`", place + 1);
+    assert!(said.contains(&expected), "{said}");
+}
+
+/// The person who settled it is on record; what its journal says counts no more.
+#[test]
+fn a_rollback_that_was_stopped_and_settled_is_no_violation() {
+    let mut evidence = good();
+    evidence.views[0].state = StateName::OutcomeUnknown;
+    assert!(found(&evidence).contains("INV-25"));
+    let mut drafts: Vec<Draft> =
+        evidence.records.iter().map(|record| record.draft.clone()).collect();
+    let mut settled = drafts.last().unwrap().clone();
+    settled.id = "rb-1/settled".into();
+    settled.kind = Kind::Settled;
+    drafts.push(settled);
+    seal(&mut evidence, drafts);
+    assert_eq!(found(&evidence), BTreeSet::new());
 }
 
 #[test]

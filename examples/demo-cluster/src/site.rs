@@ -79,7 +79,7 @@ impl OnCluster {
 
     async fn live(&self) -> Option<RevisionId> {
         let live = self.backend.live(&self.key).await.ok()?;
-        live.revision.filter(|_| live.in_progress.is_none()).map(|live| live.revision)
+        live.revision.filter(|_| live.in_progress.is_nothing()).map(|live| live.revision)
     }
 }
 

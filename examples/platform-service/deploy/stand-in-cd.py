@@ -56,7 +56,8 @@ class Contract(BaseHTTPRequestHandler):
         with LOCK:
             if parts[:2] == ["v1", "services"] and len(parts) == 5:
                 live = next(r for r in REVISIONS if r["id"] == LIVE)
-                self.answer(200, {"live": live, "in_progress": None, "revisions": REVISIONS})
+                self.answer(200, {"live": live, "in_progress": None,
+                              "undone_by": None, "revisions": REVISIONS})
             elif parts[:2] == ["v1", "rollbacks"] and parts[-1] in OPERATIONS:
                 self.answer(200, OPERATIONS[parts[-1]][1])
             else:

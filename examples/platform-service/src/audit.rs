@@ -9,6 +9,7 @@ pub use self::key::{NoKey, NoSigner, make_key};
 pub use self::log::{Log, explain};
 
 use crate::config::Config;
+use crate::loss::{KeptEnd, kept_here};
 use crate::secrets::Environment;
 use rollback_audit::{Anchors, Auditor, Finding, Keys, PublicKey, Report, Scope, Verdict};
 use rollback_core::Timestamp;
@@ -20,6 +21,9 @@ use std::time::Duration;
 /// Largest file of anchors: a checkpoint every ten minutes for ten years.
 const ANCHOR_BYTES_MAX: u64 = 256 << 20;
 
+/// What `audit verify` ends with when the store has no record.
+const EMPTY: u8 = 6;
+
 /// What was found, as `GET /v1/audit/verify` says it, with what only somebody outside can know.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -27,7 +31,8 @@ pub struct AuditVerdict {
     /// Whether every record is what was written, as far as it can be known.
     pub ok: bool,
     /// 0 whole; 1 the chain is broken; 2 a signature or key is not good; 3 the log is not the one
-    /// that was anchored; 4 whole, with orders whose outcome was never recorded; 5 unreadable.
+    /// that was anchored; 4 whole, with orders whose outcome was never recorded; 5 unreadable; 6 there
+    /// is no record in the store, so that nothing was verified.
     pub code: u8,
     /// How many records were verified.
     pub records: u64,
@@ -80,6 +85,11 @@ pub struct OpenRollback {
 }
 
 impl AuditVerdict {
+    /// There is nothing to verify.
+    fn empty(why: &str) -> Self {
+        Self { code: EMPTY, ..Self::unreadable(why) }
+    }
+
     /// Nothing could be read.
     pub(crate) fn unreadable(problem: impl Into<String>) -> Self {
         Self {
@@ -145,6 +155,8 @@ pub struct How {
     pub open_after: Duration,
     /// How far apart two checkpoints of one process may be.
     pub silence_max: Option<Duration>,
+    /// Where the log ended as it is kept outside the store.
+    pub(crate) kept: Result<Vec<KeptEnd>, String>,
     /// Now.
     pub now: Timestamp,
 }
@@ -159,14 +171,15 @@ impl How {
             from: 1,
             open_after: rollback_audit::OPEN_AFTER,
             silence_max: None,
+            kept: Ok(Vec::new()),
             now,
         }
     }
 
-    /// The same, with what the configuration knows of checkpoints: where they are, and whose key
-    /// signs them, if the key is there.
-    #[must_use]
-    pub fn with(mut self, config: &Config, environment: &Environment) -> Self {
+    /// The same, with what the configuration knows of: the audit file, where checkpoints are, and whose
+    /// key signs them, if the key is there.
+    pub async fn with(mut self, config: &Config, environment: &Environment) -> Self {
+        self.kept = kept_here(config, environment).await;
         let Some(checkpoints) = &config.file.audit.checkpoints else { return self };
         if checkpoints.file.exists() {
             self.anchors.push(checkpoints.file.clone());
@@ -189,6 +202,9 @@ impl How {
                 format!("the anchors in `{}` cannot be read: {problem}", path.display())
             })?;
             anchors.read(&path.display().to_string(), &text);
+        }
+        for kept in self.kept.clone()? {
+            anchors.remember(&kept.place, &kept.end);
         }
         Ok(anchors)
     }
@@ -216,11 +232,17 @@ pub async fn verify(log: Log<'_>, how: &How) -> AuditVerdict {
     scope.from = how.from.max(1);
     scope.open_after = how.open_after;
     let audited = match log {
-        Log::File(path) => log::file(path, Auditor::new(scope, anchors)),
+        Log::File(path) => log::file(path, Auditor::new(scope, anchors)).map(|it| (it, None)),
         Log::Store(place) => log::store(place, scope, anchors).await,
     };
-    match audited {
-        Ok(auditor) => auditor.finish(how.now).into(),
-        Err(problem) => AuditVerdict::unreadable(problem),
+    let (auditor, empty) = match audited {
+        Ok(audited) => audited,
+        Err(problem) => return AuditVerdict::unreadable(problem),
+    };
+    let verdict = AuditVerdict::from(auditor.finish(how.now));
+    match empty {
+        // What was anchored and is not there says more.
+        Some(why) if verdict.ok => AuditVerdict::empty(why),
+        Some(_) | None => verdict,
     }
 }

@@ -1,6 +1,6 @@
 //! From the configuration to what the engine is built of.
 
-use crate::config::{Config, EnvironmentConfig, File, HealthCheck, People};
+use crate::config::{Config, EnvironmentConfig, File, FourEyes, HealthCheck, People};
 use crate::kinds::{self, Context, NotSetUp, Target};
 use crate::secrets::Environment;
 use rollback_api::{HealthSetupError, HttpHealth};
@@ -14,10 +14,10 @@ use std::sync::Arc;
 /// Every backend under its name.
 pub(crate) type Backends = BTreeMap<BackendName, Arc<dyn CdBackend>>;
 
-/// The services and the rules, for the members of this workspace.
+/// The services and the rules, for the members of this workspace; for nobody's while it is not known.
 pub(crate) fn catalog(
     config: &Config,
-    workspace: WorkspaceId,
+    workspace: Option<WorkspaceId>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Catalog, HealthSetupError> {
     let file = &config.file;
@@ -39,6 +39,10 @@ fn service_config(
     let channel = settings.channel.clone().unwrap_or_else(|| file.slack.channel.clone());
     let mut service = ServiceConfig::new(settings.backend.clone(), channel);
     service.approvals_min = settings.approvals;
+    service.four_eyes = match settings.four_eyes {
+        FourEyes::Account => rollback_core::FourEyes::Account,
+        FourEyes::Person => rollback_core::FourEyes::Person,
+    };
     service.soak = settings.soak;
     service.limits = file.limits.to_core();
     if let Some(HealthCheck { url, timeout }) = &settings.health_check {
@@ -51,9 +55,9 @@ fn service_config(
 }
 
 /// The rules. Those of an environment take the place of its service's, but for denials, which add.
-fn access(file: &File, workspace: WorkspaceId) -> AccessPolicy {
+fn access(file: &File, workspace: Option<WorkspaceId>) -> AccessPolicy {
     let mut access = AccessPolicy::default();
-    access.workspaces.insert(workspace);
+    access.workspaces.extend(workspace);
     if let Some(people) = &file.break_glass {
         access.break_glass = principals(people);
     }

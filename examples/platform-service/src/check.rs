@@ -146,7 +146,7 @@ pub async fn check(config: &Config, environment: &Environment) -> Report {
         Ok(backends) => {
             let anybody = || WorkspaceId::parse("T0UNKNOWN").ok();
             if let Some(workspace) = workspace.or_else(anybody) {
-                match catalog(config, workspace, &clock) {
+                match catalog(config, Some(workspace), &clock) {
                     Ok(catalog) => {
                         rows.extend(services::rows(&catalog, &backends, &clock).await);
                     }

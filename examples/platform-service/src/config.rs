@@ -9,8 +9,8 @@ mod text;
 mod yaml;
 
 pub(crate) use model::{
-    Checkpoints as CheckpointsConfig, Environment as EnvironmentConfig, File, HealthCheck, People,
-    SinkName,
+    Checkpoints as CheckpointsConfig, Environment as EnvironmentConfig, File, FourEyes,
+    HealthCheck, People, SinkName,
 };
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
@@ -108,7 +108,7 @@ fn store(root: &yaml::Node, environment: &Environment) -> (StorePlace, Option<Pr
             Ok(place) => (place, None),
             Err((what, remedy)) => wrong(&what, remedy),
         },
-        Err(unreadable @ NoSecret::File { .. }) => {
+        Err(unreadable @ (NoSecret::File { .. } | NoSecret::Implausible { .. })) => {
             wrong(&unreadable.to_string(), "write the address into that file".into())
         }
         // What is wrong with the file's own was told by its schema.

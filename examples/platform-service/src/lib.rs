@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod audit;
 mod catalog;
 pub mod check;
 mod config;
 mod kinds;
 mod lines;
+mod log_queue;
 mod loss;
 mod platform;
+mod probe;
 mod secrets;
 mod store;
 mod telemetry;

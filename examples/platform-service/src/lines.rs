@@ -1,13 +1,21 @@
 //! One event is one line of the log, and tells a terminal nothing: what others wrote cannot end the
 //! line, begin another one, or reach whoever reads it with `cat`.
 
+use crate::log_queue::Queue;
 use crate::telemetry::LogFormat;
-use std::io::{self, Stderr, Write};
+use std::io::{self, Write};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Writes to standard error.
-#[derive(Clone, Copy, Debug)]
+/// Puts lines into the queue of the log.
+#[derive(Clone, Debug)]
 pub(crate) struct Lines {
+    shape: Shape,
+    to: Queue,
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
     format: LogFormat,
     colours: Colours,
 }
@@ -22,10 +30,12 @@ pub(crate) enum Colours {
 }
 
 impl Lines {
-    pub(crate) const fn new(format: LogFormat, colours: Colours) -> Self {
-        Self { format, colours }
+    pub(crate) const fn new(format: LogFormat, colours: Colours, to: Queue) -> Self {
+        Self { shape: Shape { format, colours }, to }
     }
+}
 
+impl Shape {
     /// An event as one line.
     fn line(self, event: &str) -> String {
         let (event, end) = event.strip_suffix('\n').map_or((event, ""), |event| (event, "\n"));
@@ -55,28 +65,25 @@ fn is_unsafe(char: char) -> bool {
 
 /// The subscriber writes each event at once, as a whole.
 #[derive(Debug)]
-pub(crate) struct Line {
-    lines: Lines,
-    to: Stderr,
-}
+pub(crate) struct Line<'a>(&'a Lines);
 
-impl Write for Line {
+impl Write for Line<'_> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let line = self.lines.line(&String::from_utf8_lossy(event));
-        self.to.write_all(line.as_bytes())?;
+        self.0.to.take(self.0.shape.line(&String::from_utf8_lossy(event)));
         Ok(event.len())
     }
 
+    /// Nobody waits for the reader of the log.
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        Ok(())
     }
 }
 
-impl MakeWriter<'_> for Lines {
-    type Writer = Line;
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
 
-    fn make_writer(&self) -> Line {
-        Line { lines: *self, to: io::stderr() }
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
     }
 }
 
@@ -88,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let text = Lines::new(LogFormat::Text, Colours::None);
+        let text = Shape { format: LogFormat::Text, colours: Colours::None };
         let line = text.line(&format!("{HOSTILE}\n"));
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.ends_with('\n') && !line.trim_end().chars().any(is_unsafe), "{line:?}");
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_line_of_json_means_what_the_event_meant() {
-        let json = Lines::new(LogFormat::Json, Colours::None);
+        let json = Shape { format: LogFormat::Json, colours: Colours::None };
         let event = serde_json::json!({"message": HOSTILE}).to_string() + "\n";
         let line = json.line(&event);
         assert!(!line.trim_end().chars().any(is_unsafe), "{line:?}");
@@ -107,7 +114,7 @@ mod tests {
 
     #[test]
     fn colours_of_the_formatter_are_left_alone_and_nothing_else_is() {
-        let coloured = Lines::new(LogFormat::Text, Colours::Some);
+        let coloured = Shape { format: LogFormat::Text, colours: Colours::Some };
         assert_eq!(coloured.line("\u{1b}[2mx\u{1b}[0m\ny\n"), "\u{1b}[2mx\u{1b}[0m\\ny\n");
     }
 }

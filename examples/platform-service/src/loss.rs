@@ -61,7 +61,7 @@ async fn acknowledged(
     let mut done = Acknowledged::default();
     let Some(file) = audit_file(config) else { return Ok(done) };
     for kept in kept_by(&file, config, environment).await? {
-        match store.compare(&kept).await {
+        match store.compare(&kept.end).await {
             Ok(()) => {}
             Err(StoreError::WentBack(_)) => {
                 let put_away = file.put_away();
@@ -76,15 +76,38 @@ async fn acknowledged(
     Ok(done)
 }
 
-/// Where what is kept on this host ends: the copy, and what was signed.
+/// The end of the log as it is kept outside the store.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptEnd {
+    /// Where, for people.
+    pub(crate) place: String,
+    /// The end.
+    pub(crate) end: Head,
+}
+
+/// Where what is kept on this host ends, if anything is kept here: the copy, and what was signed.
+pub(crate) async fn kept_here(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Vec<KeptEnd>, String> {
+    match audit_file(config) {
+        Some(file) => kept_by(&file, config, environment).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 async fn kept_by(
     file: &AuditFile,
     config: &Config,
     environment: &Environment,
-) -> Result<Vec<Head>, String> {
-    let kept = file.kept().await.map_err(|error| error.to_string())?;
+) -> Result<Vec<KeptEnd>, String> {
+    let path = config.file.audit.file.as_ref().map(|file| file.path.display().to_string());
+    let path = path.unwrap_or_default();
+    let kept = file.kept().await;
+    let kept = kept.map_err(|error| format!("the audit file `{path}` cannot be read: {error}"))?;
+    let copied = |end| KeptEnd { place: format!("the audit file `{path}`"), end };
     let mut ends = match kept {
-        Kept::BySink(copy) => Vec::from_iter(copy),
+        Kept::BySink(copy) => Vec::from_iter(copy.map(copied)),
         Kept::ByStore => Vec::new(),
     };
     if let Some(checkpoints) = &config.file.audit.checkpoints
@@ -92,7 +115,8 @@ async fn kept_by(
         && let Some(note) = file.last_checkpoint().await.map_err(|error| error.to_string())?
         && let Ok(signed) = signer.open(&note)
     {
-        ends.push(signed.checkpoint.head);
+        let place = format!("the checkpoints in `{}`", checkpoints.file.display());
+        ends.push(KeptEnd { place, end: signed.checkpoint.head });
     }
     Ok(ends)
 }

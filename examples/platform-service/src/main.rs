@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use platform_service::check::check;
 use platform_service::{
-    Config, Credentials, Environment, How, Log, LogFormat, Platform, StorePlace, Telemetry,
+    Config, Credentials, Environment, How, Log, LogFormat, Platform, Telemetry,
 };
 use rollback_audit::PublicKey;
 use rollback_core::RollbackId;
@@ -63,7 +63,7 @@ enum AuditCommand {
     /// Ends with 0 when the log is whole; 1 when the chain is broken; 2 when a signature or a key
     /// is not good; 3 when the log is not the one that was anchored: cut off, rewritten, or one of
     /// two; 4 when it is whole and an order's outcome was never recorded; 5 when something cannot
-    /// be read or is not canonical.
+    /// be read or is not canonical; 6 when the store has no record, so that nothing was verified.
     Verify(Verify),
     /// Prints what the log has of one rollback: who, when, why, and the evidence.
     Explain {
@@ -155,7 +155,7 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
             },
         },
         Some(Command::Verify) => match Config::load(&cli.config, environment) {
-            Ok(config) => verify_store(config.store()).await,
+            Ok(config) => verify_store(&config, environment).await,
             Err(problems) => failed(&problems),
         },
         Some(Command::AcknowledgeLoss) => {
@@ -181,8 +181,8 @@ async fn command(cli: &Cli, environment: &Environment) -> ExitCode {
     }
 }
 
-async fn verify_store(store: &StorePlace) -> ExitCode {
-    match platform_service::verify_store(store).await {
+async fn verify_store(config: &Config, environment: &Environment) -> ExitCode {
+    match platform_service::verify_store(config, environment).await {
         Ok(verified) => {
             say(&verified);
             if verified.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -206,7 +206,7 @@ async fn verify(cli: &Cli, environment: &Environment, arguments: &Verify) -> Exi
         Some(file) => platform_service::verify(Log::File(file), &how).await,
         None => match Config::load(&cli.config, environment) {
             Ok(config) => {
-                let how = how.with(&config, environment);
+                let how = how.with(&config, environment).await;
                 platform_service::verify(Log::Store(config.store()), &how).await
             }
             Err(problems) => {
@@ -276,8 +276,7 @@ async fn run(cli: &Cli, environment: &Environment) -> ExitCode {
     let until = |mut stopping: tokio::sync::watch::Receiver<bool>| async move {
         drop(stopping.wait_for(|is_told| *is_told).await);
     };
-    let built = Platform::build(&config, credentials, environment, until(stopping.clone())).await;
-    let platform = match built {
+    let platform = match Platform::build(&config, credentials, environment).await {
         Ok(platform) => platform,
         Err(error) => return failed(&with_causes(&error)),
     };
@@ -328,7 +327,18 @@ fn say(text: &dyn Display) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
+/// How long the process waits for a reader of its last words.
+const SAID_MAX: Duration = Duration::from_secs(2);
+
 fn failed(text: &dyn Display) -> ExitCode {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    let (text, (done, written)) = (text.to_string(), std::sync::mpsc::channel());
+    // In a thread of its own: a reader that has stalled must not keep the process from ending.
+    let writer = std::thread::Builder::new().spawn(move || {
+        drop(writeln!(std::io::stderr(), "{text}"));
+        let _gone = done.send(());
+    });
+    if writer.is_ok() {
+        let _late = written.recv_timeout(SAID_MAX);
+    }
     ExitCode::FAILURE
 }

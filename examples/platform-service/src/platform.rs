@@ -1,25 +1,28 @@
 //! The service as a whole: built of a configuration, run until it is told to stop.
 
+use crate::admission::{Admission, LateDirectory, Offered, in_flight};
 use crate::audit::{NoSigner, signer};
 use crate::catalog::{backends, catalog};
 use crate::config::{Config, SinkName};
 use crate::kinds::NotSetUp;
+use crate::probe::SlackProbe;
 use crate::secrets::{Environment, NoSecret};
 use crate::store::{OpenStore, StoreNotOpened};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use rollback_api::{Api, HealthSetupError, Metrics, ServeLimits, TokenError, Tokens, serve};
+use rollback_api::{
+    Api, Connections, HealthSetupError, Metrics, ServeLimits, TokenError, Tokens, serve_counted,
+};
 use rollback_core::WorkspaceId;
-use rollback_core::ports::{AuditSink, Clock, StoreError};
+use rollback_core::ports::{AuditSink, Clock, Directory, StoreError};
 use rollback_engine::{Checkpoints, Engine, EngineBuilder, SystemClock};
 use rollback_slack::{
-    Accepted, CallError, EmptySecret, Intake, Interactivity, SetupError, SigningSecrets,
-    SlackDirectory, SlackNotifier, SocketEnd, SocketMode, SocketOptions, Surface, WebApi,
+    CallError, EmptySecret, SetupError, SigningSecrets, SlackNotifier, SocketEnd, Surface, WebApi,
     WebApiOptions,
 };
 use rollback_store::{AuditFile, AuditFileOptions};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -32,8 +35,12 @@ use tracing::Instrument as _;
 /// asked, and it has five seconds.
 const RECORD_MAX: Duration = Duration::from_secs(8);
 
-/// The pause before Slack is asked again at the start.
-const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// How long the start waits for Slack's word on the bot's token, where nothing is in flight.
+const ASK_ONCE: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether Slack, the store and every CD system answer: often enough to know it
+/// before somebody needs them.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// The secrets that the service itself needs.
 #[derive(Debug)]
@@ -59,14 +66,24 @@ impl Credentials {
         let app_token = match environment.secret("SLACK_APP_TOKEN") {
             Ok(token) => Ok(Some(token)),
             Err(NoSecret::Variable(_)) => Ok(None),
-            Err(unreadable @ NoSecret::File { .. }) => Err(unreadable),
+            Err(wrong @ (NoSecret::File { .. } | NoSecret::Implausible { .. })) => Err(wrong),
         };
         let signing_secret = match environment.secret("SLACK_SIGNING_SECRET") {
             Err(NoSecret::Variable(_)) if matches!(app_token, Ok(Some(_))) => Ok(None),
             secret => secret.map(Some),
         };
+        let app_token = app_token.and_then(|token| match token {
+            Some(token) => plausible("SLACK_APP_TOKEN", token, &APP_TOKEN).map(Some),
+            None => Ok(None),
+        });
+        let signing_secret = signing_secret.and_then(|secret| match secret {
+            Some(secret) => plausible("SLACK_SIGNING_SECRET", secret, &SIGNING_SECRET).map(Some),
+            None => Ok(None),
+        });
         let bot_token = environment.secret("SLACK_BOT_TOKEN");
+        let bot_token = bot_token.and_then(|it| plausible("SLACK_BOT_TOKEN", it, &BOT_TOKEN));
         let api_token = environment.secret("ROLLBACK_API_TOKEN");
+        let api_token = api_token.and_then(|it| plausible("ROLLBACK_API_TOKEN", it, &API_TOKEN));
         match (bot_token, signing_secret, app_token, api_token) {
             (Ok(bot_token), Ok(signing_secret), Ok(app_token), Ok(api_token)) => {
                 Ok(Self { bot_token, signing_secret, app_token, api_token })
@@ -77,6 +94,49 @@ impl Credentials {
             }
         }
     }
+}
+
+/// What a secret looks like, as far as that is known.
+struct Shape {
+    begins: &'static [&'static str],
+    chars_min: usize,
+    remedy: &'static str,
+}
+
+const BOT_TOKEN: Shape = Shape {
+    begins: &["xoxb-", "xoxe.xoxb-"],
+    chars_min: 8,
+    remedy: "a bot token begins with `xoxb-`; it is on the app's page, under OAuth & Permissions",
+};
+
+const APP_TOKEN: Shape = Shape {
+    begins: &["xapp-"],
+    chars_min: 8,
+    remedy: "an app token begins with `xapp-`; it is on the app's page, under Basic Information",
+};
+
+const SIGNING_SECRET: Shape = Shape {
+    begins: &[""],
+    chars_min: 16,
+    remedy: "the signing secret has 32 digits; it is on the app's page, under Basic Information",
+};
+
+const API_TOKEN: Shape = Shape {
+    begins: &[""],
+    chars_min: 24,
+    remedy: "it has fewer than 24 characters or one that a header cannot carry, and could be guessed; \
+             make one with `openssl rand -hex 32`",
+};
+
+/// A secret that could be the right one. It is not shown, whatever is wrong with it.
+fn plausible(name: &str, secret: SecretString, shape: &Shape) -> Result<SecretString, NoSecret> {
+    let text = secret.expose_secret();
+    let begins = shape.begins.iter().any(|begin| text.starts_with(begin));
+    if begins && text.len() >= shape.chars_min && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(secret);
+    }
+    let (place, problem) = (format!("`{name}`"), shape.remedy.to_owned());
+    Err(NoSecret::Implausible { place, problem })
 }
 
 /// Why the service did not start. Nothing was posted and nothing was rolled back.
@@ -110,9 +170,6 @@ pub enum StartError {
     /// The key that signs checkpoints.
     #[error("the key of `audit.checkpoints`: {0}")]
     Checkpoints(#[from] NoSigner),
-    /// Stopped before it had started.
-    #[error("stopped before Slack had answered")]
-    Stopped,
 }
 
 impl From<NotSetUp> for StartError {
@@ -160,19 +217,20 @@ pub struct Platform {
     surface: Surface,
     store: OpenStore,
     router: axum::Router,
-    socket: Option<SocketMode<Surface>>,
+    connections: Connections,
+    admission: Admission,
+    slack: SlackProbe,
 }
 
 impl fmt::Debug for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_socket = self.socket.is_some();
-        f.debug_struct("Platform").field("socket_mode", &has_socket).finish_non_exhaustive()
+        f.debug_struct("Platform").field("admission", &self.admission).finish_non_exhaustive()
     }
 }
 
 impl Platform {
-    /// Builds the service: opens the store and, unless the configuration names the workspace, asks
-    /// Slack for it until it answers or `stop` completes.
+    /// Builds the service. What runs does not wait for Slack: where the configuration does not name the
+    /// workspace and Slack does not answer at once, the service runs, and takes clicks when it has.
     ///
     /// # Errors
     ///
@@ -181,7 +239,6 @@ impl Platform {
         config: &Config,
         credentials: Credentials,
         environment: &Environment,
-        stop: impl Future<Output = ()> + Send,
     ) -> Result<Self, StartError> {
         let attempts_max = WebApiOptions::default().attempts_max;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -191,23 +248,23 @@ impl Platform {
         let backends = backends(config, environment, &clock).await?;
         let app = credentials.app_token.map(|token| slack(token, environment, attempts_max));
         let app = app.transpose()?;
-        let workspace = match &config.file.slack.workspace {
-            Some(workspace) => workspace.clone(),
-            None => tokio::select! {
-                biased;
-                workspace = workspace_of(&api) => workspace?,
-                () = stop => return Err(StartError::Stopped),
-            },
-        };
         let store = OpenStore::open(&config.store).await?;
+        let written = config.file.slack.workspace.clone();
+        if written.is_none() && !in_flight(store.port().as_ref()).await {
+            // Nothing waits for us, so that a mistake in the configuration may end the start.
+            token_is_taken(&api).await?;
+        }
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let catalog = catalog(config, workspace.clone(), &clock)?;
-        let people = SlackDirectory::new(api.clone(), workspace.clone(), Arc::clone(&clock));
-        let builder = EngineBuilder::new(store.port(), Arc::new(people), catalog)
+        let catalog = catalog(config, None, &clock)?;
+        let people = Arc::new(LateDirectory::default());
+        let directory: Arc<dyn Directory> = Arc::<LateDirectory>::clone(&people);
+        let builder = EngineBuilder::new(store.port(), directory, catalog)
+            .admitting_later()
             .notifier(Arc::new(notifier(config, &api, &clock)))
             .clock(Arc::clone(&clock))
             .lease(config.file.limits.lease)
             .open_max(config.file.limits.open_max)
+            .probe_every(PROBE_EVERY)
             .sink(metrics.sink());
         let watched = backends.into_iter().fold(builder, |builder, (name, backend)| {
             let watched = metrics.watching(&name, backend);
@@ -215,22 +272,39 @@ impl Platform {
         });
         let engine =
             with_checkpoints(with_audit_file(watched, config), config, environment)?.build();
-        let surface = Surface::new(Arc::new(engine.clone()), api, clock);
-        let accepted = config.file.slack.app.as_ref().map_or_else(Accepted::any, Accepted::app);
-        let accepted = accepted.team(workspace.as_str());
-        let intake = Arc::new(Intake::new(accepted, surface.clone()));
-        let counted = Arc::clone(&intake);
-        let metrics = metrics.counting(
-            "slack_interactions",
-            "Slack's callbacks, by what became of them",
-            move || counted.counters().snapshot().named(),
-        );
-        let callbacks = signing.map_or_else(axum::Router::new, |signing| {
-            rollback_slack::router(Arc::new(Interactivity::new(signing, Arc::clone(&intake))))
-        });
-        let router = Api::new(engine.clone(), tokens).metrics(metrics).with(callbacks);
-        let socket = app.map(|app| SocketMode::new(app, intake, SocketOptions::default()));
-        Ok(Self { engine, surface, store, router: router.layer(from_fn(traced)), socket })
+        let slack = SlackProbe::new(api.clone(), engine.clone(), PROBE_EVERY);
+        let surface = Surface::new(Arc::new(engine.clone()), api.clone(), Arc::clone(&clock));
+        let offered = Offered {
+            engine: engine.clone(),
+            surface: surface.clone(),
+            people,
+            api,
+            clock,
+            app_id: config.file.slack.app.clone(),
+            signing,
+            app,
+        };
+        let admission = Admission::new(offered);
+        if let Some(workspace) = written {
+            admission.opens(workspace);
+        }
+        let (counted, connections) = (admission.clone(), Connections::default());
+        let connected = connections.clone();
+        let metrics = metrics
+            .counting(
+                "slack_interactions",
+                "Slack's callbacks, by what became of them",
+                move || counted.counts(),
+            )
+            .counting("connections", "Connections of callers, by what became of them", move || {
+                connected.named()
+            })
+            .counting("log_lines", "Lines of the log that were not written, by why", || {
+                vec![("dropped", crate::log_queue::dropped_lines())]
+            });
+        let router = Api::new(engine.clone(), tokens).metrics(metrics).with(admission.routes());
+        let router = router.layer(from_fn(traced));
+        Ok(Self { engine, surface, store, router, connections, admission, slack })
     }
 
     /// The engine, for what a host does besides.
@@ -253,23 +327,17 @@ impl Platform {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
-        let Self { engine, surface, store, router, socket } = self;
+        let Self { engine, surface, store, router, connections, admission, slack } = self;
         let (say_stop, stopping) = watch::channel(false);
         let (stop_engine, engine_stopping) = watch::channel(false);
         let running = tokio::spawn({
             let engine = engine.clone();
             async move { engine.run(until(engine_stopping)).await }
         });
-        let served = serve(listener, router, ServeLimits::default(), until(stopping.clone()));
-        let listened = async {
-            match socket {
-                Some(socket) => socket.run(until(stopping.clone())).await,
-                None => {
-                    until(stopping.clone()).await;
-                    Ok(())
-                }
-            }
-        };
+        let probing = tokio::spawn(slack.run(until(stopping.clone())));
+        let limits = ServeLimits::default();
+        let served = serve_counted(listener, router, limits, connections, until(stopping.clone()));
+        let listened = admission.run(until(stopping.clone()));
         let told = async {
             stop.await;
             tracing::info!("stopping: what is on its way comes to its end");
@@ -288,12 +356,13 @@ impl Platform {
                 }
                 listened = &mut listened, if is_listening => {
                     is_listening = false;
-                    keep_first(&mut ended, listened.map_err(RunError::Socket));
+                    keep_first(&mut ended, listened);
                     say_stop.send_replace(true);
                 }
             }
         }
         record_clicks(&surface).await;
+        drop(probing.await);
         stop_engine.send_replace(true);
         match running.await {
             Ok(run) => keep_first(&mut ended, run.map_err(RunError::Store)),
@@ -356,19 +425,14 @@ fn notifier(config: &Config, api: &WebApi, clock: &Arc<dyn Clock>) -> SlackNotif
     }
 }
 
-/// The workspace that the bot's token belongs to; Slack is asked until it answers.
-async fn workspace_of(api: &WebApi) -> Result<WorkspaceId, StartError> {
-    loop {
-        match api.identity().await {
-            Ok(identity) => {
-                return WorkspaceId::parse(identity.team_id).map_err(|_told| StartError::Workspace);
-            }
-            Err(error) if error.is_fatal_for_the_token() => return Err(StartError::Token(error)),
-            Err(error) => {
-                tracing::warn!(%error, "Slack was asked which workspace this is; it is asked again");
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
+/// Asks Slack once whether it takes the bot's token. No answer is no mistake.
+async fn token_is_taken(api: &WebApi) -> Result<(), StartError> {
+    match tokio::time::timeout(ASK_ONCE, api.identity()).await {
+        Ok(Ok(identity)) => {
+            WorkspaceId::parse(identity.team_id).map_err(|_told| StartError::Workspace).map(drop)
         }
+        Ok(Err(error)) if error.is_fatal_for_the_token() => Err(StartError::Token(error)),
+        Ok(Err(_)) | Err(_) => Ok(()),
     }
 }
 

@@ -45,7 +45,8 @@ impl Environment {
     pub fn secret(&self, name: &str) -> Result<SecretString, NoSecret> {
         // Blanks are a secret that anybody knows: the same as none.
         if let Some(value) = self.text(name).map(str::trim).filter(|value| !value.is_empty()) {
-            return Ok(value.into());
+            let place = format!("the environment variable `{name}`");
+            return one_line(value).map_err(|problem| NoSecret::Implausible { place, problem });
         }
         match self.text(&format!("{name}_FILE")) {
             Some(path) => secret_in(Path::new(path)),
@@ -67,6 +68,14 @@ pub enum NoSecret {
     /// Neither the variable nor the one that names a file.
     #[error("the environment variable `{0}` is not set; set it, or name a file with `{0}_FILE`")]
     Variable(String),
+    /// It is there and cannot be right. Its value is not shown.
+    #[error("{place} holds no secret that can be right: {problem}; give the right one")]
+    Implausible {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The file.
     #[error("the file `{path}` holds no secret that can be read ({problem}); mend it")]
     File {
@@ -94,8 +103,22 @@ pub fn secret_in(path: &Path) -> Result<SecretString, NoSecret> {
     }
     match text.trim() {
         "" => Err(wrong("it is empty".into())),
-        secret => Ok(secret.into()),
+        secret => one_line(secret).map_err(wrong),
     }
+}
+
+/// Fewest characters of a secret: fewer are guessed in an afternoon, or are a mistake.
+const SECRET_CHARS_MIN: usize = 8;
+
+/// A secret is one line that could be one. It is not shown, whatever is wrong with it.
+fn one_line(secret: &str) -> Result<SecretString, String> {
+    if secret.chars().any(char::is_control) {
+        return Err("it has a line break or another control character in it".into());
+    }
+    if secret.chars().count() < SECRET_CHARS_MIN {
+        return Err(format!("it has fewer than {SECRET_CHARS_MIN} characters"));
+    }
+    Ok(secret.into())
 }
 
 #[cfg(test)]
@@ -108,12 +131,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "from-the-file\n").unwrap();
-        let both = Environment::of([("A", "plain"), ("B_FILE", path.to_str().unwrap()), ("C", "")]);
-        assert_eq!(both.secret("A").unwrap().expose_secret(), "plain");
+        let both =
+            Environment::of([("A", "plain-text"), ("B_FILE", path.to_str().unwrap()), ("C", "")]);
+        assert_eq!(both.secret("A").unwrap().expose_secret(), "plain-text");
         assert_eq!(both.secret("B").unwrap().expose_secret(), "from-the-file");
         assert_eq!(both.secret("C").unwrap_err(), NoSecret::Variable("C".into()));
         std::fs::write(&path, "\n").unwrap();
         assert!(both.secret("B").unwrap_err().to_string().contains("it is empty"));
+    }
+
+    #[test]
+    fn a_secret_that_is_a_letter_or_two_lines_is_refused_and_not_shown() {
+        for (wrong, told) in [("q", "fewer than 8"), ("canary-1\ncanary-2", "line break")] {
+            let error = Environment::of([("A", wrong)]).secret("A").unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("`A`"), "{error}");
+            assert!(!error.contains(wrong) && !error.contains("canary"), "{error}");
+        }
+        let ends = Environment::of([("A", "canary-canary\r\n")]);
+        assert_eq!(ends.secret("A").unwrap().expose_secret(), "canary-canary");
     }
 
     #[test]

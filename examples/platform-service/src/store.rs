@@ -1,12 +1,17 @@
 //! The store that the configuration names.
 
 use crate::config::StorePlace;
-use rollback_core::ports::Store;
+use rollback_core::ports::{Store, StoreError};
 use rollback_store::{
-    ConnectError, OpenError, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore,
+    Closed, ConnectError, OpenError, Options, PostgresOptions, PostgresStore, Rehearsed,
+    SqliteStore,
 };
 use secrecy::ExposeSecret;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long closing a database may take: what waits is written, and its log is carried over.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// Why a store cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,8 @@ pub enum StoreNotOpened {
 pub(crate) enum NoStore {
     #[error("there is no store `{0}`")]
     Missing(String),
+    #[error("`{0}` is empty: no service has run with this store")]
+    Empty(String),
     #[error("`{0}` is in use by the running service")]
     InUse(String),
     #[error("an older release has written the database; start this one first")]
@@ -61,7 +68,12 @@ impl OpenStore {
             StorePlace::File(path) if !path.exists() => {
                 return Err(NoStore::Missing(path.display().to_string()));
             }
-            StorePlace::File(_) => {}
+            StorePlace::File(path) => {
+                // Opening it would make a store of it.
+                if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) {
+                    return Err(NoStore::Empty(path.display().to_string()));
+                }
+            }
             StorePlace::Server(url) => {
                 let options = PostgresOptions::default();
                 let found = PostgresStore::rehearse(url.expose_secret(), options).await;
@@ -87,20 +99,44 @@ impl OpenStore {
         }
     }
 
-    /// Closes it, if nobody uses it any more. Everything in it is on a disk already; closed, the
-    /// next process need not wait for it.
+    /// Closes it, whoever holds it: what is asked later is refused. Everything in it is on a disk
+    /// already; closed, it is one file, and the next process need not wait for it.
     pub(crate) async fn close(self) {
         match self {
-            Self::File(store) => {
-                if let Some(store) = Arc::into_inner(store) {
-                    store.close().await;
+            Self::File(store) => match tokio::time::timeout(CLOSE_MAX, store.close()).await {
+                Ok(Closed::Whole) => {}
+                Ok(Closed::WithLog(log)) => {
+                    let log = log.display();
+                    tracing::warn!(%log, "the last transactions are in this log, which belongs to the database: keep both files together");
                 }
+                Err(_elapsed) => tracing::warn!(
+                    "the database was not closed in time; its last transactions are in the log beside it: keep both files together"
+                ),
+            },
+            Self::Server(store) => store.close(),
+        }
+    }
+
+    /// Why there is no record in it, in words.
+    pub(crate) async fn why_empty(&self) -> Result<&'static str, String> {
+        match self.has_been_used().await.map_err(|error| error.to_string())? {
+            true => {
+                Ok("there is no record to verify, and a service has run with this store: where \
+                        anything was ever asked for in Slack, its records are lost; compare it with \
+                        the CD systems, the chat and the backups")
             }
-            Self::Server(store) => {
-                if let Some(store) = Arc::into_inner(store) {
-                    store.close();
-                }
+            false => {
+                Ok("there is no record to verify: no service has run with this store; is it the \
+                         right one?")
             }
+        }
+    }
+
+    /// Whether a service has ever run with it.
+    pub(crate) async fn has_been_used(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::File(store) => store.has_been_used().await,
+            Self::Server(store) => store.has_been_used().await,
         }
     }
 }

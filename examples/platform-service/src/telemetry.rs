@@ -1,6 +1,7 @@
 //! Logs, and traces for OpenTelemetry when its usual environment variables ask for them.
 
 use crate::lines::{Colours, Lines};
+use crate::log_queue::Queue;
 use crate::secrets::Environment;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithHttpConfig as _;
@@ -39,6 +40,7 @@ impl LogFormat {
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    log: Queue,
 }
 
 /// Logs cannot be set up.
@@ -54,13 +56,17 @@ pub enum TelemetryError {
     /// The exporter's HTTP client.
     #[error("the HTTP client for OpenTelemetry cannot be set up on this machine")]
     Client,
+    /// The thread that writes the log.
+    #[error("no thread can be started that writes the log")]
+    Log(#[source] std::io::Error),
     /// Somebody did it before.
     #[error("logs are set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
 impl Telemetry {
-    /// Writes logs to standard error, at the level that `RUST_LOG` says (`info`), and sends traces
+    /// Writes logs to standard error, without ever waiting for their reader: what nobody reads in time is
+    /// dropped, counted and told. At the level that `RUST_LOG` says (`info`), and sends traces
     /// where `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` says, over HTTP.
     /// Must not be called on an async runtime: the exporter has threads of its own.
     ///
@@ -78,14 +84,25 @@ impl Telemetry {
         });
         let is_seen = std::io::stderr().is_terminal() && format == LogFormat::Text;
         let colours = if is_seen { Colours::Some } else { Colours::None };
-        let lines = tracing_subscriber::fmt::layer().with_writer(Lines::new(format, colours));
+        let log = Queue::to_standard_error().map_err(TelemetryError::Log)?;
+        let lines = Lines::new(format, colours, log.clone());
+        let lines = tracing_subscriber::fmt::layer().with_writer(lines);
         let lines = match format {
             LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
             LogFormat::Text => lines.with_ansi(is_seen).with_filter(filter).boxed(),
         };
         let all = tracing_subscriber::registry().with(exported).with(lines);
         all.try_init().map_err(TelemetryError::Twice)?;
-        Ok(Self { traces })
+        // The usual hook writes to standard error, and waits for its reader.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let payload = panic.payload();
+            let words = payload.downcast_ref::<&str>().copied();
+            let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let what = words.unwrap_or("it says nothing");
+            tracing::error!(place, what, "a task panicked");
+        }));
+        Ok(Self { traces, log })
     }
 
     /// Sends what has not been sent.
@@ -93,6 +110,7 @@ impl Telemetry {
         if let Some(Err(error)) = self.traces.map(|traces| traces.shutdown()) {
             tracing::warn!(%error, "not every trace was sent");
         }
+        self.log.flush();
     }
 }
 

@@ -1,6 +1,8 @@
 //! `verify`: whether everything that the store has keeps every invariant that it can show.
 
-use crate::config::StorePlace;
+use crate::config::Config;
+use crate::loss::{KeptEnd, kept_here};
+use crate::secrets::Environment;
 use crate::store::{NoStore, OpenStore};
 use rollback_core::audit::Record;
 use rollback_core::ports::{Query, Store, StoreError};
@@ -24,6 +26,9 @@ pub struct Verified {
     pub under_way: usize,
     /// How many audit records were read.
     pub records: usize,
+    /// Journals that cannot be read, and why: nothing is known of those rollbacks but how they are
+    /// listed.
+    pub unreadable: Vec<String>,
     /// What was checked, and what was found.
     pub verdict: Verdict,
 }
@@ -41,25 +46,67 @@ pub enum VerifyError {
     /// It cannot be opened.
     #[error("the store cannot be opened; nothing was verified: {0}")]
     Open(String),
+    /// What is kept of its log on this host cannot be read.
+    #[error("the store cannot be compared; nothing was verified: {0}")]
+    Kept(String),
+    /// It has lost what is kept of it elsewhere.
+    #[error("the store lacks what {place} has; nothing else was verified: {why}")]
+    Lost {
+        /// Where it is kept.
+        place: String,
+        /// What is missing.
+        why: String,
+    },
+    /// It has no record.
+    #[error("{0}")]
+    Empty(&'static str),
     /// It cannot be read.
     #[error("the store cannot be read to its end; nothing was verified")]
     Read(#[source] StoreError),
 }
 
-/// Runs every predicate on a store that needs nothing but a store. Changes nothing.
+/// Runs every predicate on a store that needs nothing but a store, and compares its end with what is
+/// kept of it on this host. Changes nothing.
 ///
 /// # Errors
 ///
 /// [`VerifyError`] when the store cannot be read to its end. What does not hold is no error: it is
 /// in the verdict.
-pub async fn verify_store(place: &StorePlace) -> Result<Verified, VerifyError> {
-    let store = OpenStore::existing(place).await.map_err(|error| match error {
+pub async fn verify_store(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Verified, VerifyError> {
+    let kept = kept_here(config, environment).await.map_err(VerifyError::Kept)?;
+    let store = OpenStore::existing(config.store()).await.map_err(|error| match error {
         NoStore::Missing(place) => VerifyError::Missing(place),
         NoStore::InUse(place) => VerifyError::InUse(place),
-        error @ (NoStore::Older | NoStore::NotOpened(_)) => VerifyError::Open(error.to_string()),
+        error @ (NoStore::Empty(_) | NoStore::Older | NoStore::NotOpened(_)) => {
+            VerifyError::Open(error.to_string())
+        }
     })?;
-    let evidence = read(store.port().as_ref()).await.map_err(VerifyError::Read)?;
+    let verified = verified(&store, &kept).await;
+    store.close().await;
+    verified
+}
+
+async fn verified(store: &OpenStore, kept: &[KeptEnd]) -> Result<Verified, VerifyError> {
+    let port = store.port();
+    for KeptEnd { place, end } in kept {
+        match port.compare(end).await {
+            Ok(()) => {}
+            Err(StoreError::WentBack(why)) => {
+                return Err(VerifyError::Lost { place: place.clone(), why });
+            }
+            Err(error) => return Err(VerifyError::Read(error)),
+        }
+    }
+    let (evidence, unreadable) = read(port.as_ref()).await.map_err(VerifyError::Read)?;
+    if evidence.records.is_empty() {
+        let why = store.why_empty().await.map_err(VerifyError::Open)?;
+        return Err(VerifyError::Empty(why));
+    }
     Ok(Verified {
+        unreadable,
         rollbacks: evidence.views.len(),
         under_way: evidence.views.iter().filter(|view| !view.state.is_end()).count(),
         records: evidence.records.len(),
@@ -67,14 +114,21 @@ pub async fn verify_store(place: &StorePlace) -> Result<Verified, VerifyError> {
     })
 }
 
-async fn read(store: &dyn Store) -> Result<Evidence, StoreError> {
+async fn read(store: &dyn Store) -> Result<(Evidence, Vec<String>), StoreError> {
+    let mut unreadable = Vec::new();
     let mut evidence = Evidence { chain: store.head().await?.chain, ..Evidence::default() };
     for listed in store.list(&Query::all(ROLLBACKS_MAX)).await? {
-        let Some(journal) = store.load(&listed.view.id).await? else {
-            let problem = "it is listed and has no journal".into();
-            return Err(StoreError::Corrupt { what: listed.view.id.to_string(), problem });
-        };
-        evidence.journals.push(journal);
+        match store.load(&listed.view.id).await {
+            Ok(Some(journal)) => evidence.journals.push(journal),
+            Ok(None) => {
+                let problem = "it is listed and has no journal".into();
+                return Err(StoreError::Corrupt { what: listed.view.id.to_string(), problem });
+            }
+            Err(StoreError::Corrupt { what, problem }) => {
+                unreadable.push(format!("{what}: {problem}"));
+            }
+            Err(other) => return Err(other),
+        }
         evidence.views.push(listed.view);
     }
     loop {
@@ -82,7 +136,7 @@ async fn read(store: &dyn Store) -> Result<Evidence, StoreError> {
         query.after = evidence.records.last().map_or(0, |record: &Record| record.sequence.get());
         let records = store.audit(&query).await?;
         if records.is_empty() {
-            return Ok(evidence);
+            return Ok((evidence, unreadable));
         }
         evidence.records.extend(records);
     }
@@ -98,6 +152,9 @@ impl Verified {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for what in &self.unreadable {
+            writeln!(f, "{:<9} {what}", "NO JOURNAL")?;
+        }
         for name in &self.verdict.checked {
             let mut found = self.verdict.found.iter().filter(|v| v.invariant == *name).peekable();
             let word = if found.peek().is_some() { "VIOLATED" } else { "holds" };

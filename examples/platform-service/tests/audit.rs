@@ -30,7 +30,7 @@ fn run(folder: &std::path::Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .env("CD_TOKEN", "x")
+        .env("CD_TOKEN", "a-cd-token")
         .output()
         .expect("a process")
 }

@@ -126,6 +126,28 @@ async fn what_does_not_answer_is_a_failure_of_its_own_and_the_rest_is_checked_al
     }
 }
 
+/// An in-house CD system that predates `undone_by`: refused for ever unless somebody says what it must
+/// send, or vouches for it.
+#[tokio::test]
+async fn a_cd_system_that_does_not_say_what_would_undo_a_rollback_is_told_what_to_send() {
+    let world = World::of(whole()).await;
+    world.cd.set_preflight(rollback_core::observed::Preflight::accepted());
+    let report = world.check(|text| text).await;
+    let table = world.table(&report);
+    assert!(!report.is_good());
+    for part in
+        ["FAIL     checkout/production target", "`\"undone_by\": null`", "`undone_by: nothing`"]
+    {
+        assert!(table.contains(part), "{part}:\n{table}");
+    }
+    let vouched = "    undone_by: nothing\n    token_env: CD_TOKEN";
+    let report = world.check(|text| text.replace("    token_env: CD_TOKEN", vouched)).await;
+    let table = world.table(&report);
+    for part in ["OK       checkout/production target", "`undone_by: nothing`) vouches for it"] {
+        assert!(table.contains(part), "{part}:\n{table}");
+    }
+}
+
 #[tokio::test]
 async fn a_cd_system_that_hangs_does_not_hang_the_check() {
     let world = World::of(whole()).await;

@@ -16,10 +16,10 @@ const DOCUMENTED: &str = include_str!("documented.yaml");
 
 fn environment() -> Environment {
     Environment::of([
-        ("CD_TOKEN", "a-token"),
-        ("PD_KEY", "k"),
-        ("TEAMS_URL", "u"),
-        ("ARGOCD_TOKEN", "t"),
+        ("CD_TOKEN", "a-cd-token"),
+        ("PD_KEY", "a-routing-key"),
+        ("TEAMS_URL", "a-webhook"),
+        ("ARGOCD_TOKEN", "an-argocd-token"),
     ])
 }
 
@@ -184,6 +184,70 @@ fn each_problem_names_its_line_its_key_and_a_remedy() {
 }
 
 #[test]
+fn a_limit_of_zero_is_refused_where_nothing_could_be_in_time() {
+    for written in [
+        "cd_timeout: 10s",
+        "fact_age_max: 30s",
+        "confirm_within: 10m",
+        "approve_within: 30m",
+        "check_within: 60s",
+        "run_within: 30m",
+        "lease: 15s",
+    ] {
+        let limit = written.split(':').next().unwrap();
+        for zero in ["0s", "0ms", "0h0m"] {
+            let told = said(written, &format!("{limit}: {zero}"));
+            assert!(told.contains(&format!("limits.{limit}: a time of zero")), "{told}");
+            assert!(told.starts_with("rollback.yaml:"), "{told}");
+        }
+    }
+    let told = said("timeout: 60s", "timeout: 0s");
+    assert!(told.contains("production.health_check.timeout: a time of zero"), "{told}");
+    for (written, zero) in [
+        ("settle: 5s", "settle: 0s"),
+        ("cool_down: 5m", "cool_down: 0s"),
+        ("directory_age_max: 60s", "directory_age_max: 0s"),
+    ] {
+        let text = SAMPLE.replacen(written, zero, 1);
+        assert!(text != SAMPLE && Config::parse("f", &text, &environment()).is_ok(), "{zero}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_one_is_told_by_its_name_and_not_shown() {
+    for (wrong, why) in [("q", "fewer than 8"), ("canary-1\ncanary-2", "line break")] {
+        let environment = Environment::of([("CD_TOKEN", wrong)]);
+        let told = Config::parse("rollback.yaml", SAMPLE, &environment).unwrap_err().to_string();
+        assert!(told.contains("rollback.yaml:12:") && told.contains(why), "{told}");
+        assert!(told.contains("`CD_TOKEN`") && !told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
+fn two_people_in_one_entry_are_not_one_person() {
+    for two in ["[\"U02ANA,U03BO\"]", "[U02ANA U03BO]", "[\"U02ANA\\u200b\"]"] {
+        let told = said("[U02ANA]", two);
+        assert!(told.contains("services.checkout.owners.users[0]"), "{told}");
+    }
+}
+
+#[test]
+fn a_name_with_markup_or_with_what_nobody_sees_is_refused() {
+    for name in ["<!channel>", "a & b", "*all*", "`x`", "a\\u200bb", "a\\u202eb", "a\\u2060"] {
+        let told = said("\"interns\"", &format!("\"{name}\""));
+        assert!(told.contains("access.denied[0].name: this name has markup"), "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_store_in_memory_is_no_file() {
+    for address in ["\"sqlite://:memory:\"", "\"sqlite:///var/lib/:memory:\""] {
+        let told = said("sqlite://rollback.db", address);
+        assert!(told.contains("forgets everything"), "{told}");
+    }
+}
+
+#[test]
 fn a_service_without_owners_is_not_for_nobody() {
     let text = "slack: {channel: C0D}\nbackends: {a: {kind: http, url: \"https://cd.example.com\", token_env: CD_TOKEN}}\n\
                 services: {x: {environments: {p: {backend: a}}}}\n";
@@ -205,17 +269,20 @@ fn more_approvals_than_people_can_never_be_given() {
 
 #[test]
 fn the_environment_wins_over_the_store_of_the_file() {
-    let other =
-        Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "sqlite:///var/lib/other.db")]);
+    let other = Environment::of([
+        ("CD_TOKEN", "a-cd-token"),
+        ("DATABASE_URL", "sqlite:///var/lib/other.db"),
+    ]);
     let config = Config::parse("f", SAMPLE, &other).unwrap();
     let StorePlace::File(path) = config.store() else { panic!("{config:?}") };
     assert_eq!(path, Path::new("/var/lib/other.db"));
     let postgres =
-        Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "postgres://u:canary@db/r")]);
+        Environment::of([("CD_TOKEN", "a-cd-token"), ("DATABASE_URL", "postgres://u:canary@db/r")]);
     let config = Config::parse("f", SAMPLE, &postgres).unwrap();
     assert!(matches!(config.store(), StorePlace::Server(_)));
     assert!(!format!("{config:?}").contains("canary"));
-    let wrong = Environment::of([("CD_TOKEN", "t"), ("DATABASE_URL", "canary://u:canary@db/r")]);
+    let wrong =
+        Environment::of([("CD_TOKEN", "a-cd-token"), ("DATABASE_URL", "canary://u:canary@db/r")]);
     let told = Config::parse("f", SAMPLE, &wrong).unwrap_err().to_string();
     assert!(told.contains("`DATABASE_URL`: "), "{told}");
 }
@@ -317,10 +384,10 @@ fn checkpoints_need_a_key_that_is_one_and_an_audit_file_that_keeps_them() {
     };
     let (name, file) = ("rollback.example.com/audit", "file: {path: audit.jsonl}");
     let environment = Environment::of([
-        ("CD_TOKEN", "x".to_owned()),
+        ("CD_TOKEN", "a-cd-token".to_owned()),
         ("KEY", key(1, name)),
         ("OLD", key(2, name)),
-        ("NONE", "canary".to_owned()),
+        ("NONE", "canary-canary".to_owned()),
     ]);
     let said = |audit: &str| {
         let text =

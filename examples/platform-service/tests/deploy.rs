@@ -107,7 +107,7 @@ fn the_configuration_in_the_kubernetes_manifest_is_good() {
     let text = fs::read_to_string(deploy("kubernetes.yaml")).unwrap();
     let (_, rest) = text.split_once("  rollback.yaml: |\n").unwrap();
     let (inner, _) = rest.split_once("---\n").unwrap();
-    let environment = platform_service::Environment::of([("CD_TOKEN", "t")]);
+    let environment = platform_service::Environment::of([("CD_TOKEN", "a-cd-token")]);
     let read = platform_service::Config::parse("rollback.yaml", inner, &environment);
     assert!(read.is_ok(), "{}", read.unwrap_err());
 }

@@ -422,6 +422,10 @@ async fn without_a_workspace_in_the_file_slack_is_asked_until_it_answers() {
     let yaml = yaml(address, 0).replace(", workspace: T0ACME", "");
     let service = Service::start_with(&slack, &yaml, server, &[]).await;
     slack.set_interactivity_url(service.callbacks());
+    // Until then no click is taken, and Slack is told so.
+    while client().post(service.callbacks()).send().await.unwrap().status().as_u16() == 503 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let stage = stage(&slack, &cd, service);
     stage.report().await;
     let modal = stage.open(OWNER).await;

@@ -1,7 +1,7 @@
 //! CDEvents about a service that was deployed or upgraded, in a CloudEvent of either mode.
 
 use super::native::details;
-use super::{Report, joined};
+use super::{Report, joined, joined_formerly};
 use crate::fields::{Place, label};
 use crate::problem::{Fault, Problem};
 use http::HeaderMap;
@@ -153,7 +153,7 @@ fn event(attributes: Option<&Attributes>, place: &Place<'_>) -> Option<Report> {
     let key = ServiceKey::new(service?, environment?);
     let mut deploy = Deploy::new(joined(&source, &id)?, key, version, deployed_at?);
     details.into(&mut deploy);
-    Some(Report { deploy, id })
+    Some(Report { deploy, former: joined_formerly(&source, &id), id })
 }
 
 /// What an event says besides. As a text it is somebody else's, in whatever form they agreed on.

@@ -4,8 +4,8 @@ use super::{Report, url};
 use crate::fields::{Place, label};
 use crate::problem::Fault;
 use rollback_core::{
-    Deploy, DeployId, Deployer, EnvironmentName, Migration, Migrations, Reversible, RevisionName,
-    ServiceKey, ServiceName, Timestamp, UserId,
+    DEPLOYS_FOUND, DEPLOYS_OF_EVENTS, Deploy, DeployId, Deployer, EnvironmentName, Migration,
+    Migrations, Reversible, RevisionName, ServiceKey, ServiceName, Timestamp, UserId,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use std::cell::RefCell;
 pub(super) fn read(body: &Value, faults: &RefCell<Vec<Fault>>) -> Option<Report> {
     let place = Place::whole(body, faults);
     place.object()?;
-    let id = place.field("id").required(DeployId::parse);
+    let id = place.field("id").required(own_id);
     let service = place.field("service").required(ServiceName::parse);
     let environment = place.field("environment").required(EnvironmentName::parse);
     let version = place.field("version").required(label);
@@ -22,7 +22,32 @@ pub(super) fn read(body: &Value, faults: &RefCell<Vec<Fault>>) -> Option<Report>
     let key = ServiceKey::new(service?, environment?);
     let mut deploy = Deploy::new(id?, key, version?, deployed_at?);
     details.into(&mut deploy);
-    Some(Report { id: deploy.id.to_string(), deploy })
+    Some(Report { id: deploy.id.to_string(), deploy, former: None })
+}
+
+/// An id that the reporter gave: not one of those that only we give, which are bound to what they
+/// name.
+fn own_id(text: &str) -> Result<DeployId, String> {
+    let reserved = [DEPLOYS_FOUND, DEPLOYS_OF_EVENTS];
+    match reserved.into_iter().find(|prefix| text.starts_with(prefix)) {
+        Some(prefix) => {
+            Err(format!("ids that begin with `{prefix}` are reserved; give another one"))
+        }
+        None => DeployId::parse(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// Longest accepted id of a person in Slack, in bytes: more than twice the longest that there is.
+const USER_LENGTH_MAX: usize = 32;
+
+/// One person's Slack user id. A report that named a list, a group or a channel here would mention
+/// them all.
+fn slack_user(text: &str) -> Result<UserId, &'static str> {
+    let is_one = text.starts_with(['U', 'W'])
+        && (2..=USER_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let id = UserId::parse(text).ok().filter(|_| is_one);
+    id.ok_or("it is not one person's Slack user id, which looks like `U02ANA1B2C3`")
 }
 
 /// What a report may say besides.
@@ -62,7 +87,7 @@ fn deployer(place: &Place<'_>) -> Option<Deployer> {
     place.object()?;
     let mut deployer = Deployer::default();
     deployer.name = place.field("name").optional(label);
-    deployer.slack_user_id = place.field("slack_user_id").optional(UserId::parse);
+    deployer.slack_user_id = place.field("slack_user_id").optional(slack_user);
     deployer.email = place.field("email").optional(label);
     Some(deployer)
 }

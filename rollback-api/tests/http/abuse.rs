@@ -235,21 +235,66 @@ async fn a_request_that_two_readers_could_read_differently_is_not_read_at_all() 
 }
 
 #[tokio::test]
+async fn a_request_with_two_hosts_or_none_is_refused() {
+    let stage = Stage::new().await;
+    for (head, status) in [
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\nhost: y\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\nHost: x\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\n", "400"),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\n", "200"),
+        ("GET /healthz HTTP/1.0\r\n", "200"),
+    ] {
+        let told = stage.raw(format!("{head}connection: close\r\n\r\n").as_bytes()).await;
+        assert_eq!(told.split(' ').nth(1), Some(status), "{head}: {told}");
+    }
+}
+
+/// Whoever opens connections and says nothing keeps nobody out.
+#[tokio::test]
+async fn a_silent_connection_makes_room_for_whoever_speaks() {
+    let mut setup = Setup::default();
+    setup.serve.connections_max = 4;
+    let stage = Stage::with(setup).await;
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(TcpStream::connect(stage.address).await.unwrap());
+    }
+    let began = Instant::now();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let asked = tokio::time::timeout(Duration::from_secs(5), stage.raw(request)).await;
+    let told = asked.expect("the silent ones kept it out");
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    drop(silent);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_bound_wait_for_one_that_is_closed() {
     let mut setup = Setup::default();
     setup.serve.connections_max = 2;
     let stage = Stage::with(setup).await;
-    let hold = || async {
+    // Both are being answered: their bodies are on the way.
+    let head = format!(
+        "POST /v1/deploys HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"id\":"
+    );
+    let busy = || async {
+        let mut stream = TcpStream::connect(stage.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let (one, two) = (busy().await, busy().await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asks = || async {
         let mut stream = TcpStream::connect(stage.address).await.unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut seen = [0; 12];
         stream.read_exact(&mut seen).await.map(|_| stream)
     };
-    let (one, two) = (hold().await.unwrap(), hold().await.unwrap());
-    let third = tokio::time::timeout(Duration::from_millis(200), hold()).await;
+    let third = tokio::time::timeout(Duration::from_millis(200), asks()).await;
     assert!(third.is_err(), "a third was served");
     drop(one);
-    assert!(tokio::time::timeout(Duration::from_secs(5), hold()).await.unwrap().is_ok());
+    assert!(tokio::time::timeout(Duration::from_secs(5), asks()).await.unwrap().is_ok());
     drop(two);
 }
 

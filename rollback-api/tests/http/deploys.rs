@@ -30,11 +30,136 @@ async fn a_deploy_is_taken_once_and_its_answer_says_the_way_back() {
     (told["why"], expected["why"]) = (Value::Null, Value::Null);
     assert_eq!(told, expected);
 
-    let mut other = deploy();
-    other["version"] = "9.9.9".into();
-    for body in [deploy(), other] {
-        let again = stage.post("/v1/deploys", &body).await;
-        assert_eq!((again.status, again.json()), (200, first.json()), "a repeat changes nothing");
+    let again = stage.post("/v1/deploys", &deploy()).await;
+    assert_eq!((again.status, again.json()), (200, first.json()), "a repeat changes nothing");
+}
+
+#[tokio::test]
+async fn a_known_id_with_other_content_is_a_conflict_that_names_the_fields_and_changes_nothing() {
+    let stage = Stage::new().await;
+    let first = stage.post("/v1/deploys", &deploy()).await.json();
+    let kept = stage.store.deploy(&"ci-42".parse().unwrap()).await.unwrap();
+    for (field, value) in [
+        ("version", json!("9.9.9")),
+        ("commit", Value::Null),
+        ("revision", json!("41")),
+        ("revision", Value::Null),
+        ("deployer", json!({"name": "Bo", "slack_user_id": "U09EVE"})),
+        ("changelog_url", json!("https://git.example.com/other")),
+        ("deployed_at", json!("2026-11-22T09:30:01Z")),
+        ("migrations", json!([{"id": "m1", "reversible": "no"}])),
+    ] {
+        let mut other = deploy();
+        other[field] = value;
+        let answer = stage.post("/v1/deploys", &other).await;
+        let detail = answer.problem(409)["detail"].as_str().unwrap().to_owned();
+        for words in [format!("`{field}`").as_str(), "`ci-42`", "nothing was changed"] {
+            assert!(detail.contains(words), "{words} is not in: {detail}");
+        }
+    }
+    assert_eq!(stage.store.deploy(&"ci-42".parse().unwrap()).await.unwrap(), kept);
+    let again = stage.post("/v1/deploys", &deploy()).await;
+    assert_eq!((again.status, again.json()), (200, first));
+    // What the engine filled in itself is no other content.
+    let mut nameless = deploy();
+    (nameless["id"], nameless["revision"]) = ("ci-nameless".into(), Value::Null);
+    assert_eq!(stage.post("/v1/deploys", &nameless).await.status, 201);
+    assert_eq!(stage.post("/v1/deploys", &nameless).await.status, 200);
+}
+
+#[tokio::test]
+async fn ids_that_only_we_give_are_nobodys_to_report() {
+    let stage = Stage::new().await;
+    for id in ["found:checkout:production:42", "found:x", "cloudevent:/ci/acme#1"] {
+        let mut squatter = deploy();
+        squatter["id"] = id.into();
+        let answer = stage.post("/v1/deploys", &squatter).await;
+        assert_eq!(answer.pointers(), ["#/id"], "{id}");
+        assert!(answer.text.contains("reserved"), "{answer:?}");
+        assert_eq!(stage.store.deploy(&id.parse().unwrap()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_proposal_goes_to_its_own_team_whoever_took_the_id_of_the_deploy_that_was_found() {
+    let stage = Stage::new().await;
+    // As an earlier release kept it: reported by whoever wants the proposals of `checkout`.
+    let mail =
+        rollback_core::ServiceKey::new("mail".parse().unwrap(), "production".parse().unwrap());
+    let id = "found:checkout:production:42";
+    let taken = rollback_core::Deploy::new(id.parse().unwrap(), mail, "1", stage.engine.now());
+    let choice = rollback_core::known_good::Choice::none("nobody looked");
+    let card = rollback_core::notice::DeployCard::new(taken, None, choice);
+    stage.store.save_deploy(&card, Vec::new()).await.unwrap();
+    let mut deploys = Vec::new();
+    for _proposal in 0..2 {
+        let answer = stage.post("/v1/rollbacks", &crate::stage::proposal()).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let id = answer.json()["id"].as_str().unwrap().parse().unwrap();
+        let deploy = stage.engine.rollback(&id).await.unwrap().unwrap().deploy.unwrap();
+        let found = stage.store.deploy(&deploy).await.unwrap().unwrap().deploy;
+        assert_eq!(found.service.as_str(), "checkout");
+        deploys.push(deploy);
+    }
+    assert_eq!(deploys[0], deploys[1], "it is found again");
+}
+
+#[tokio::test]
+async fn identities_as_long_as_they_may_be_are_taken_the_whole_way_and_longer_ones_named() {
+    let stage = Stage::new().await;
+    let long = |letter: &str| letter.repeat(rollback_core::ID_LENGTH_MAX);
+    let (from, to) = (long("f"), long("t"));
+    let history = [&from, &to].map(|id| {
+        rollback_testkit::fixtures::revision(id, "1.0.0", rollback_testkit::fixtures::at(0))
+    });
+    stage.cd.set_history(history.to_vec(), Some(from.parse().unwrap()));
+    // Nobody reported the deploy: its id is made of the service and the revision.
+    let answer = stage.post("/v1/rollbacks", &crate::stage::proposal()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let mut named = crate::stage::proposal();
+    named["target"] = to.as_str().into();
+    assert_eq!(stage.post("/v1/rollbacks", &named).await.status, 201);
+    let mut body = deploy();
+    (body["id"], body["revision"]) = (long("i").into(), from.as_str().into());
+    body["deployed_at"] = stage.engine.now().to_string().into();
+    let answer = stage.post("/v1/deploys", &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let view = stage.roll_back(&long("i"), &rollback_testkit::fixtures::ana()).await;
+    assert_eq!(stage.ended(&view.id).await.state, rollback_core::StateName::Succeeded);
+    for field in ["id", "revision", "service", "environment"] {
+        let mut body = deploy();
+        body[field] = format!("{}x", long("i")).into();
+        let answer = stage.post("/v1/deploys", &body).await;
+        assert_eq!(answer.pointers(), [format!("#/{field}")]);
+        assert!(answer.text.contains("has 256 bytes; at most 255 are accepted"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deployer_is_one_person_and_a_text_has_something_to_see() {
+    let stage = Stage::new().await;
+    for id in
+        ["U1,U2", "U02ANA|U03BO", "S0PAYMENTS", "C0DEPLOYS", "channel", "U", "u02ana", "U02ANA "]
+    {
+        let mut body = deploy();
+        body["deployer"]["slack_user_id"] = id.into();
+        let answer = stage.post("/v1/deploys", &body).await;
+        assert_eq!(answer.pointers(), ["#/deployer/slack_user_id"], "{id}");
+    }
+    for unseen in ["\u{200b}", " \u{2060}\t", "\u{1d173}\u{e0041}", "\u{2800}", "\u{3164}"] {
+        let mut body = deploy();
+        body["version"] = unseen.into();
+        body["deployer"]["name"] = unseen.into();
+        let answer = stage.post("/v1/deploys", &body).await;
+        let mut pointers = answer.pointers();
+        pointers.sort();
+        assert_eq!(pointers, ["#/deployer/name", "#/version"], "{unseen:?}");
+        let mut proposal = crate::stage::proposal();
+        proposal["reason"] = unseen.into();
+        proposal["proposed_by"]["name"] = unseen.into();
+        let mut pointers = stage.post("/v1/rollbacks", &proposal).await.pointers();
+        pointers.sort();
+        assert_eq!(pointers, ["#/proposed_by/name", "#/reason"], "{unseen:?}");
     }
 }
 
@@ -85,6 +210,22 @@ async fn a_deploy_from_the_future_is_refused_for_it_would_be_the_newest_for_ever
     assert_eq!(answer.status, 422, "{answer:?}");
     assert_eq!(answer.json()["errors"][0]["pointer"], "#/deployed_at");
     assert_eq!(stage.post("/v1/deploys", &deploy()).await.status, 201, "nothing was kept");
+}
+
+/// Two people in one id would be a deployer who is nobody, and who is told nothing.
+#[tokio::test]
+async fn two_people_in_one_id_are_not_one_deployer() {
+    let stage = Stage::new().await;
+    for two in ["U02ANA,U03BO", "U02ANA;U03BO", "S0PAYMENTS", "u02ana", "U"] {
+        let mut report = deploy();
+        report["deployer"]["slack_user_id"] = two.into();
+        let answer = stage.post("/v1/deploys", &report).await;
+        assert_eq!(
+            (answer.status, answer.pointers()),
+            (422, vec!["#/deployer/slack_user_id".into()]),
+            "{two}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -219,7 +360,8 @@ async fn a_cdevent_is_taken_in_either_mode_and_is_the_same_deploy_in_both() {
     assert_eq!(first.json()["target"]["id"], "41");
     let again = binary(&stage, &cdevent(), &ATTRIBUTES).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    let kept = stage.store.deploy(&"/ci/acme#271069a8-fc18".parse().unwrap()).await.unwrap();
+    let kept =
+        stage.store.deploy(&"cloudevent:/ci/acme#271069a8-fc18".parse().unwrap()).await.unwrap();
     let deploy = kept.unwrap().deploy;
     assert_eq!(deploy.version.as_str(), "2.14.0", "the tag, for people");
     assert_eq!(deploy.deployed_at.to_string(), "2026-11-22T09:30:00Z");
@@ -241,6 +383,40 @@ async fn an_upgrade_is_a_deploy_and_the_same_id_of_another_source_is_another_one
     upgraded["context"]["version"] = "0.4.1".into();
     upgraded["context"]["id"] = "an older release of the specification".into();
     assert_eq!(structured(&stage, &envelope(&upgraded)).await.status, 201);
+}
+
+#[tokio::test]
+async fn two_sources_whose_ids_look_alike_when_they_are_joined_are_two_deploys() {
+    let stage = Stage::new().await;
+    for (source, id) in [("/ci/a#b", "c"), ("/ci/a", "b#c")] {
+        let mut event = cdevent();
+        event["context"]["source"] = source.into();
+        event["context"]["id"] = id.into();
+        event["customData"]["version"] = format!("{source} {id}").into();
+        let first = structured(&stage, &envelope(&event)).await;
+        assert_eq!(first.status, 201, "{source} {id}: {first:?}");
+        assert_eq!(structured(&stage, &envelope(&event)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_an_earlier_release_kept_is_known_by_its_former_id() {
+    let stage = Stage::new().await;
+    let first = structured(&stage, &envelope(&cdevent())).await;
+    let kept = stage.store.deploy(&"cloudevent:/ci/acme#271069a8-fc18".parse().unwrap()).await;
+    let mut card = kept.unwrap().unwrap();
+    let earlier = Stage::new().await;
+    card.deploy.id = "/ci/acme#271069a8-fc18".parse().unwrap();
+    earlier.store.save_deploy(&card, Vec::new()).await.unwrap();
+    let again = structured(&earlier, &envelope(&cdevent())).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    // What two pairs made once is the same event only if it says the same.
+    let mut other = cdevent();
+    other["customData"]["version"] = "9.9.9".into();
+    assert_eq!(structured(&earlier, &envelope(&other)).await.status, 201);
+    assert_eq!(structured(&earlier, &envelope(&other)).await.status, 200);
+    other["customData"]["version"] = "9.9.8".into();
+    assert_eq!(structured(&earlier, &envelope(&other)).await.status, 409);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is counted, as Prometheus reads it.
 
-use crate::stage::{Stage, answer, deploy, until};
+use crate::stage::{Setup, Stage, answer, deploy, until};
 use rollback_testkit::fixtures::{self, parsed};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -62,6 +62,9 @@ async fn what_happened_is_counted_where_it_belongs() {
         ("rollback_build_info{version=\"7.8.9\"}".into(), 1.0),
         ("rollback_store_up".into(), 1.0),
         ("rollback_put_aside".into(), 0.0),
+        ("rollback_replay_mismatches".into(), 0.0),
+        ("rollback_loops_failing".into(), 0.0),
+        ("rollback_loop_panics_total{loop=\"outbox\"}".into(), 0.0),
         ("rollback_clock_steps_back".into(), 0.0),
         ("rollback_notices_total{result=\"abandoned\"}".into(), 0.0),
     ] {
@@ -134,6 +137,29 @@ async fn whoever_asks_for_openmetrics_gets_it() {
     let told = answer(stage.request("GET", "/metrics").header("accept", accept)).await;
     assert!(told.header("content-type").starts_with("application/openmetrics-text"));
     assert!(told.text.ends_with("# EOF\n"), "{}", told.text);
+}
+
+/// A disk that can be read and not written is no store that is up.
+#[tokio::test]
+async fn a_store_that_is_read_and_not_written_is_not_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rollback.db");
+    let options = rollback_store::Options::default();
+    let store = rollback_store::SqliteStore::open(path.clone(), options).await.unwrap();
+    let setup = Setup { store: std::sync::Arc::new(store), ..Setup::default() };
+    let stage = Stage::with(setup).await;
+    assert_eq!(samples(&page(&stage).await).get("rollback_store_up"), Some(&1.0));
+    std::fs::remove_file(&path).unwrap();
+    let down = until("down", async || {
+        let found = samples(&page(&stage).await);
+        (found.get("rollback_store_up") == Some(&0.0)).then_some(found)
+    })
+    .await;
+    let blocked = "rollback_blocked{kind=\"store\",name=\"store\"}";
+    assert_eq!(down.get(blocked), Some(&1.0), "{down:#?}");
+    assert!(stage.store.head().await.is_ok(), "it is read as before");
+    let told = stage.get("/v1/status").await.json();
+    assert_eq!(told["blockers"][0]["kind"], "store", "{told}");
 }
 
 /// Prometheus' own tool reads the page and finds nothing to object to.

@@ -154,6 +154,7 @@ async fn every_answer_keeps_the_document() {
         ("get", "/v1/rollbacks", "/v1/rollbacks?limit=0".into(), None, 400),
         ("get", "/v1/rollbacks/{id}", one, None, 200),
         ("get", "/v1/audit/verify", "/v1/audit/verify".into(), None, 200),
+        ("get", "/v1/status", "/v1/status".into(), None, 200),
         ("get", "/healthz", "/healthz".into(), None, 200),
         ("get", "/readyz", "/readyz".into(), None, 200),
     ];

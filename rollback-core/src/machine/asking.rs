@@ -2,7 +2,7 @@
 
 use super::turn::{Next, Turn, ignore};
 use super::{Declined, Ignored, Preview, State};
-use crate::access::{Denial, Duty, Moment, Route, Standing};
+use crate::access::{Denial, Duty, Moment, RULE_REQUESTER, Route, Standing};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Observation, Said};
 use crate::fact::Missing;
@@ -58,6 +58,9 @@ pub(super) fn proposed(event: Event, turn: &mut Turn<'_>) -> Next {
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)
@@ -67,7 +70,7 @@ pub(super) fn proposed(event: Event, turn: &mut Turn<'_>) -> Next {
 
 pub(super) fn authorizing(actor: Actor, event: Event, turn: &mut Turn<'_>) -> Next {
     match event {
-        Event::StandingObserved(standing) if standing.is_about(&actor.id) => {
+        Event::StandingObserved(standing) if !standing.is_about_another(&actor.id) => {
             authorize(actor, &standing, turn)
         }
         Event::DeadlineReached => {
@@ -94,6 +97,9 @@ pub(super) fn authorizing(actor: Actor, event: Event, turn: &mut Turn<'_>) -> Ne
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)
@@ -187,6 +193,9 @@ pub(super) fn confirming(
             | Event::DoubtRemained(_)
             | Event::Rehearsed(_)
             | Event::ProgressObserved(_)
+            | Event::ExecutionUnseen(_)
+            | Event::CancellationAccepted
+            | Event::CancellationRefused
             | Event::OutcomeObserved(_)
             | Event::Settled(_)
             | Event::PutAside(_)
@@ -200,6 +209,7 @@ fn show(authorized: Authorized, observation: &Observation, turn: &mut Turn<'_>) 
     let opening = turn.opening;
     let mut question = Question::new(&opening.plan, &opening.policy, turn.now);
     question.asking = Some(&opening.id);
+    question.rules = opening.rules;
     let report = guard::evaluate(&question, &observation.facts);
     turn.note_preview(&observation.facts);
     if !report.passes() {
@@ -218,14 +228,10 @@ fn confirm(authorized: Authorized, given: Confirmation, turn: &mut Turn<'_>) -> 
             let (route, rule) = confirmed.by();
             turn.notes.break_glass = route == Route::BreakGlass;
             turn.notes.rule = Some(rule.clone());
-            let mut draft = turn.draft(Kind::Confirmed).by(&actor);
-            draft.decision = turn.notes.rule.as_ref().map(|r| words::decision(r.as_str(), None));
+            let mut draft = turn.draft(Kind::Confirmed);
             draft.guards = turn.notes.report.as_ref().map(Report::views).unwrap_or_default();
-            turn.audit(draft);
+            turn.acted(draft, &actor, Duty::Request, (route, rule.as_str()));
             turn.line(Line::Confirmed);
-            if turn.notes.break_glass {
-                turn.tell(Audience::OnCall);
-            }
             approve(confirmed, Votes::new(), turn)
         }
         Err(NotConfirmed::Somebody(authorized)) => {
@@ -310,6 +316,9 @@ pub(super) fn approving(
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)
@@ -322,12 +331,15 @@ fn vote(confirmed: Confirmed, mut votes: Votes, said: Said, turn: &mut Turn<'_>)
     let policy = &turn.opening.policy;
     match Vote::check(policy, &confirmed, actor, &standing, turn.now) {
         Ok(vote) => {
-            let actor = vote.actor().clone();
+            let (actor, apart) = (vote.actor().clone(), vote.apart());
+            let (route, rule) = vote.by();
+            let rule = rule.clone();
             if !vote.count(&mut votes) {
                 return ignore(State::Approving(confirmed, votes), Ignored::Again);
             }
-            let draft = turn.draft(Kind::Approved).by(&actor);
-            turn.audit(draft);
+            let mut draft = turn.draft(Kind::Approved);
+            draft.decision = Some(words::approval(rule.as_str(), apart));
+            turn.acted(draft, &actor, Duty::Approve, (route, rule.as_str()));
             turn.notes.approved_by.push(actor.clone());
             turn.line(Line::Approved(actor));
             approve(confirmed, votes, turn)
@@ -341,8 +353,9 @@ fn reject(confirmed: Confirmed, votes: Votes, said: Said, turn: &mut Turn<'_>) -
     let policy = &turn.opening.policy;
     match Vote::check(policy, &confirmed, actor, &standing, turn.now) {
         Ok(vote) => {
-            let draft = turn.draft(Kind::Rejected).by(vote.actor());
-            turn.audit(draft);
+            let draft = turn.draft(Kind::Rejected);
+            let (route, rule) = vote.by();
+            turn.acted(draft, vote.actor(), Duty::Approve, (route, rule.as_str()));
             turn.line(Line::Rejected(vote.actor().clone()));
             stopped(words::withdrawn_before(), turn)
         }
@@ -352,15 +365,15 @@ fn reject(confirmed: Confirmed, votes: Votes, said: Said, turn: &mut Turn<'_>) -
 
 fn no_vote(why: NoVote) -> Declined {
     match why {
-        NoVote::Own => Declined::OwnApproval,
+        NoVote::Own | NoVote::Again => Declined::OwnApproval,
         NoVote::Denied(denial, rule) => Declined::NotEntitled { duty: Duty::Approve, denial, rule },
     }
 }
 
 /// The one who asked closes the modal, or cancels before anything was confirmed.
 fn step_back(actor: &Actor, turn: &mut Turn<'_>) -> Next {
-    let draft = turn.draft(Kind::Cancelled).by(actor);
-    turn.audit(draft);
+    let draft = turn.draft(Kind::Cancelled);
+    turn.acted(draft, actor, Duty::Withdraw, (Route::Ownership, RULE_REQUESTER));
     match turn.opening.origin {
         Origin::Proposal { .. } => back_to_proposed(turn),
         Origin::Click(_) => turn.end(State::Withdrawn, words::withdrawn_before()),
@@ -373,37 +386,39 @@ pub(super) fn withdraw_confirmed(
     requester: &Actor,
     turn: &mut Turn<'_>,
 ) -> Result<Next, (Actor, Declined)> {
-    if said.actor.is(requester) { Ok(stop(&said.actor, turn)) } else { withdraw(said, turn) }
+    if said.actor.is(requester) {
+        return Ok(stop(&said.actor, (Route::Ownership, RULE_REQUESTER), turn));
+    }
+    withdraw(said, turn)
 }
 
 fn withdraw(said: Said, turn: &mut Turn<'_>) -> Result<Next, (Actor, Declined)> {
     let Said { actor, standing } = said;
     match may_withdraw(&actor, &standing, turn) {
-        Ok(()) => Ok(stop(&actor, turn)),
+        Ok((route, rule)) => Ok(stop(&actor, (route, rule.as_str()), turn)),
         Err(why) => Err((actor, why)),
     }
 }
 
-/// Whether somebody may stop the rollback.
+/// Whether somebody may stop the rollback: by which way, and by which rule.
 pub(super) fn may_withdraw(
     actor: &Actor,
     standing: &Standing,
     turn: &Turn<'_>,
-) -> Result<(), Declined> {
+) -> Result<(Route, Label), Declined> {
     let policy = &turn.opening.policy;
     let moment = Moment::new(turn.now, policy.limits.fact_age_max);
     let decision = policy.access.decide(Duty::Withdraw, actor, standing, moment);
     let rule = Label::new(decision.rule);
-    decision.verdict.map(|_route| ()).map_err(|denial| Declined::NotEntitled {
-        duty: Duty::Withdraw,
-        denial,
-        rule,
-    })
+    match decision.verdict {
+        Ok(route) => Ok((route, rule)),
+        Err(denial) => Err(Declined::NotEntitled { duty: Duty::Withdraw, denial, rule }),
+    }
 }
 
-fn stop(actor: &Actor, turn: &mut Turn<'_>) -> Next {
-    let draft = turn.draft(Kind::Cancelled).by(actor);
-    turn.audit(draft);
+fn stop(actor: &Actor, by: (Route, &str), turn: &mut Turn<'_>) -> Next {
+    let draft = turn.draft(Kind::Cancelled);
+    turn.acted(draft, actor, Duty::Withdraw, by);
     stopped(words::withdrawn_before(), turn)
 }
 

@@ -7,11 +7,13 @@ use crate::access::{Duty, Route};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Observation};
 use crate::guard::{Explanation, Report};
+use crate::model::Actor;
 use crate::observed::Facts;
-use crate::proof::{Approved, GuardsPassed, NotPassed, Order, Recorded};
+use crate::proof::{Approved, GuardsPassed, NoVote, NotPassed, Order, Recorded};
 use crate::view::Purpose;
 use crate::words;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 pub(super) fn checking(approved: Approved, event: Event, turn: &mut Turn<'_>) -> Next {
     match event {
@@ -43,6 +45,9 @@ pub(super) fn checking(approved: Approved, event: Event, turn: &mut Turn<'_>) ->
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)
@@ -51,16 +56,23 @@ pub(super) fn checking(approved: Approved, event: Event, turn: &mut Turn<'_>) ->
 }
 
 fn check(approved: Approved, observation: &Observation, turn: &mut Turn<'_>) -> Next {
-    let Observation { facts, requester } = observation;
-    turn.note_preview(facts);
-    match GuardsPassed::check(&turn.opening.policy, approved, facts, requester, turn.now) {
+    turn.note_preview(&observation.facts);
+    let paged: Vec<Actor> = approved.through_break_glass().cloned().collect();
+    match GuardsPassed::check(turn.opening, approved, observation, turn.now) {
         Ok(passed) => {
             turn.notes.report = Some(passed.report().clone());
-            let (route, rule) = passed.confirmed().by();
+            let confirmed = passed.approved().confirmed();
+            let (route, rule) = confirmed.by();
             turn.notes.rule = Some(rule.clone());
             if route == Route::BreakGlass && !turn.notes.break_glass {
                 turn.notes.break_glass = true;
-                turn.tell(Audience::OnCall);
+                turn.page(confirmed.actor(), Duty::Request, route);
+            }
+            // Somebody who owned the service when they approved it, and does not any more.
+            for actor in passed.approved().through_break_glass() {
+                if !paged.contains(actor) {
+                    turn.page(actor, Duty::Approve, Route::BreakGlass);
+                }
             }
             turn.notes.explanation = "the intent is being recorded".into();
             turn.audit_intent("every guard passed; the order is about to be sent");
@@ -68,6 +80,16 @@ fn check(approved: Approved, observation: &Observation, turn: &mut Turn<'_>) -> 
             turn.wait(State::Recording(passed), turn.opening.policy.limits.check_within)
         }
         Err(NotPassed::Guards(report)) => refuse(Some(report), None, turn),
+        Err(NotPassed::Vote(approver, why)) => {
+            let why = match &why {
+                NoVote::Own => words::vote_lost(&approver, None),
+                NoVote::Again => words::vote_again(&approver),
+                NoVote::Denied(denial, _) => words::vote_lost(&approver, Some(denial)),
+            };
+            let plan = &turn.opening.plan;
+            let next = "click again and ask somebody else to approve it";
+            refuse_with(words::refused_because(plan, &why, next), turn)
+        }
         Err(NotPassed::Denied(denial, rule)) => {
             let Some(actor) = turn.notes.requested_by.clone() else {
                 return refuse(None, Some("the requester is no longer known"), turn);
@@ -121,6 +143,9 @@ pub(super) fn recording(passed: GuardsPassed, event: Event, turn: &mut Turn<'_>)
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)

@@ -4,7 +4,7 @@ use super::turn::{Next, Turn, ignore};
 use super::{Declined, Ignored, State, Unsettled};
 use crate::access::{Duty, Moment};
 use crate::audit::Kind;
-use crate::event::{Audience, Event, Line, Settlement};
+use crate::event::{Audience, Event, Line, Phase, Progress, Settlement};
 use crate::id::Label;
 use crate::proof::Recorded;
 use crate::words;
@@ -16,7 +16,8 @@ pub(super) fn outcome_unknown(
     turn: &mut Turn<'_>,
 ) -> Next {
     match event {
-        Event::OrderFound(receipt) if unsettled.late.is_none() => {
+        Event::ProgressObserved(progress) => heard(recorded, unsettled, *progress, turn),
+        Event::OrderFound(receipt) if unsettled.late.is_none() && unsettled.known.is_none() => {
             turn.notes.receipt = Some(receipt.clone());
             let text = words::late_effect(&turn.opening.plan);
             turn.audit_report(Kind::OutcomeUnknown, &text);
@@ -28,7 +29,7 @@ pub(super) fn outcome_unknown(
             turn.stay(State::OutcomeUnknown(recorded, unsettled))
         }
         Event::Settled(settlement) if !unsettled.settled => {
-            settle(recorded, unsettled, *settlement, turn)
+            settle(State::OutcomeUnknown(recorded, unsettled), *settlement, turn)
         }
         Event::OrderFound(_)
         | Event::Settled(_)
@@ -51,7 +52,9 @@ pub(super) fn outcome_unknown(
         | Event::OrderAbsent
         | Event::DoubtRemained(_)
         | Event::Rehearsed(_)
-        | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::DeadlineReached => {
             ignore(State::OutcomeUnknown(recorded, unsettled), Ignored::Ended)
@@ -59,29 +62,95 @@ pub(super) fn outcome_unknown(
     }
 }
 
-fn settle(
+/// The CD system answers again about an execution that it is known to have taken.
+fn heard(
     recorded: Recorded,
-    unsettled: Unsettled,
-    settlement: Settlement,
+    mut unsettled: Unsettled,
+    progress: Progress,
     turn: &mut Turn<'_>,
 ) -> Next {
+    let Some(receipt) = unsettled.known.clone() else {
+        return ignore(State::OutcomeUnknown(recorded, unsettled), Ignored::Ended);
+    };
+    let over = unsettled.late.is_some() || unsettled.settled;
+    let known = turn.notes.progress.as_ref().is_some_and(|last| progress.phase <= last.phase);
+    if over || known {
+        return ignore(State::OutcomeUnknown(recorded, unsettled), Ignored::Ended);
+    }
+    let text = words::heard_again(&turn.opening.plan, &progress);
+    match progress.phase {
+        Phase::Started | Phase::HealthChecking => {
+            let mut draft = turn.draft(Kind::Phase);
+            draft.explanation = Some(text.clone());
+            turn.audit(draft);
+        }
+        Phase::Complete | Phase::Failed | Phase::Cancelled => {
+            turn.audit_report(Kind::OutcomeUnknown, &text);
+            turn.tell(Audience::OnCall);
+            unsettled.late = Some(receipt);
+        }
+    }
+    turn.notes.progress = Some(progress.clone());
+    turn.notes.explanation = text;
+    turn.line(Line::Heard(progress));
+    turn.tell(Audience::Channel);
+    turn.stay(State::OutcomeUnknown(recorded, unsettled))
+}
+
+/// A person says what became of it: after the end, or in a state that takes longer than its limit,
+/// which ends with that.
+pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) -> Next {
     let Settlement { actor, standing, finding } = settlement;
     let policy = &turn.opening.policy;
     let moment = Moment::new(turn.now, policy.limits.fact_age_max);
     let decision = policy.access.decide(Duty::Settle, &actor, &standing, moment);
     let rule = Label::new(decision.rule);
-    if let Err(denial) = decision.verdict {
-        let why = Declined::NotEntitled { duty: Duty::Settle, denial, rule };
-        return turn.decline(State::OutcomeUnknown(recorded, unsettled), &actor, why);
-    }
-    let mut draft = turn.draft(Kind::Settled).by(&actor);
-    draft.decision = Some(words::decision(rule.as_str(), None));
+    let route = match decision.verdict {
+        Ok(route) => route,
+        Err(denial) => {
+            let why = Declined::NotEntitled { duty: Duty::Settle, denial, rule };
+            return turn.decline(state, &actor, why);
+        }
+    };
+    let state = given_up(state, turn);
+    let mut draft = turn.draft(Kind::Settled);
     draft.explanation = Some(finding.as_str().into());
-    turn.audit(draft);
+    turn.acted(draft, &actor, Duty::Settle, (route, rule.as_str()));
     turn.notes.explanation = alloc::format!("settled: {finding}");
     turn.notes.put_aside = None;
     turn.line(Line::Settled(actor));
     turn.tell(Audience::Channel);
-    let unsettled = Unsettled { settled: true, ..unsettled };
-    turn.stay(State::OutcomeUnknown(recorded, unsettled))
+    turn.stay(state)
+}
+
+/// The same rollback, settled. One that had not ended ends here: by a person's word, and not by what
+/// was seen.
+fn given_up(state: State, turn: &mut Turn<'_>) -> State {
+    let (recorded, known) = match state {
+        State::OutcomeUnknown(recorded, unsettled) => {
+            return State::OutcomeUnknown(recorded, Unsettled { settled: true, ..unsettled });
+        }
+        State::Triggering(recorded, _) => (recorded, None),
+        State::Running(recorded, running) => (recorded, Some(running.receipt)),
+        State::Verifying(recorded, verifying) => (recorded, Some(verifying.receipt)),
+        State::Proposed
+        | State::Authorizing(_)
+        | State::Confirming(..)
+        | State::Approving(..)
+        | State::Checking(_)
+        | State::Recording(_)
+        | State::Succeeded
+        | State::Failed
+        | State::NotVerified
+        | State::Refused
+        | State::Denied
+        | State::Withdrawn
+        | State::Expired => return state,
+    };
+    let text = words::given_up(&turn.opening.plan);
+    turn.audit_report(Kind::OutcomeUnknown, &text);
+    let unsettled = Unsettled { known, late: None, settled: true };
+    let (state, _) = turn.end(State::OutcomeUnknown(recorded, unsettled), text);
+    turn.tell(Audience::Deployer);
+    state
 }

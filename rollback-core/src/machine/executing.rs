@@ -1,16 +1,19 @@
-//! The states after the order: triggering, running, verifying.
+//! The states after the order: triggering and running.
 
 use super::asking::may_withdraw;
 use super::checking::refuse_with;
 use super::turn::{Next, Turn, ignore};
-use super::{Declined, Ignored, Running, Sending, State, Unsettled, Verifying};
-use crate::audit::Kind;
-use crate::event::{
-    Audience, Effect, Event, Health, Line, Phase, Progress, Receipt, Said, Sighting,
+use super::{
+    Cancelling, Declined, Ignored, Running, Sending, State, Unsuccessful, doubt, ended, verifying,
 };
+use crate::access::{Duty, RULE_REQUESTER, Route};
+use crate::audit::Kind;
+use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Receipt, Said};
 use crate::fact::Fact;
+use crate::journal::Rules;
 use crate::observed::Acceptance;
 use crate::proof::{Order, Recorded};
+use crate::time::Timestamp;
 use crate::view::Purpose;
 use crate::words;
 use alloc::string::{String, ToString};
@@ -39,23 +42,22 @@ pub(super) fn triggering(
             let text = words::conflict(&turn.opening.plan, conflict.live.as_ref(), &conflict.why);
             refuse_with(text, turn)
         }
-        (Event::TriggerInDoubt(why), Sending::Once) => in_doubt(recorded, why, turn),
+        (Event::TriggerInDoubt(why), Sending::Once) => doubt::begin(recorded, why, turn),
         (Event::DeadlineReached, Sending::Once) => {
-            in_doubt(recorded, "the CD system did not answer in time".into(), turn)
+            doubt::begin(recorded, "the CD system did not answer in time".into(), turn)
         }
-        (Event::OrderAbsent, Sending::InDoubt(why)) => {
+        (Event::OrderAbsent, Sending::InDoubt(doubt)) => {
             turn.notes.ordered = false;
-            let text = words::not_executed(&turn.opening.plan, &why);
+            let text = words::not_executed(&turn.opening.plan, &doubt.why);
             end(State::Failed, Kind::Failed, text, turn)
         }
         (Event::DoubtRemained(why), Sending::InDoubt(doubt)) => {
-            unknown(recorded, &alloc::format!("{doubt}; {why}"), turn)
+            doubt::remained(recorded, doubt, why, turn)
         }
-        (Event::DeadlineReached, Sending::InDoubt(doubt)) => unknown(
-            recorded,
-            &alloc::format!("{doubt}; reading it did not settle it in time"),
-            turn,
-        ),
+        (Event::DeadlineReached, Sending::InDoubt(doubt)) => doubt::lasted(recorded, doubt, turn),
+        (Event::Settled(settlement), Sending::InDoubt(doubt)) if doubt.overdue => {
+            ended::settle(State::Triggering(recorded, Sending::InDoubt(doubt)), *settlement, turn)
+        }
         (Event::WithdrawalGiven(said), sending) => {
             turn.decline(State::Triggering(recorded, sending), &said.actor, Declined::TooLate)
         }
@@ -76,6 +78,9 @@ pub(super) fn triggering(
             | Event::IntentNotRecorded(_)
             | Event::Rehearsed(_)
             | Event::ProgressObserved(_)
+            | Event::ExecutionUnseen(_)
+            | Event::CancellationAccepted
+            | Event::CancellationRefused
             | Event::OutcomeObserved(_)
             | Event::Settled(_)
             | Event::PutAside(_)
@@ -119,6 +124,9 @@ fn rehearsing(recorded: Recorded, sending: Sending, event: Event, turn: &mut Tur
         | Event::OrderAbsent
         | Event::DoubtRemained(_)
         | Event::ProgressObserved(_)
+        | Event::ExecutionUnseen(_)
+        | Event::CancellationAccepted
+        | Event::CancellationRefused
         | Event::OutcomeObserved(_)
         | Event::Settled(_)
         | Event::PutAside(_)
@@ -136,29 +144,19 @@ fn accepted(recorded: Recorded, receipt: Receipt, turn: &mut Turn<'_>) -> Next {
     turn.tell(Audience::Channel);
     turn.tell(Audience::Deployer);
     turn.effect(Effect::Observe(Order::issue(&recorded), receipt.clone()));
-    let running = Running { receipt, cancelling: false };
-    turn.wait(State::Running(recorded, running), turn.opening.policy.limits.run_within)
-}
-
-fn in_doubt(recorded: Recorded, why: String, turn: &mut Turn<'_>) -> Next {
-    turn.notes.explanation =
-        alloc::format!("{why}; whether the CD system took the order is being found out");
-    turn.tell(Audience::Channel);
-    turn.effect(Effect::Reconcile(Order::issue(&recorded)));
-    let within = turn.opening.policy.limits.check_within;
-    turn.wait(State::Triggering(recorded, Sending::InDoubt(why)), within)
-}
-
-fn unknown(recorded: Recorded, why: &str, turn: &mut Turn<'_>) -> Next {
-    let text = words::outcome_unknown(&turn.opening.plan, why);
-    turn.effect(Effect::WatchForLateEffect(Order::issue(&recorded)));
-    turn.tell(Audience::OnCall);
-    let unsettled = Unsettled { late: None, settled: false };
-    end(State::OutcomeUnknown(recorded, unsettled), Kind::OutcomeUnknown, text, turn)
+    let within = turn.opening.policy.limits.run_within;
+    let running = Running {
+        receipt,
+        cancelling: Cancelling::No,
+        due: turn.now.after(within),
+        overdue: false,
+        silent_since: None,
+    };
+    turn.wait(State::Running(recorded, running), within)
 }
 
 /// An end after the order: in the audit record, the thread, the channel, and to the deployer.
-fn end(state: State, kind: Kind, text: String, turn: &mut Turn<'_>) -> Next {
+pub(super) fn end(state: State, kind: Kind, text: String, turn: &mut Turn<'_>) -> Next {
     turn.audit_report(kind, &text);
     let next = turn.end(state, text);
     turn.line(Line::Ended);
@@ -175,14 +173,13 @@ pub(super) fn running(
 ) -> Next {
     match event {
         Event::ProgressObserved(progress) => progressed(recorded, running, &progress, turn),
+        Event::ExecutionUnseen(why) => fell_silent(recorded, running, &why, turn),
         Event::WithdrawalGiven(said) => cancel(recorded, running, *said, turn),
-        Event::DeadlineReached => {
-            let within = turn.opening.policy.limits.run_within;
-            let why = alloc::format!(
-                "the CD system has not said it is complete within {}",
-                crate::time::in_words(within)
-            );
-            unknown(recorded, &why, turn)
+        Event::CancellationAccepted => cancel_accepted(recorded, running, turn),
+        Event::CancellationRefused => cancel_refused(recorded, running, turn),
+        Event::DeadlineReached => ran_out(recorded, running, turn),
+        Event::Settled(settlement) if running.overdue => {
+            ended::settle(State::Running(recorded, running), *settlement, turn)
         }
         Event::Clicked(_)
         | Event::StandingObserved(_)
@@ -210,14 +207,25 @@ pub(super) fn running(
 
 fn progressed(
     recorded: Recorded,
-    running: Running,
+    mut running: Running,
     progress: &Progress,
     turn: &mut Turn<'_>,
 ) -> Next {
-    if turn.notes.progress.as_ref() == Some(progress) {
+    let again = turn.notes.progress.as_ref() == Some(progress);
+    let overtaken = turn.notes.progress.as_ref().is_some_and(|last| progress.phase < last.phase);
+    let was_silent = running.silent_since.take().is_some();
+    if was_silent {
+        *turn.deadline = running.deadline(turn);
+        turn.notes.explanation = words::running(turn.opening, running.overdue);
+    }
+    if (again || overtaken) && was_silent {
+        turn.tell(Audience::Channel);
+        return turn.stay(State::Running(recorded, running));
+    }
+    if again {
         return ignore(State::Running(recorded, running), Ignored::Again);
     }
-    if turn.notes.progress.as_ref().is_some_and(|last| progress.phase < last.phase) {
+    if overtaken {
         // A look that was overtaken by a later one.
         return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
     }
@@ -234,18 +242,13 @@ fn progressed(
             turn.tell(Audience::Channel);
             turn.stay(State::Running(recorded, running))
         }
-        Phase::Complete => {
-            turn.notes.explanation =
-                "the CD system says it is done; the result is looked at".into();
-            turn.tell(Audience::Channel);
-            let receipt = running.receipt;
-            turn.effect(Effect::Verify(Order::issue(&recorded), receipt.clone()));
-            let seen = "it has not been looked at yet".into();
-            let verifying = Verifying { receipt, good_since: None, seen };
-            turn.wait(
-                State::Verifying(recorded, verifying),
-                turn.opening.policy.limits.verify_within,
-            )
+        Phase::Complete => verifying::begin(recorded, running.receipt, turn),
+        Phase::Failed if turn.opening.rules >= Rules::V2 => {
+            let said = Unsuccessful::Failed(progress.message.clone());
+            verifying::after_failure(recorded, running.receipt, said, turn)
+        }
+        Phase::Cancelled if turn.opening.rules >= Rules::V2 => {
+            verifying::after_failure(recorded, running.receipt, Unsuccessful::Cancelled, turn)
         }
         Phase::Failed => {
             let text = words::failed(&turn.opening.plan, progress.message.as_ref());
@@ -256,6 +259,55 @@ fn progressed(
             end(State::Withdrawn, Kind::Cancelled, text, turn)
         }
     }
+}
+
+impl Running {
+    /// When its time is up. What the CD system is silent about has its own limit, and never less
+    /// time than it would have had; what is known to run late has none.
+    fn deadline(&self, turn: &Turn<'_>) -> Option<Timestamp> {
+        let due = (!self.overdue).then_some(self.due);
+        let within = turn.opening.policy.limits.doubt_within;
+        match self.silent_since {
+            Some(since) => Some(since.after(within)).max(due),
+            None => due,
+        }
+    }
+}
+
+/// The CD system does not answer any more about what it carries out.
+fn fell_silent(recorded: Recorded, mut running: Running, why: &str, turn: &mut Turn<'_>) -> Next {
+    if turn.opening.rules < Rules::V2 {
+        return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
+    }
+    if running.silent_since.is_some() {
+        return ignore(State::Running(recorded, running), Ignored::Again);
+    }
+    running.silent_since = Some(turn.now);
+    *turn.deadline = running.deadline(turn);
+    turn.notes.explanation = words::silent(turn.opening, why);
+    turn.tell(Audience::Channel);
+    turn.stay(State::Running(recorded, running))
+}
+
+/// The time is up. While the CD system answers that it still carries it out, that is told, and it is
+/// followed on; only what it is silent about has an unknown outcome.
+fn ran_out(recorded: Recorded, mut running: Running, turn: &mut Turn<'_>) -> Next {
+    let limits = turn.opening.policy.limits;
+    if turn.opening.rules < Rules::V2 {
+        let within = crate::time::in_words(limits.run_within);
+        let why = alloc::format!("the CD system has not said it is complete within {within}");
+        return doubt::unknown(recorded, None, &why, turn);
+    }
+    if let Some(since) = running.silent_since {
+        let why = words::silent_since(since, turn.now);
+        return doubt::unknown(recorded, Some(running.receipt), &why, turn);
+    }
+    if running.overdue {
+        return ignore(State::Running(recorded, running), Ignored::Again);
+    }
+    running.overdue = true;
+    doubt::overdue(words::running(turn.opening, true), turn);
+    turn.stay(State::Running(recorded, running))
 }
 
 fn phase_words(progress: &Progress) -> String {
@@ -274,118 +326,58 @@ fn phase_words(progress: &Progress) -> String {
 
 fn cancel(recorded: Recorded, running: Running, said: Said, turn: &mut Turn<'_>) -> Next {
     let Said { actor, standing } = said;
-    if running.cancelling {
-        return ignore(State::Running(recorded, running), Ignored::Again);
+    match running.cancelling {
+        Cancelling::No => {}
+        Cancelling::Asked(_) | Cancelling::Accepted => {
+            return ignore(State::Running(recorded, running), Ignored::Again);
+        }
+        Cancelling::Refused => {
+            return turn.decline(State::Running(recorded, running), &actor, Declined::TooLate);
+        }
     }
     let requester = turn.notes.requested_by.as_ref().is_some_and(|asked| asked.is(&actor));
-    if !requester && let Err(why) = may_withdraw(&actor, &standing, turn) {
-        return turn.decline(State::Running(recorded, running), &actor, why);
-    }
-    let mut draft = turn.draft(Kind::Cancelled).by(&actor);
+    let may = if requester {
+        Ok((Route::Ownership, RULE_REQUESTER.into()))
+    } else {
+        may_withdraw(&actor, &standing, turn)
+    };
+    let (route, rule) = match may {
+        Ok(by) => by,
+        Err(why) => return turn.decline(State::Running(recorded, running), &actor, why),
+    };
+    let mut draft = turn.draft(Kind::Cancelled);
     draft.explanation = Some("asked the CD system to cancel".into());
-    turn.audit(draft);
-    turn.line(Line::Cancelling(actor));
+    turn.acted(draft, &actor, Duty::Withdraw, (route, rule.as_str()));
+    turn.line(Line::Cancelling(actor.clone()));
     turn.tell(Audience::Channel);
     turn.effect(Effect::Cancel(Order::issue(&recorded), running.receipt.clone()));
-    turn.stay(State::Running(recorded, Running { cancelling: true, ..running }))
+    turn.stay(State::Running(recorded, Running { cancelling: Cancelling::Asked(actor), ..running }))
 }
 
-pub(super) fn verifying(
-    recorded: Recorded,
-    verifying: Verifying,
-    event: Event,
-    turn: &mut Turn<'_>,
-) -> Next {
-    match event {
-        Event::OutcomeObserved(sighting) => look(recorded, verifying, &sighting, turn),
-        Event::DeadlineReached => {
-            let within = turn.opening.policy.limits.verify_within;
-            let text = words::not_verified(&turn.opening.plan, &verifying.seen, within);
-            end(State::NotVerified, Kind::NotVerified, text, turn)
-        }
-        Event::WithdrawalGiven(said) => {
-            turn.decline(State::Verifying(recorded, verifying), &said.actor, Declined::TooLate)
-        }
-        Event::Clicked(_)
-        | Event::StandingObserved(_)
-        | Event::FactsObserved(_)
-        | Event::ConfirmationGiven(_)
-        | Event::ApprovalGiven(_)
-        | Event::RejectionGiven(_)
-        | Event::SlotTaken(_)
-        | Event::IntentRecorded
-        | Event::IntentNotRecorded(_)
-        | Event::TriggerAccepted(_)
-        | Event::TriggerRefused(_)
-        | Event::TriggerConflicted(_)
-        | Event::TriggerInDoubt(_)
-        | Event::OrderFound(_)
-        | Event::OrderAbsent
-        | Event::DoubtRemained(_)
-        | Event::Rehearsed(_)
-        | Event::ProgressObserved(_)
-        | Event::Settled(_)
-        | Event::PutAside(_)
-        | Event::Released(_) => ignore(State::Verifying(recorded, verifying), Ignored::OutOfPlace),
-    }
-}
-
-/// The effect beats the acknowledgement: only the target seen live and healthy, for as long as the
-/// policy asks, is a success.
-fn look(
-    recorded: Recorded,
-    mut verifying: Verifying,
-    sighting: &Sighting,
-    turn: &mut Turn<'_>,
-) -> Next {
-    let limits = turn.opening.policy.limits;
-    let plan = &turn.opening.plan;
-    let seen = match sighting.live.within(turn.now, limits.fact_age_max) {
-        Err(missing) => Err(missing.to_string()),
-        Ok(live) => match &live.revision {
-            Some(revision)
-                if revision.revision != plan.to().revision
-                    && revision.revision != plan.from().revision =>
-            {
-                let text = words::overtaken(plan, revision);
-                return end(State::NotVerified, Kind::NotVerified, text, turn);
-            }
-            Some(revision)
-                if revision.revision == plan.to().revision && live.in_progress.is_none() =>
-            {
-                healthy(sighting, turn)
-            }
-            Some(_) | None => Err(words::seen_live(live)),
-        },
+fn cancel_accepted(recorded: Recorded, mut running: Running, turn: &mut Turn<'_>) -> Next {
+    let Cancelling::Asked(_) = running.cancelling else {
+        return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
     };
-    match seen {
-        Ok(()) => {
-            // By when it was seen, not by when that was told: one look told twice is one look.
-            let seen_at = sighting.live.observed_at().min(sighting.health.observed_at());
-            let seen_at = seen_at.unwrap_or(turn.now).min(turn.now);
-            let again = verifying.good_since.is_some();
-            let since = *verifying.good_since.get_or_insert(seen_at);
-            if seen_at.since(since) >= limits.settle {
-                return end(State::Succeeded, Kind::Succeeded, words::succeeded(plan), turn);
-            }
-            verifying.seen = "it was good, for too short a time".into();
-            let state = State::Verifying(recorded, verifying);
-            if again { ignore(state, Ignored::Again) } else { turn.stay(state) }
-        }
-        Err(seen) => {
-            let again = verifying.good_since.is_none() && verifying.seen == seen;
-            verifying.good_since = None;
-            verifying.seen = seen;
-            let state = State::Verifying(recorded, verifying);
-            if again { ignore(state, Ignored::Again) } else { turn.stay(state) }
-        }
-    }
+    let mut draft = turn.draft(Kind::Phase);
+    draft.explanation = Some(words::cancel_accepted());
+    turn.audit(draft);
+    turn.tell(Audience::Channel);
+    running.cancelling = Cancelling::Accepted;
+    turn.stay(State::Running(recorded, running))
 }
 
-fn healthy(sighting: &Sighting, turn: &Turn<'_>) -> Result<(), String> {
-    match sighting.health.within(turn.now, turn.opening.policy.limits.fact_age_max) {
-        Ok(Health::Healthy) => Ok(()),
-        Ok(Health::Unhealthy(what)) => Err(alloc::format!("it is not healthy: {what}")),
-        Err(missing) => Err(alloc::format!("its health is not known: {missing}")),
-    }
+/// Whoever pressed is told, and nobody is offered it again.
+fn cancel_refused(recorded: Recorded, mut running: Running, turn: &mut Turn<'_>) -> Next {
+    let Cancelling::Asked(actor) = running.cancelling.clone() else {
+        return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
+    };
+    let text = words::cancel_refused(&turn.opening.plan);
+    let mut draft = turn.draft(Kind::Phase);
+    draft.explanation = Some(text.clone());
+    turn.audit(draft);
+    turn.line(Line::NotCancelled);
+    turn.tell(Audience::Channel);
+    turn.privately(&actor.id, text);
+    running.cancelling = Cancelling::Refused;
+    turn.stay(State::Running(recorded, running))
 }

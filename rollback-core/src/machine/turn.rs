@@ -1,6 +1,6 @@
 //! What one step collects while a state decides.
 
-use crate::access::{Denial, Duty};
+use crate::access::{Denial, Duty, RULE_FOUR_EYES, RULE_ORDERED, RULE_OWN_CONFIRMATION, Route};
 use crate::audit::{Draft, Kind, Template};
 use crate::event::{Audience, Effect, Line, Progress, Receipt};
 use crate::guard::Report;
@@ -67,11 +67,16 @@ impl Turn<'_> {
 
     /// Moves on to an end.
     pub(crate) fn end(&mut self, state: State, explanation: String) -> Next {
+        self.has_ended(explanation);
+        (state, Disposition::Applied)
+    }
+
+    /// Notes that it ends with this step.
+    pub(crate) fn has_ended(&mut self, explanation: String) {
         *self.deadline = None;
         self.notes.explanation = explanation;
         self.notes.ended_at = Some(self.now);
         self.notes.put_aside = None;
-        (state, Disposition::Applied)
     }
 
     /// Stays in the same state after something worth keeping happened.
@@ -94,6 +99,29 @@ impl Turn<'_> {
 
     pub(crate) fn privately(&mut self, to: &UserId, text: String) {
         self.tell(Audience::Privately { to: to.clone(), text });
+    }
+
+    /// Somebody acted: on record with the rule that let them, and told to whoever is on call where
+    /// only the emergency group's did.
+    pub(crate) fn acted(
+        &mut self,
+        draft: Draft,
+        actor: &Actor,
+        duty: Duty,
+        (route, rule): (Route, &str),
+    ) {
+        let mut draft = draft.by(actor);
+        draft.decision.get_or_insert_with(|| words::decision(rule, None));
+        self.audit(draft);
+        self.page(actor, duty, route);
+    }
+
+    /// Tells whoever is on call of an act through the emergency group.
+    pub(crate) fn page(&mut self, actor: &Actor, duty: Duty, route: Route) {
+        match route {
+            Route::Ownership => {}
+            Route::BreakGlass => self.tell(Audience::BreakGlass { by: actor.clone(), duty }),
+        }
     }
 
     /// Brings the approvers' request up to date, where there was one.
@@ -139,6 +167,7 @@ impl Turn<'_> {
         let mut draft = self.draft(kind);
         draft.guards = self.notes.report.as_ref().map(Report::views).unwrap_or_default();
         draft.actor = self.notes.requested_by.as_ref().map(Into::into);
+        draft.decision = self.notes.rule.as_ref().map(|rule| words::decision(rule.as_str(), None));
         draft.explanation = Some(explanation.into());
         draft
     }
@@ -170,16 +199,17 @@ impl Turn<'_> {
 
     /// Declines an event: the state stays, and whoever sent it is told why.
     pub(crate) fn decline(&mut self, state: State, actor: &Actor, why: Declined) -> Next {
-        let text = match &why {
+        let (rule, text) = match &why {
             Declined::NotEntitled { duty, denial, rule } => {
                 self.deny(actor, *duty, denial, rule.as_str());
                 return (state, Disposition::Declined(why));
             }
-            Declined::OwnApproval => words::own_approval(),
-            Declined::NotTheRequester => words::not_yours(),
-            Declined::TooLate => words::too_late_to_withdraw(),
+            Declined::OwnApproval => (RULE_FOUR_EYES, words::own_approval()),
+            Declined::NotTheRequester => (RULE_OWN_CONFIRMATION, words::not_yours()),
+            Declined::TooLate => (RULE_ORDERED, words::too_late_to_withdraw()),
         };
         let mut draft = self.draft(Kind::Denied).by(actor);
+        draft.decision = Some(words::denied_by(rule));
         draft.explanation = Some(text.clone());
         self.audit(draft);
         self.privately(&actor.id, text);

@@ -47,6 +47,8 @@ pub struct Setup {
     pub lease: Duration,
     /// How long the target must be seen live.
     pub settle: Duration,
+    /// How long an order may be in doubt before people are called.
+    pub doubt_within: Duration,
     /// How the backend is called.
     pub backend: &'static str,
     /// How many rollbacks a process has open at a time.
@@ -62,6 +64,7 @@ impl Default for Setup {
             purpose: Purpose::Real,
             lease: Duration::from_secs(15),
             settle: Limits::default().settle,
+            doubt_within: Limits::default().doubt_within,
             backend: "prod",
             open_max: 1_000,
         }
@@ -134,6 +137,7 @@ impl Site {
         service.approvals_min = self.setup.approvals;
         service.purpose = self.setup.purpose;
         service.limits.settle = self.setup.settle;
+        service.limits.doubt_within = self.setup.doubt_within;
         let health: Arc<dyn HealthSource> = Arc::<FakeHealth>::clone(&self.health);
         service.health = Some(health);
         let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);

@@ -203,6 +203,7 @@ fn engine(orders: &Orders, life: &Life, store: &Arc<dyn Store>, clock: &Arc<dyn 
     service.limits.cool_down = Duration::ZERO;
     service.limits.settle = Duration::from_millis(60);
     service.limits.cd_timeout = CD_TIMEOUT;
+    service.limits.doubt_within = Duration::from_millis(1_000);
     if scene == Scene::Expired {
         service.limits.confirm_within = Duration::from_millis(500);
     }

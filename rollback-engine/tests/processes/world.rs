@@ -18,7 +18,7 @@ use rollback_testkit::Place;
 use rollback_testkit::invariants::{Evidence, Rest, violations};
 use serde_json::json;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) skew: [i64; 3],
     /// The seed of the weather on the wires of three processes.
     pub(crate) weather: Option<u64>,
+    /// The program of the first process, where it is not this one.
+    pub(crate) first: Option<PathBuf>,
 }
 
 /// What was seen of a world.
@@ -116,7 +118,7 @@ impl World {
     pub(crate) fn of(scene: Scene, doom: Doom, server: Option<&'static Server>) -> Self {
         let store = if server.is_some() { "server" } else { "file" };
         let replay = format!("`{}`, {doom}, on a {store}", scene.name());
-        Self { scene, doom, server, replay, skew: [0; 3], weather: None }
+        Self { scene, doom, server, replay, skew: [0; 3], weather: None, first: None }
     }
 
     /// Plays it to its end, and insists on every invariant.
@@ -182,7 +184,9 @@ impl Stage<'_> {
         });
         let said = self.path().join(format!("said-{number}"));
         let said = std::fs::File::create(said).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let other = self.world.first.clone().filter(|_| number == 1);
+        let program = other.unwrap_or_else(|| std::env::current_exe().unwrap());
+        let mut command = Command::new(program);
         command.args(["--ignored", "--exact", "a_replica", "--nocapture", "--test-threads=1"]);
         command.env(ORDERS, orders.to_string()).stdin(Stdio::null());
         command.stdout(said.try_clone().unwrap()).stderr(said);

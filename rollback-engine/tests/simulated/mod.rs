@@ -5,7 +5,7 @@ pub mod dropped;
 pub mod people;
 pub mod world;
 
-use rollback_core::{Event, Label};
+use rollback_core::{Event, Label, StateName};
 use rollback_testkit::invariants::{Evidence, Rest, Seen, violations};
 use rollback_testkit::sim::{Canary, Class, Swarm};
 use std::collections::BTreeMap;
@@ -117,6 +117,9 @@ fn counted(world: &World, evidence: &Evidence) -> BTreeMap<String, u64> {
                 Event::PutAside(_) => "put aside",
                 Event::Released(_) => "released",
                 Event::TriggerConflicted(_) => "conflict",
+                Event::ExecutionUnseen(_) => "the CD system fell silent",
+                Event::CancellationAccepted => "the CD system cancels",
+                Event::CancellationRefused => "the CD system does not cancel",
                 _ => continue,
             };
             count(what.into(), 1);
@@ -124,9 +127,13 @@ fn counted(world: &World, evidence: &Evidence) -> BTreeMap<String, u64> {
         let place = |wanted: fn(&Event) -> bool| {
             journal.entries.iter().position(|entry| wanted(&entry.event))
         };
-        let remained = place(|event| matches!(event, Event::DoubtRemained(_)));
+        let unknown = evidence
+            .views
+            .iter()
+            .any(|view| view.id == journal.opening.id && view.state == StateName::OutcomeUnknown);
         let found = place(|event| matches!(event, Event::OrderFound(_)));
-        let late = remained.is_some() && remained < found;
+        let ran = place(|event| matches!(event, Event::ProgressObserved(_)));
+        let late = unknown && found.is_some() && ran.is_none();
         count("late effect noticed".into(), usize::from(late));
     }
     count("processes that died".into(), world.deaths());

@@ -62,7 +62,7 @@ pub async fn trouble(world: &Arc<World>, most: Duration) {
     }
 }
 
-/// Waits until everything has ended; people only settle what is unknown. False when it does not.
+/// Waits until everything has ended; people only settle what is unknown or takes too long. False when it does not.
 pub async fn drain(world: &Arc<World>, most: Duration) -> bool {
     let mut crowd = Crowd::new(world);
     let until = tokio::time::Instant::now() + most;
@@ -337,11 +337,12 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Looks for a while at what is unknown, and says what came of it.
+    /// Looks for a while at what is unknown, and says what came of it. What takes longer than its
+    /// limit has been looked at for long.
     fn settle(&mut self, view: &RollbackView) {
         let now = self.world.now();
         let looked = view.ended_at.is_some_and(|at| now.since(at).as_secs() > LOOKS_FOR);
-        let open = view.state == StateName::OutcomeUnknown && looked;
+        let open = (view.state == StateName::OutcomeUnknown && looked) || view.overdue;
         if open && !view.explanation.starts_with("settled") {
             let (id, finding) = (view.id.clone(), Reason::parse("looked at it myself").unwrap());
             self.does(|engine| async move {

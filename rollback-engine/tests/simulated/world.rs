@@ -30,6 +30,7 @@ pub fn limits() -> Limits {
     limits.confirm_within = Duration::from_secs(90);
     limits.approve_within = Duration::from_secs(120);
     limits.run_within = Duration::from_secs(180);
+    limits.doubt_within = Duration::from_secs(60);
     limits.verify_within = Duration::from_secs(60);
     limits.cool_down = Duration::from_secs(20);
     limits
@@ -212,6 +213,7 @@ impl World {
             + limits.approve_within
             + limits.check_within * 4
             + limits.run_within
+            + limits.doubt_within * 2
             + limits.verify_within;
         let skew = Duration::from_secs(2 * 600);
         let settled = Duration::from_secs(600);

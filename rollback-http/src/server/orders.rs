@@ -14,7 +14,9 @@ use rollback_core::ports::{
 };
 use rollback_core::proof::Order;
 use rollback_core::proof::relay::Relayed;
-use rollback_core::{Actor, Plan, Receipt, RevisionRef, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{
+    Actor, Plan, Presence, Receipt, RevisionRef, RollbackId, ServiceKey, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -178,8 +180,11 @@ impl Orders {
         match timeout(self.answer_within / 2, backend.preflight(plan)).await {
             Ok(Ok(preflight)) => match (preflight.acceptance, preflight.undone_by) {
                 (Acceptance::Rejected(why), _) => Some(why),
-                (Acceptance::Accepted, Some(by)) => Some(format!("{by} would undo it")),
-                (Acceptance::Accepted, None) => None,
+                (Acceptance::Accepted, Presence::Something(by)) => {
+                    Some(format!("{by} would undo it"))
+                }
+                // The caller judges that: it is told in the service's document.
+                (Acceptance::Accepted, Presence::Nothing | Presence::CannotTell(_)) => None,
             },
             Ok(Err(error)) => Some(format!("it could not be checked: {}", error.what)),
             Err(_elapsed) => Some("it could not be checked in time".to_owned()),
@@ -341,6 +346,29 @@ impl Orders {
         }
     }
 
+    /// What would undo a rollback of the service: asked about the newest one that there could be.
+    /// None where there is none, or where the backend cannot tell.
+    async fn undone_by(
+        &self,
+        key: &ServiceKey,
+        backend: &dyn CdBackend,
+        live: Option<&RevisionRef>,
+        history: &[rollback_core::Revision],
+    ) -> Option<Option<String>> {
+        let live = live?;
+        let to = history
+            .iter()
+            .find(|it| it.id != live.revision && it.restorable == rollback_core::Restorable::Yes)?;
+        let plan = Plan::new(key.clone(), live.clone(), to.reference()).ok()?;
+        match self.bounded(backend.preflight(&plan)).await {
+            Ok(preflight) => told(preflight.undone_by),
+            Err(error) => {
+                tracing::warn!(%key, why = error.why, "what would undo a rollback is not known");
+                None
+            }
+        }
+    }
+
     /// What is live, what is in progress and what there was. None for a service nobody configured.
     pub(super) async fn service(&self, key: &ServiceKey) -> Result<Option<Service>, Unanswered> {
         let Some(backend) = self.services.get(key) else { return Ok(None) };
@@ -349,6 +377,8 @@ impl Orders {
             self.bounded(backend.history(key, HISTORY_MAX))
         );
         let (live, history) = (live?, history?);
+        let undone_by =
+            self.undone_by(key, backend.as_ref(), live.revision.as_ref(), &history).await;
         let revisions: Vec<Revision> = history.into_iter().map(Revision::from).collect();
         let whole = |live: RevisionRef| {
             let known = revisions.iter().find(|revision| revision.id == live.revision).cloned();
@@ -356,10 +386,20 @@ impl Orders {
         };
         Ok(Some(Service {
             live: live.revision.map(whole),
-            in_progress: live.in_progress.map(Into::into),
+            in_progress: told(live.in_progress).map(|operation| operation.map(Into::into)),
+            undone_by,
             capabilities: promises(backend.as_ref()),
             revisions,
         }))
+    }
+}
+
+/// What is told of it: nothing at all where it cannot be told.
+fn told<T>(presence: Presence<T>) -> Option<Option<T>> {
+    match presence {
+        Presence::Nothing => Some(None),
+        Presence::Something(something) => Some(Some(something)),
+        Presence::CannotTell(_) => None,
     }
 }
 

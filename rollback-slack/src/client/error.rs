@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use super::code::Fault;
+use super::code::fault_of;
 use super::method::{Effect, Method};
 
 /// Whether a call that did not succeed changed anything.
@@ -218,6 +220,25 @@ impl CallError {
         }
     }
 
+    /// Whose fault it is that Slack said no, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match &self.why {
+            Why::TokenRejected { .. } => Some(Fault::World),
+            Why::Rejected { code, .. } => Some(fault_of(code)),
+            Why::Unwritable => Some(Fault::Message),
+            Why::RateLimited { .. }
+            | Why::NotItsTurn { .. }
+            | Why::Unreachable
+            | Why::TimedOut
+            | Why::ConnectionLost
+            | Why::UnexpectedStatus { .. }
+            | Why::SlackTrouble { .. }
+            | Why::UnreadableAnswer
+            | Why::AnswerTooLarge => None,
+        }
+    }
+
     /// Whether the token is of no use until somebody mends it.
     #[must_use]
     pub const fn is_fatal_for_the_token(&self) -> bool {
@@ -246,10 +267,12 @@ impl CallError {
         self.code() == Some("hash_conflict")
     }
 
-    /// Whether the message is no longer there.
+    /// Whether the message is no longer there, or can never be changed again: what it should say must
+    /// be posted anew.
     #[must_use]
     pub fn is_message_gone(&self) -> bool {
-        self.code() == Some("message_not_found")
+        let gone = ["message_not_found", "cant_update_message", "edit_window_closed"];
+        self.code().is_some_and(|code| gone.contains(&code))
     }
 
     /// Whether the thread takes no reply: its parent was deleted, or is no message for replies.

@@ -1,6 +1,9 @@
 //! What each method of the Web API is like: how it is asked, what asking twice does, how often.
 
 use std::fmt;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A method of Slack's Web API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +106,31 @@ impl Method {
             | Self::ViewsUpdate => 100,
             Self::ChatPostMessage => 300,
         }
+    }
+}
+
+impl Method {
+    /// Calls that may go out at once, and the pause between two of them from then on. For the rarest
+    /// methods the two together never make more in any minute than Slack takes: a 429 of theirs holds
+    /// back everybody who is being checked. For the others a minute's worth may go at once.
+    pub(crate) fn pace(self) -> (u32, Duration) {
+        let per_minute = self.per_minute();
+        let at_once = match self {
+            Self::UsergroupsList | Self::UsergroupsUsersList => per_minute / 2,
+            Self::AppsConnectionsOpen
+            | Self::AuthTest
+            | Self::ChatGetPermalink
+            | Self::ChatPostEphemeral
+            | Self::ChatPostMessage
+            | Self::ChatUpdate
+            | Self::ConversationsHistory
+            | Self::ConversationsOpen
+            | Self::ConversationsReplies
+            | Self::UsersInfo
+            | Self::ViewsOpen
+            | Self::ViewsUpdate => return (per_minute, MINUTE / per_minute),
+        };
+        (at_once, MINUTE / per_minute.saturating_sub(at_once).max(1))
     }
 }
 

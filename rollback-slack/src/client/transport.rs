@@ -24,8 +24,13 @@ use crate::UnixSeconds;
 
 /// Slack's own address of the Web API.
 const SLACK_URL: &str = "https://slack.com/api/";
-/// When a 429 does not say how long to wait.
+/// When a 429 does not say how long to wait, or says nothing that can be read.
 const RETRY_AFTER_UNSAID: Duration = Duration::from_secs(30);
+/// The longest that a 429 holds a method back: ten times what Slack asks for. A value beyond it is a
+/// mistake, or somebody in between who wants us silent for hours.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// The shortest: a 429 that asks for nothing must not be answered at once, again and again.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The largest answer read: the members of a group of 100,000 fit.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -115,6 +120,7 @@ pub(crate) struct Call {
     channel: Option<String>,
     wait_max: Option<Duration>,
     in_turn: bool,
+    has_its_turn: bool,
 }
 
 impl Call {
@@ -134,8 +140,16 @@ impl Call {
 
     fn new(method: Method, content_type: &'static str, body: Vec<u8>) -> Self {
         let body = Bytes::from(body);
-        let (channel, wait_max, in_turn) = (None, None, false);
-        Self { method, effect: method.effect(), content_type, body, channel, wait_max, in_turn }
+        Self {
+            method,
+            effect: method.effect(),
+            content_type,
+            body,
+            channel: None,
+            wait_max: None,
+            in_turn: false,
+            has_its_turn: false,
+        }
     }
 
     /// Takes a place in the channel's line too.
@@ -150,6 +164,11 @@ impl Call {
     /// Only if nothing has to be waited for.
     pub(crate) fn in_turn(self) -> Self {
         Self { in_turn: true, wait_max: Some(Duration::ZERO), ..self }
+    }
+
+    /// Its first attempt's turn was waited for before.
+    pub(crate) fn having_its_turn(self) -> Self {
+        Self { has_its_turn: true, ..self }
     }
 
     /// Not repeatable this time.
@@ -245,6 +264,12 @@ impl Transport {
         })))
     }
 
+    /// Waits for the next turn of a method.
+    pub(crate) async fn turn(&self, method: Method, wait_max: Duration) -> Result<(), CallError> {
+        let taken = self.0.take_turn(&Call::form(method, &[]), wait_max).await;
+        taken.map_err(|why| CallError::nothing_happened(method, why))
+    }
+
     /// Makes the call, with as many attempts as its method and the patience allow.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, CallError> {
         let inner = &*self.0;
@@ -255,8 +280,13 @@ impl Transport {
         let mut certainty = Certainty::NothingHappened;
         let mut attempt = 1;
         loop {
-            let why = match inner.take_turn(&call, patience.wait_max.saturating_sub(spent())).await
-            {
+            let turn = async {
+                if call.has_its_turn && attempt == 1 {
+                    return Ok(());
+                }
+                inner.take_turn(&call, patience.wait_max.saturating_sub(spent())).await
+            };
+            let why = match turn.await {
                 Err(why) => return Err(CallError { certainty, method: call.method, why }),
                 Ok(()) => match inner.attempt(&call).await {
                     Ok(answer) => return Ok(answer),
@@ -374,7 +404,8 @@ fn broken(error: &reqwest::Error) -> Why {
 
 fn retry_after(headers: &HeaderMap) -> Duration {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    seconds.map_or(RETRY_AFTER_UNSAID, Duration::from_secs)
+    let said = seconds.map_or(RETRY_AFTER_UNSAID, Duration::from_secs);
+    said.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
 }
 
 async fn bounded(mut response: Response) -> Result<Bytes, Why> {

@@ -1,5 +1,8 @@
 //! What was answered before: bounded in number, as old as the question allows, and asked for once
 //! however many want to know.
+//!
+//! A question may wait for its turn before it is sent. Whoever comes in the meantime shares its
+//! answer: it is sent after they came.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +28,15 @@ type Slot<V> = Arc<tokio::sync::Mutex<Option<Answer<V>>>>;
 struct Entry<V> {
     slot: Slot<V>,
     used: u64,
+    /// What was heard last, however long ago. Says what is likely and decides nothing.
+    last: Option<V>,
+}
+
+/// When a question was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    turn: u64,
+    at: Timestamp,
 }
 
 pub(super) struct Cache<K, V> {
@@ -44,16 +56,32 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
         Self { entries: Mutex::default(), entries_max, turns: AtomicU64::new(0) }
     }
 
-    /// What is known about `key`: remembered where `freshness` allows it, asked otherwise. The age
-    /// of an answer counts from when the question was sent.
+    /// Notes that a question is sent now.
+    pub(super) fn sent(&self, clock: &dyn Clock) -> Sent {
+        Sent { turn: self.turn(), at: clock.now() }
+    }
+
+    /// Somebody comes with a question; see [`Self::fact`].
+    pub(super) fn comes(&self) -> u64 {
+        self.turn()
+    }
+
+    /// What was heard last about `key`, however long ago.
+    pub(super) fn last(&self, key: &K) -> Option<V> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(key)?.last.clone()
+    }
+
+    /// What is known about `key` to somebody who `came`: remembered where `freshness` allows it, asked
+    /// otherwise. The age of an answer counts from when the question was sent.
     pub(super) async fn fact(
         &self,
         key: &K,
+        came: u64,
         freshness: Freshness,
         clock: &dyn Clock,
-        ask: impl Future<Output = Result<V, String>> + Send,
+        ask: impl Future<Output = (Sent, Result<V, String>)> + Send,
     ) -> Fact<V> {
-        let came = self.turn();
         let slot = self.slot(key, came);
         let mut held = slot.lock().await;
         if let Some(answer) = held.as_ref() {
@@ -68,13 +96,22 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
                 return told(answer.clone());
             }
         }
-        let asked = self.turn();
-        let observed_at = clock.now();
         // Gone before the question: who drops this future must not leave the old answer as new.
         *held = None;
-        let answer = Answer { asked, observed_at, value: ask.await };
+        let (sent, value) = ask.await;
+        let answer = Answer { asked: sent.turn, observed_at: sent.at, value };
         *held = Some(answer.clone());
+        if let Ok(value) = &answer.value {
+            self.remember(key, value);
+        }
         told(answer)
+    }
+
+    fn remember(&self, key: &K, value: &V) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get_mut(key) {
+            entry.last = Some(value.clone());
+        }
     }
 
     fn turn(&self) -> u64 {
@@ -94,7 +131,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
             }
         }
         let slot = Slot::default();
-        entries.insert(key.clone(), Entry { slot: Arc::clone(&slot), used });
+        entries.insert(key.clone(), Entry { slot: Arc::clone(&slot), used, last: None });
         slot
     }
 
@@ -135,8 +172,23 @@ mod tests {
 
     const MINUTE: Freshness = Freshness::AtMost(Duration::from_secs(60));
 
+    /// Comes and asks at once.
+    async fn said<V: Clone + Send>(
+        cache: &Cache<u8, V>,
+        key: &u8,
+        freshness: Freshness,
+        clock: &Stopped,
+        says: impl Future<Output = Result<V, String>> + Send,
+    ) -> Fact<V> {
+        let sent = async {
+            let sent = cache.sent(clock);
+            (sent, says.await)
+        };
+        cache.fact(key, cache.comes(), freshness, clock, sent).await
+    }
+
     async fn ask(cache: &Cache<u8, u32>, freshness: Freshness, clock: &Stopped, says: u32) -> u32 {
-        *cache.fact(&1, freshness, clock, async { Ok(says) }).await.value().unwrap()
+        *said(cache, &1, freshness, clock, async { Ok(says) }).await.value().unwrap()
     }
 
     #[tokio::test]
@@ -155,7 +207,7 @@ mod tests {
         let (cache, clock) = (Cache::new(8), clock());
         assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
         let failed =
-            cache.fact(&1, Freshness::Now, &clock, async { Err("no answer".into()) }).await;
+            said(&cache, &1, Freshness::Now, &clock, async { Err("no answer".into()) }).await;
         assert_eq!(failed, Fact::unknown("no answer"));
         assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }
@@ -165,12 +217,11 @@ mod tests {
         let (cache, clock) = (Cache::new(8), clock());
         let times = AtomicU64::new(0);
         let question = || async {
-            let answered = cache
-                .fact(&1, Freshness::Now, &clock, async {
-                    tokio::task::yield_now().await;
-                    Ok(times.fetch_add(1, Ordering::Relaxed))
-                })
-                .await;
+            let answered = said(&cache, &1, Freshness::Now, &clock, async {
+                tokio::task::yield_now().await;
+                Ok(times.fetch_add(1, Ordering::Relaxed))
+            })
+            .await;
             *answered.value().unwrap()
         };
         let answers = futures_util::future::join_all((0..10).map(|_| question())).await;
@@ -179,11 +230,40 @@ mod tests {
         assert_eq!(times.load(Ordering::Relaxed), 2, "one before the others came, one for them");
     }
 
+    /// It is sent after they came, so that it is as good as their own.
+    #[tokio::test]
+    async fn a_question_that_waits_for_its_turn_is_shared_by_all_who_come_before_it_is_sent() {
+        let (cache, clock) = (Cache::<u8, u64>::new(8), clock());
+        let times = AtomicU64::new(0);
+        let question = || async {
+            let waits = async {
+                for _its_turn in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                let sent = cache.sent(&clock);
+                (sent, Ok(times.fetch_add(1, Ordering::Relaxed)))
+            };
+            cache.fact(&1, cache.comes(), Freshness::Now, &clock, waits).await
+        };
+        let answers = futures_util::future::join_all((0..10).map(|_| question())).await;
+        assert!(answers.iter().all(|answer| answer.value() == Some(&0)), "{answers:?}");
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_last_is_remembered_as_a_hint_through_failures_and_questions() {
+        let (cache, clock) = (Cache::<u8, u32>::new(8), clock());
+        assert_eq!(cache.last(&1), None);
+        assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
+        let failed = said(&cache, &1, Freshness::Now, &clock, async { Err("down".into()) }).await;
+        assert_eq!((failed.value(), cache.last(&1)), (None, Some(1)));
+    }
+
     #[tokio::test]
     async fn what_was_used_longest_ago_makes_room() {
         let (cache, clock) = (Cache::new(2), clock());
         let remember = async |key: u8, says: u32| {
-            *cache.fact(&key, MINUTE, &clock, async { Ok(says) }).await.value().unwrap()
+            *said(&cache, &key, MINUTE, &clock, async { Ok(says) }).await.value().unwrap()
         };
         for (key, says, told) in [(1, 1, 1), (2, 2, 2), (1, 9, 1), (3, 3, 3), (1, 9, 1), (2, 9, 9)]
         {
@@ -196,7 +276,7 @@ mod tests {
     async fn a_question_that_was_dropped_leaves_nothing_behind() {
         let (cache, clock) = (Cache::<u8, u32>::new(8), clock());
         assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
-        let never = cache.fact(&1, Freshness::Now, &clock, std::future::pending());
+        let never = said(&cache, &1, Freshness::Now, &clock, std::future::pending());
         assert!(tokio::time::timeout(Duration::from_millis(5), never).await.is_err());
         assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }

@@ -265,7 +265,7 @@ fn details(view: &RollbackView) -> Vec<Rich<'_>> {
     if let Some(given) = view.reason.as_ref().or(view.proposed_because.as_ref()) {
         parts.push(reason(given.as_str()));
     }
-    if view.state.is_end() || view.put_aside.is_some() {
+    if state::is_told_in_full(view) {
         let words = Spans::new().words(&view.explanation, PARAGRAPH_UNITS_MAX);
         parts.push(words.section());
     } else if let Some(message) = view.progress.as_ref().and_then(|told| told.message.as_ref()) {

@@ -1,6 +1,8 @@
 //! What is told to one person or to whoever is on call.
 
-use rollback_core::{RollbackView, StateName};
+use rollback_core::access::Duty;
+use rollback_core::notice::Blocked;
+use rollback_core::{Actor, RollbackView, StateName};
 
 use super::block::{Block, BlockId, Rich};
 use super::deploy::standing;
@@ -28,14 +30,70 @@ pub fn deployer_message(view: &RollbackView, version: u64) -> Result<Message, Br
     told(view, words, version)
 }
 
-/// The message to whoever is on call: a rollback through the emergency group, or one of which
-/// nobody knows what became of it.
+/// The message to whoever is on call: a rollback through the emergency group, one that takes longer
+/// than it should, or one of which nobody knows what became of it.
 ///
 /// # Errors
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn on_call_message(view: &RollbackView, version: u64) -> Result<Message, Breach> {
     let words = Words::new().say(":pager: ").service(&view.key).say("\n");
     told(view, words, version)
+}
+
+/// The message to whoever is on call: somebody acted through the emergency group.
+///
+/// # Errors
+/// [`Breach`] if it would not keep Slack's limits.
+pub fn break_glass_message(
+    by: &Actor,
+    duty: Duty,
+    view: &RollbackView,
+    version: u64,
+) -> Result<Message, Breach> {
+    let did = match duty {
+        Duty::Request => " confirmed the rollback of ",
+        Duty::Approve => " approved or rejected the rollback of ",
+        Duty::Withdraw => " stopped the rollback of ",
+        Duty::Settle => " settled the rollback of ",
+        Duty::Release => " released the rollback of ",
+    };
+    let words = Words::new().say(":rotating_light: *Break-glass:* ").actor(by).say(did);
+    told(view, words.service(&view.key).say("\n"), version)
+}
+
+/// The message to whoever is on call when something that every rollback needs does not work for long,
+/// and afterwards that it works again.
+///
+/// # Errors
+/// [`Breach`] if it would not keep Slack's limits.
+pub fn blocked_message(blocked: &Blocked, version: u64) -> Result<Message, Breach> {
+    let what = |words: Words| words.line(&blocked.what, SENTENCE_UNITS_MAX);
+    let (head, text) = match blocked.over {
+        None => {
+            let head = what(Words::new().say(":warning: *Rollbacks are blocked* by "));
+            let head = head.say(" since ").moment(blocked.since);
+            let advice = ". A rollback that is tried now is refused, or waits. \
+                          `GET /v1/status` shows everything that is blocked.";
+            (head.say(advice), what(Words::new().say("Rollbacks are blocked by ")))
+        }
+        Some(over) => {
+            let head =
+                what(Words::new().say(":white_check_mark: Rollbacks are no longer blocked by "));
+            let head = head.say(". It did not work from ").moment(blocked.since);
+            let head = head.say(" to ").moment(over).say(".");
+            (head, what(Words::new().say("Rollbacks are no longer blocked by ")))
+        }
+    };
+    let why = Spans::new().words(&blocked.why, PARAGRAPH_UNITS_MAX).section();
+    let blocks = [
+        Block::Section {
+            block_id: BlockId::of("blocked", version),
+            text: Some(head.mrkdwn()),
+            fields: Vec::new(),
+        },
+        Block::RichText { block_id: BlockId::of("why", version), elements: vec![why] },
+    ];
+    Message::of(text.text(), &blocks)
 }
 
 fn told(view: &RollbackView, before: Words, version: u64) -> Result<Message, Breach> {
@@ -48,7 +106,7 @@ fn told(view: &RollbackView, before: Words, version: u64) -> Result<Message, Bre
     if let Some(given) = &view.reason {
         parts.push(reason(given.as_str()));
     }
-    if view.state.is_end() || view.state == StateName::Approving {
+    if state::is_told_in_full(view) || view.state == StateName::Approving {
         parts.push(Spans::new().words(&view.explanation, PARAGRAPH_UNITS_MAX).section());
     }
     if !parts.is_empty() {

@@ -1,6 +1,6 @@
 //! How a rollback stands, in a few words: the same ones wherever it is shown.
 
-use rollback_core::{Phase, Purpose, RollbackView, StateName};
+use rollback_core::{Cancellation, Cause, Phase, Purpose, PutAside, RollbackView, StateName};
 
 /// A sign and a headline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,25 @@ const fn headline(emoji: &'static str, words: &'static str) -> Headline {
 
 /// The headline for a rollback that stands like this.
 pub(super) const fn of(view: &RollbackView) -> Headline {
-    if view.put_aside.is_some() {
-        return headline("rotating_light", "Rollback put aside: it ends whoever works on it");
+    match view.put_aside {
+        Some(PutAside { cause: Cause::Crashes, .. }) => {
+            return headline("rotating_light", "Rollback put aside: it ends whoever works on it");
+        }
+        Some(PutAside { cause: Cause::Replay, .. }) => {
+            return headline(
+                "rotating_light",
+                "Rollback stopped: this release cannot go on with it",
+            );
+        }
+        None => {}
     }
     match (view.purpose, view.state) {
+        (_, StateName::Triggering) if view.overdue => {
+            headline("rotating_light", "Rollback in doubt: the CD system does not answer")
+        }
+        (_, StateName::Running) if view.overdue => {
+            headline("warning", "Rollback takes longer than it should")
+        }
         (Purpose::Real, StateName::Succeeded) => headline("white_check_mark", "Rolled back"),
         (Purpose::Drill, StateName::Succeeded) => headline("white_check_mark", "Drill passed"),
         (Purpose::Real, StateName::Failed) => headline("x", "Rollback failed"),
@@ -63,10 +78,22 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
     }
 }
 
+/// After the CD system's word that it is complete.
+const LOOKING: &str = "the CD system says it is done, looking at the result";
+
+/// Whether more has to be said than what is being done.
+pub(super) const fn is_told_in_full(view: &RollbackView) -> bool {
+    view.state.is_end()
+        || view.put_aside.is_some()
+        || view.in_doubt
+        || view.overdue
+        || view.silent_since.is_some()
+}
+
 /// What is being done right now.
 pub(super) const fn doing(view: &RollbackView) -> &'static str {
     if view.put_aside.is_some() {
-        return "nothing is done until somebody releases it";
+        return "nothing is done until somebody releases or settles it";
     }
     match view.state {
         StateName::Proposed => "waiting for somebody who may to click",
@@ -75,12 +102,34 @@ pub(super) const fn doing(view: &RollbackView) -> &'static str {
         StateName::Approving => "waiting for approval",
         StateName::Checking => "reading the guards once more",
         StateName::Recording => "recording the intent",
+        StateName::Triggering if view.in_doubt => {
+            "whether the CD system took the order is being found out, nothing is sent again"
+        }
         StateName::Triggering => "the order is on its way",
+        StateName::Running if view.silent_since.is_some() => {
+            "the CD system does not answer about it, it is asked again"
+        }
+        StateName::Running if matches!(view.cancellation, Some(Cancellation::Asked)) => {
+            "the CD system is asked to cancel it"
+        }
+        StateName::Running if matches!(view.cancellation, Some(Cancellation::Accepted)) => {
+            "the CD system is cancelling it"
+        }
+        StateName::Running if matches!(view.cancellation, Some(Cancellation::Refused)) => {
+            "it can no longer be cancelled, the CD system carries it out"
+        }
         StateName::Running => match &view.progress {
             Some(progress) => phase(progress.phase),
             None => "the CD system carries it out",
         },
-        StateName::Verifying => "the CD system says it is done, looking at the result",
+        StateName::Verifying => match &view.progress {
+            Some(progress) => match progress.phase {
+                Phase::Failed => "the CD system says it failed, looking at what is live",
+                Phase::Cancelled => "the CD system cancelled it, looking at what is live",
+                Phase::Started | Phase::HealthChecking | Phase::Complete => LOOKING,
+            },
+            None => LOOKING,
+        },
         StateName::Succeeded
         | StateName::Failed
         | StateName::NotVerified

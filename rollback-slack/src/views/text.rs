@@ -39,7 +39,7 @@ impl Words {
 
     /// Somebody's words, on one line.
     pub(super) fn line(mut self, theirs: &str, units_max: usize) -> Self {
-        if is_bare(theirs, units_max) {
+        if is_bare(theirs, units_max) && !theirs.contains(MARKS) {
             self.0.push_str(theirs);
         } else {
             self.0.push_str(&mrkdwn_line(theirs, units_max));
@@ -151,6 +151,9 @@ impl Words {
         self.0
     }
 }
+
+/// What can mark text where it is not code.
+const MARKS: [char; 4] = ['*', '_', '~', ':'];
 
 /// Whether escaping would leave the text as it is, as for nearly every version and id: then it
 /// need not be copied twice.
@@ -369,7 +372,10 @@ mod tests {
             proptest::prop_assert_eq!(line(&text, max), plain_line(&text, max));
             proptest::prop_assert_eq!(lines(&text, max), plain_lines(&text, max));
             if is_bare(&text, max) {
-                proptest::prop_assert_eq!(mrkdwn_line(&text, max), text);
+                proptest::prop_assert_eq!(code_span(&text, max + 2), format!("`{text}`"));
+                if !text.contains(MARKS) {
+                    proptest::prop_assert_eq!(mrkdwn_line(&text, max), text);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
 use rollback_core::audit::Head;
-use rollback_core::{Line, RevisionId, RollbackView};
+use rollback_core::{Line, RevisionId, RollbackView, stopped};
 use std::borrow::Cow;
 
 use super::block::{Block, BlockId, Rich};
@@ -148,7 +148,13 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
         Line::Cancelling(actor) => {
             words.actor(actor).say(" asked the CD system to cancel the rollback")
         }
-        Line::Ended => {
+        Line::NotCancelled => {
+            words.say(":octagonal_sign: It can no longer be cancelled, the rollback goes on")
+        }
+        Line::Heard(progress) => words
+            .say(":satellite_antenna: *The CD system answers again*: ")
+            .say(state::phase(progress.phase)),
+        Line::Ended | Line::Overdue => {
             let headline = state::of(view);
             words.say(":").say(headline.emoji).say(": *").say(headline.words).say("*")
         }
@@ -156,6 +162,9 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
             words.say(":rotating_light: *An order that was given up had an effect after all*")
         }
         Line::Settled(actor) => words.say(":memo: Settled by ").actor(actor),
+        Line::PutAside if stopped::is_stopped(view) => {
+            words.say(":rotating_light: *").say(state::of(view).words).say("*")
+        }
         Line::PutAside => words.say(":rotating_light: *Put aside: it ends whoever works on it*"),
         Line::Released(actor) => words.say(":arrow_forward: Let go on by ").actor(actor),
         // A line that this version does not know is told by how the rollback stands.
@@ -171,6 +180,9 @@ fn details<'a>(view: &'a RollbackView, line: &'a Line) -> Vec<Rich<'a>> {
         }
         Line::Refused
         | Line::Rejected(_)
+        | Line::NotCancelled
+        | Line::Overdue
+        | Line::Heard(_)
         | Line::Ended
         | Line::LateEffect
         | Line::Settled(_)

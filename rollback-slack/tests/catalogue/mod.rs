@@ -82,7 +82,33 @@ fn deploys() -> Vec<(&'static str, Value)> {
         in_state("approving", "approving", &json!({"approvals_min": 1, "cancellable": true})),
         in_state("checking", "checking", &json!({"cancellable": true})),
         in_state("triggering", "triggering", &json!({})),
+        in_state(
+            "in_doubt",
+            "triggering",
+            &json!({"in_doubt": true, "explanation": "the CD system did not answer within 10 s; whether the CD system took the order is being found out; nothing is sent again"}),
+        ),
+        in_state(
+            "in_doubt_for_long",
+            "triggering",
+            &json!({"in_doubt": true, "overdue": true, "explanation": "the CD system has not answered for 15 min; get it to answer, and this ends by itself"}),
+        ),
         in_state("running", "running", &running),
+        in_state(
+            "running_late",
+            "running",
+            &json!({"cancellable": true, "overdue": true, "progress": {"phase": "started"},
+                "explanation": "the rollback of checkout in production takes longer than 30 min"}),
+        ),
+        in_state(
+            "running_unseen",
+            "running",
+            &json!({"cancellable": true, "silent_since": "2026-11-22T09:40:00Z",
+                "explanation": "the CD system took the order and does not answer about it now"}),
+        ),
+        in_state("cancelling", "running", &json!({"cancellation": "asked"})),
+        in_state("cancelling_accepted", "running", &json!({"cancellation": "accepted"})),
+        in_state("not_cancelled", "running", &json!({"cancellation": "refused"})),
+        in_state("verifying_failed", "verifying", &json!({"progress": {"phase": "failed"}})),
         in_state("running_drill", "triggering", &json!({"purpose": "drill"})),
         in_state("verifying", "verifying", &json!({"break_glass": true})),
         with(
@@ -220,6 +246,7 @@ fn approvals() -> Vec<(&'static str, Value)> {
 }
 
 /// Every kind of line with a state in which it is told.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
     let bob = json!({"id": "U03BOB", "name": "Bob"});
     vec![
@@ -251,6 +278,30 @@ pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
             json!({}),
         ),
         ("cancelling", "running", json!({"cancelling": bob}), json!({})),
+        (
+            "not_cancelled",
+            "running",
+            json!("not_cancelled"),
+            json!({"cancellation": "refused", "explanation": "the CD system carries it out"}),
+        ),
+        (
+            "overdue",
+            "running",
+            json!("overdue"),
+            json!({"overdue": true, "explanation": "the rollback of checkout in production takes longer than 30 min"}),
+        ),
+        (
+            "doubt_overdue",
+            "triggering",
+            json!("overdue"),
+            json!({"in_doubt": true, "overdue": true, "explanation": "the CD system has not answered for 15 min"}),
+        ),
+        (
+            "heard",
+            "outcome_unknown",
+            json!({"heard": {"phase": "complete"}}),
+            json!({"explanation": "the CD system answers again: the rollback is complete; look at the service, then settle this rollback"}),
+        ),
         (
             "ended",
             "succeeded",
@@ -285,12 +336,18 @@ fn directs() -> Vec<(&'static str, Value)> {
         &json!({"ended_at": "2026-11-22T09:44:00Z", "break_glass": true,
         "explanation": "nobody knows whether checkout in production was rolled back"}),
     );
+    let in_doubt = view(
+        "triggering",
+        &json!({"in_doubt": true, "overdue": true,
+        "explanation": "the CD system has not answered for 15 min; get it to answer, and this ends by itself"}),
+    );
     vec![
         ("private_denial", posted(&private_message(text, &denied).unwrap())),
         ("private_refusal", posted(&private_message(REFUSED, &denied).unwrap())),
         ("deployer_in_flight", posted(&deployer_message(&view("running", &json!({})), 1).unwrap())),
         ("deployer_ended", posted(&deployer_message(&ended, 2).unwrap())),
         ("on_call", posted(&on_call_message(&unknown, 1).unwrap())),
+        ("on_call_in_doubt", posted(&on_call_message(&in_doubt, 1).unwrap())),
     ]
 }
 

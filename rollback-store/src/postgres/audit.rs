@@ -97,6 +97,13 @@ pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Record>> {
     rows.iter().map(read).collect()
 }
 
+/// The last record of a rollback.
+pub(super) async fn last(db: &mut Link, rollback: &RollbackId) -> Done<Option<Record>> {
+    let newest = "SELECT sequence, record FROM audit WHERE rollback = $1
+         ORDER BY sequence DESC LIMIT 1";
+    db.first(newest, &[&rollback.as_str()]).await?.as_ref().map(read).transpose()
+}
+
 /// What a sink has not acknowledged.
 pub(super) async fn unacknowledged(db: &mut Link, sink: &str, wanted: usize) -> Done<Vec<Record>> {
     let rows = db

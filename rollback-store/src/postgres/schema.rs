@@ -9,7 +9,8 @@ use rollback_core::audit::Hash;
 
 /// The steps from an empty schema to the newest. A released step is never edited: a database that
 /// has taken it would not take it again.
-const MIGRATIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// One process migrates at a time. Also what the outbox's lock is next to: `rlbk`.
 pub(super) const LOCK: i64 = 0x726c_626b;

@@ -10,7 +10,7 @@ use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio_postgres::types::ToSql;
 pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
     let rows = db
         .all(
-            "SELECT id, view, entries, holds_service FROM rollback
+            "SELECT id, view, entries, holds_service, was_ordered FROM rollback
              WHERE ($1::text IS NULL OR service = $1) AND ($2::text IS NULL OR environment = $2)
                  AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id = $4)
              ORDER BY opened_at DESC, number DESC LIMIT $5",
@@ -36,9 +36,24 @@ pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
     rows.into_iter()
         .map(|row| {
             let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(rows::listed(&id, &view, row.try_get(2)?, row.try_get(3)?)?)
+            let flags = (row.try_get(3)?, row.try_get(4)?);
+            Ok(rows::listed(&id, &view, row.try_get(2)?, flags)?)
         })
         .collect()
+}
+
+/// What a deploy message shows, by the index `rollback_shown`.
+pub(super) async fn shown(db: &mut Link, deploy: &DeployId) -> Done<Option<RollbackView>> {
+    let row = db
+        .first(
+            "SELECT id, view FROM rollback WHERE deploy = $1 AND prominence > 0
+             ORDER BY prominence DESC, opened_at DESC, number DESC LIMIT 1",
+            &[&deploy.as_str()],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Some(rows::view(&id, &view)?))
 }
 
 pub(super) async fn unattended(db: &mut Link, judged_at: Option<i64>) -> Done<Vec<RollbackId>> {
@@ -320,4 +335,11 @@ pub(super) async fn prune_lapsed(
         )
         .await?;
     Ok(seen.saturating_add(claims))
+}
+
+/// Whether anything was ever written but what connecting writes.
+pub(super) async fn has_been_used(db: &mut Link) -> Done<bool> {
+    let question = "SELECT 1 FROM counter WHERE value > 0 UNION ALL SELECT 1 FROM deploy
+        UNION ALL SELECT 1 FROM rollback LIMIT 1";
+    Ok(!db.all(question, &[]).await?.is_empty())
 }

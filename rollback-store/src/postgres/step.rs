@@ -9,7 +9,7 @@ use crate::rows;
 use crate::rules::{Found, Granted, check_place, check_shape, granted};
 use crate::value::{Answer, corrupt, int, millis, moment, names, parsed, to_json, uint};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
-use rollback_core::{Purpose, RollbackId, Timestamp};
+use rollback_core::{DeployId, Purpose, RollbackId, Timestamp};
 use std::time::Duration;
 
 /// A commit with everything written out that can be written out beforehand.
@@ -148,8 +148,9 @@ impl Step {
         let row = db
             .first(
                 "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
-                     entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                     entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside,
+                     deploy, prominence)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                  ON CONFLICT (id) DO NOTHING RETURNING number",
                 &[
                     &view.id.as_str(),
@@ -166,6 +167,8 @@ impl Step {
                     was_ordered,
                     holds_service,
                     &view.put_aside.is_some(),
+                    &view.deploy.as_ref().map(DeployId::as_str),
+                    &view.prominence().rank(),
                 ],
             )
             .await?;
@@ -184,7 +187,8 @@ impl Step {
         let Commit { view, holds_service, was_ordered, .. } = &self.commit;
         db.execute(
             "UPDATE rollback SET entries = entries + $2, view = $3, state = $4, is_end = $5,
-                 ended_at = $6, was_ordered = $7, holds_service = $8, put_aside = $9
+                 ended_at = $6, was_ordered = $7, holds_service = $8, put_aside = $9,
+                 prominence = $10
              WHERE number = $1",
             &[
                 &found.number,
@@ -196,6 +200,7 @@ impl Step {
                 was_ordered,
                 holds_service,
                 &view.put_aside.is_some(),
+                &view.prominence().rank(),
             ],
         )
         .await?;
@@ -330,17 +335,34 @@ async fn next_fence(db: &mut Link) -> Done<i64> {
     Ok(row.try_get(0)?)
 }
 
-/// Counts an attempt, unless it is the one that was counted last.
-pub(super) async fn attempt(db: &mut Link, claim: &Claim, name: &str) -> Done<u32> {
+async fn insist_on(db: &mut Link, claim: &Claim) -> Done<()> {
     let row = db
         .first(
             "SELECT 1 FROM claim WHERE rollback = $1 AND owner = $2 AND fence = $3 FOR UPDATE",
             &[&claim.rollback.as_str(), &claim.owner.as_str(), &int(claim.fence)],
         )
         .await?;
-    if row.is_none() {
-        return Err(StoreError::ClaimLost(claim.rollback.clone()).into());
-    }
+    if row.is_some() { Ok(()) } else { Err(StoreError::ClaimLost(claim.rollback.clone()).into()) }
+}
+
+/// How many attempts are not known to be over.
+pub(super) async fn attempts(db: &mut Link, id: &RollbackId) -> Done<u32> {
+    let question = "SELECT count FROM attempt WHERE rollback = $1";
+    let row = db.first(question, &[&id.as_str()]).await?;
+    let count: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Forgets the attempts: the last one is over.
+pub(super) async fn survived(db: &mut Link, claim: &Claim) -> Done<()> {
+    insist_on(db, claim).await?;
+    db.execute("DELETE FROM attempt WHERE rollback = $1", &[&claim.rollback.as_str()]).await?;
+    Ok(())
+}
+
+/// Counts an attempt, unless it is the one that was counted last.
+pub(super) async fn attempt(db: &mut Link, claim: &Claim, name: &str) -> Done<u32> {
+    insist_on(db, claim).await?;
     let row = db
         .first(
             "INSERT INTO attempt (rollback, count, name) VALUES ($1, 1, $2)

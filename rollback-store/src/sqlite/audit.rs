@@ -4,9 +4,9 @@ use super::value::{Answer, all, execute, first, int, limit};
 use crate::rows;
 use crate::rules::unwritable;
 use crate::value::record;
-use rollback_core::Label;
 use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
+use rollback_core::{Label, RollbackId};
 use rusqlite::{Connection, Row, params};
 
 /// The end of the chain.
@@ -85,12 +85,21 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Record>> {
             int(query.after),
             query.service.as_ref().map(Label::as_str),
             query.environment.as_ref().map(Label::as_str),
-            query.rollback.as_ref().map(rollback_core::RollbackId::as_str),
+            query.rollback.as_ref().map(RollbackId::as_str),
             limit(query.limit),
         ],
         columns,
     )?;
     rows.iter().map(record).collect()
+}
+
+/// The last record of a rollback, by the index `audit_of_rollback`.
+pub(super) const LAST: &str = "SELECT sequence, record FROM audit WHERE rollback = ?1
+    ORDER BY sequence DESC LIMIT 1";
+
+pub(super) fn last(db: &Connection, rollback: &RollbackId) -> Answer<Option<Record>> {
+    let row = first(db, LAST, [rollback.as_str()], columns)?;
+    row.map(|row| record(&row)).transpose()
 }
 
 /// What a sink has not acknowledged.

@@ -7,12 +7,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 
 /// Marks a file as ours in its header: `rlbk`.
-const APPLICATION_ID: i64 = 0x726c_626b;
+pub(super) const APPLICATION_ID: i64 = 0x726c_626b;
 
 /// The steps from an empty file to the newest schema. A released step is never edited: a file that
 /// has taken it would not take it again.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The schema that this release writes.
 pub(super) fn newest() -> i64 {

@@ -10,7 +10,7 @@ use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
 };
 use rusqlite::{Connection, Params, params};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
     macro_rules! select {
         ($which:literal) => {
             concat!(
-                "SELECT id, view, entries, holds_service FROM rollback
+                "SELECT id, view, entries, holds_service, was_ordered FROM rollback
                  WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR environment = ?2)
                      AND (?3 IS NULL OR state = ?3) AND ",
                 $which,
@@ -33,7 +33,7 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
         Some(_) => select!("id = ?5"),
         None => select!("?5 IS NULL"),
     };
-    let rows: Vec<(String, String, i64, bool)> = all(
+    let rows: Vec<(String, String, i64, (bool, bool))> = all(
         db,
         sql,
         params![
@@ -43,11 +43,22 @@ pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
             limit(query.limit),
             query.rollback.as_ref().map(RollbackId::as_str),
         ],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, (row.get(3)?, row.get(4)?))),
     )?;
     rows.into_iter()
-        .map(|(id, view, entries, holds)| rows::listed(&id, &view, entries, holds))
+        .map(|(id, view, entries, flags)| rows::listed(&id, &view, entries, flags))
         .collect()
+}
+
+/// What a deploy message shows, by the index `rollback_shown`.
+pub(super) const SHOWN: &str = "SELECT id, view FROM rollback
+    WHERE deploy = ?1 AND prominence > 0
+    ORDER BY prominence DESC, opened_at DESC, number DESC LIMIT 1";
+
+pub(super) fn shown(db: &Connection, deploy: &DeployId) -> Answer<Option<RollbackView>> {
+    let row: Option<(String, String)> =
+        first(db, SHOWN, [deploy.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    row.map(|(id, view)| rows::view(&id, &view)).transpose()
 }
 
 pub(super) fn unattended(db: &Connection, now: Timestamp) -> Answer<Vec<RollbackId>> {
@@ -277,4 +288,11 @@ pub(super) fn prune_lapsed(db: &Connection, now: Timestamp) -> Answer<usize> {
     let seen = execute(db, "DELETE FROM seen WHERE kept_until <= ?1", [millis(now)])?;
     let claims = execute(db, "DELETE FROM claim WHERE expires_at <= ?1", [millis(now)])?;
     Ok(seen.saturating_add(claims))
+}
+
+/// Whether anything was ever written but what opening the file writes.
+pub(super) fn has_been_used(db: &Connection) -> Answer<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM counter WHERE value > 0) \
+               OR EXISTS (SELECT 1 FROM deploy) OR EXISTS (SELECT 1 FROM rollback)";
+    first(db, sql, [], |row| row.get(0)).map(|found| found.unwrap_or(false))
 }

@@ -8,7 +8,7 @@ use crate::notices;
 use crate::rows;
 use crate::rules::{Found, Granted, check_place, check_shape, granted};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
-use rollback_core::{Label, Purpose, RollbackId, Timestamp};
+use rollback_core::{DeployId, Label, Purpose, RollbackId, Timestamp};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
@@ -126,8 +126,9 @@ impl Step {
         execute(
             db,
             "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at,
-                 entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 entries, view, state, is_end, ended_at, was_ordered, holds_service, put_aside,
+                 deploy, prominence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             params![
                 view.id.as_str(),
                 service,
@@ -143,6 +144,8 @@ impl Step {
                 was_ordered,
                 holds_service,
                 view.put_aside.is_some(),
+                view.deploy.as_ref().map(DeployId::as_str),
+                view.prominence().rank(),
             ],
         )?;
         let number = db.last_insert_rowid();
@@ -159,7 +162,8 @@ impl Step {
         execute(
             db,
             "UPDATE rollback SET entries = entries + ?2, view = ?3, state = ?4, is_end = ?5,
-                 ended_at = ?6, was_ordered = ?7, holds_service = ?8, put_aside = ?9
+                 ended_at = ?6, was_ordered = ?7, holds_service = ?8, put_aside = ?9,
+                 prominence = ?10
              WHERE number = ?1",
             params![
                 found.number,
@@ -171,6 +175,7 @@ impl Step {
                 was_ordered,
                 holds_service,
                 view.put_aside.is_some(),
+                view.prominence().rank(),
             ],
         )?;
         Ok(found.number)
@@ -252,13 +257,29 @@ fn next_fence(db: &Connection) -> Answer<u64> {
     uint(fence.ok_or_else(|| corrupt(what(), "it is missing"))?, what)
 }
 
-/// Counts an attempt, unless it is the one that was counted last.
-pub(super) fn attempt(db: &Connection, claim: &Claim, name: &Label) -> Answer<u32> {
+fn insist_on(db: &Connection, claim: &Claim) -> Answer<()> {
     let is_ours = held(db, &claim.rollback)?
         .is_some_and(|held| held.owner == claim.owner && held.fence == claim.fence);
-    if !is_ours {
-        return Err(StoreError::ClaimLost(claim.rollback.clone()));
-    }
+    if is_ours { Ok(()) } else { Err(StoreError::ClaimLost(claim.rollback.clone())) }
+}
+
+/// How many attempts are not known to be over.
+pub(super) fn attempts(db: &Connection, id: &RollbackId) -> Answer<u32> {
+    let question = "SELECT count FROM attempt WHERE rollback = ?1";
+    let count: Option<i64> = first(db, question, [id.as_str()], |row| row.get(0))?;
+    Ok(count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)))
+}
+
+/// Forgets the attempts: the last one is over.
+pub(super) fn survived(db: &Connection, claim: &Claim) -> Answer<()> {
+    insist_on(db, claim)?;
+    execute(db, "DELETE FROM attempt WHERE rollback = ?1", [claim.rollback.as_str()])?;
+    Ok(())
+}
+
+/// Counts an attempt, unless it is the one that was counted last.
+pub(super) fn attempt(db: &Connection, claim: &Claim, name: &Label) -> Answer<u32> {
+    insist_on(db, claim)?;
     let count: Option<i64> = first(
         db,
         "INSERT INTO attempt (rollback, count, name) VALUES (?1, 1, ?2)

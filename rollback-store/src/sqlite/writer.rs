@@ -66,12 +66,19 @@ pub(super) fn stopped() -> StoreError {
     StoreError::Unavailable("the store has stopped; restart the service".into())
 }
 
-/// Serves jobs until nobody can send any.
-pub(super) fn serve(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+/// Serves jobs until nobody can send any. Before each transaction `still` says whether the file is
+/// still the one that was opened; to another one nothing is written.
+pub(super) fn serve(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    mut still: impl FnMut() -> Result<(), String>,
+) {
     let mut unsettled = false;
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
-        let failure = settle(connection, &mut unsettled)
+        let failure = still()
+            .map_err(Failure::Undone)
+            .and_then(|()| settle(connection, &mut unsettled))
             .and_then(|()| transact(connection, &mut batch, &mut jobs))
             .err();
         let failure = failure.map(|failure| undo(connection, failure, &mut unsettled));
@@ -192,7 +199,7 @@ mod tests {
         }
         drop(send);
         let connection = connection();
-        serve(&connection, jobs);
+        serve(&connection, jobs, || Ok(()));
         let kept: Vec<bool> =
             answers.into_iter().map(|mut answer| answer.try_recv().unwrap().is_ok()).collect();
         assert_eq!(kept, [true, false, false, true]);

@@ -8,7 +8,9 @@ use rollback_core::named::resolve;
 use rollback_core::observed::{Acceptance, OperationKind};
 use rollback_core::ports::{Cancelled, CompareAndSet, Fence, Fenced, StartError};
 use rollback_core::proof::Order;
-use rollback_core::{Phase, Plan, Receipt, Restorable, RevisionId, RevisionRef, ServiceKey};
+use rollback_core::{
+    Phase, Plan, Presence, Receipt, Restorable, RevisionId, RevisionRef, ServiceKey,
+};
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -163,7 +165,7 @@ pub(super) async fn live_is_what_the_cd_system_runs<H: Harness>(case: &Case<'_, 
     let live = case.ok(backend.live(&key).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &case.harness.truth().await, "it is not what is live in truth");
-    case.check(live.in_progress.is_none(), "nothing is in progress, and it says so");
+    case.check(live.in_progress.is_nothing(), "nothing is in progress, and it says so");
     let newer = case.harness.deploy().await;
     let live = case.ok(backend.live(&key).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
@@ -203,6 +205,10 @@ pub(super) async fn preflight_accepts_a_good_target_and_changes_nothing<H: Harne
         let preflight = case.harness.backend().preflight(&plan).await;
         let preflight = case.ok(preflight, "a good target cannot be asked about");
         case.same(&preflight.acceptance, &Acceptance::Accepted, "a good target");
+        case.check(
+            preflight.undone_by.is_nothing(),
+            "nothing would undo it, and it says so; where it cannot see that, no rollback passes",
+        );
     }
     case.nothing_changed(&plan).await;
     Simulated::Done
@@ -606,7 +612,7 @@ pub(super) async fn a_running_execution_shows_as_in_progress_and_can_be_cancelle
     needs!(case.harness.stall_next_execution());
     let receipt = case.start(&order).await;
     let live = case.ok(backend.live(&key).await, "what is live cannot be read");
-    let Some(operation) = live.in_progress else {
+    let Presence::Something(operation) = live.in_progress else {
         case.fail("a running rollback does not show as in progress");
     };
     case.same(&operation.kind, &OperationKind::Rollback, "what is in progress");

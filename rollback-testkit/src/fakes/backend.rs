@@ -9,8 +9,8 @@ use rollback_core::ports::{
 };
 use rollback_core::proof::Order;
 use rollback_core::{
-    Label, Phase, Plan, Progress, Receipt, Restorable, Revision, RevisionId, RevisionStatus,
-    RollbackId, ServiceKey,
+    Label, Phase, Plan, Presence, Progress, Receipt, Restorable, Revision, RevisionId,
+    RevisionStatus, RollbackId, ServiceKey,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -84,6 +84,7 @@ pub struct FakeBackend {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a test flips")]
 struct World {
     revisions: Vec<Revision>,
     live: Option<RevisionId>,
@@ -102,6 +103,7 @@ struct World {
     effects: usize,
     script: Vec<Phase>,
     pretends: bool,
+    cancels_nothing: bool,
 }
 
 /// An execution that the CD system accepted.
@@ -178,6 +180,11 @@ impl FakeBackend {
         self.world().unreachable = false;
     }
 
+    /// Forgets what it was told to fail.
+    pub fn clear_faults(&self) {
+        self.world().faults.clear();
+    }
+
     /// The orders that were held up arrive now.
     pub fn release(&self) {
         let mut world = self.world();
@@ -203,6 +210,11 @@ impl FakeBackend {
     /// Orders are accepted and reported on from now on, and change nothing.
     pub fn pretend(&self) {
         self.world().pretends = true;
+    }
+
+    /// Whatever runs, it is too late to cancel it.
+    pub fn cancel_nothing(&self) {
+        self.world().cancels_nothing = true;
     }
 
     /// Somebody makes a known revision live by hand.
@@ -414,9 +426,9 @@ impl CdBackend for FakeBackend {
             Some((id, _)) => {
                 let mut operation = InProgress::new(OperationKind::Rollback);
                 operation.operation_id = Some(id.clone());
-                Some(operation)
+                Presence::Something(operation)
             }
-            None => world.deploying.then(|| InProgress::new(OperationKind::Deploy)),
+            None => Presence::seen(world.deploying.then(|| InProgress::new(OperationKind::Deploy))),
         };
         Ok(live)
     }
@@ -430,8 +442,13 @@ impl CdBackend for FakeBackend {
         }
         let target = world.revisions.iter().find(|r| r.id == plan.to().revision);
         Ok(match target {
-            Some(target) if target.restorable == Restorable::Yes => Preflight::accepted(),
-            Some(_) | None => Preflight::rejected(format!("{} cannot be restored", plan.to())),
+            Some(target) if target.restorable == Restorable::Yes => fixtures::accepted(),
+            Some(_) | None => {
+                let mut preflight =
+                    Preflight::rejected(format!("{} cannot be restored", plan.to()));
+                preflight.undone_by = Presence::Nothing;
+                preflight
+            }
         })
     }
 
@@ -524,10 +541,11 @@ impl CdBackend for FakeBackend {
         self.read(Method::Cancel, "cancel an execution").await?;
         let mut guard = self.world();
         let world = &mut *guard;
+        let cancels = !world.cancels_nothing;
         let execution = world
             .executions
             .get_mut(order.rollback())
-            .filter(|execution| execution.receipt == *receipt && execution.runs());
+            .filter(|execution| execution.receipt == *receipt && execution.runs() && cancels);
         let Some(execution) = execution else {
             return Ok(Cancelled::TooLate);
         };

@@ -24,6 +24,7 @@ pub struct FakeDirectory {
     clock: Arc<dyn Clock>,
     people: Mutex<BTreeMap<UserId, Person>>,
     broken: Mutex<Option<String>>,
+    silent: Mutex<bool>,
     asked: Mutex<Vec<(UserId, Freshness)>>,
 }
 
@@ -36,6 +37,7 @@ impl FakeDirectory {
             clock,
             people: Mutex::new(people),
             broken: Mutex::new(None),
+            silent: Mutex::new(false),
             asked: Mutex::new(Vec::new()),
         }
     }
@@ -50,9 +52,15 @@ impl FakeDirectory {
         *locked(&self.broken) = Some(why.into());
     }
 
+    /// What it is asked from now on has no answer at all.
+    pub fn fall_silent(&self) {
+        *locked(&self.silent) = true;
+    }
+
     /// It answers again.
     pub fn heal(&self) {
         *locked(&self.broken) = None;
+        *locked(&self.silent) = false;
     }
 
     /// What it says to somebody whose clock shows `now`.
@@ -84,6 +92,9 @@ impl FakeDirectory {
 #[async_trait]
 impl Directory for FakeDirectory {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
+        if *locked(&self.silent) {
+            std::future::pending::<()>().await;
+        }
         self.standing_at(user, groups, freshness, self.clock.now())
     }
 }
@@ -100,6 +111,8 @@ pub enum NotifierFault {
     PostedInDoubt,
     /// It is not posted, and the caller cannot know.
     LostInDoubt,
+    /// It is not posted until somebody mends something.
+    Block,
     /// It is not posted, and never will be.
     Reject,
     /// Nothing is answered.
@@ -206,6 +219,9 @@ impl Notifier for FakeNotifier {
             }
             Some(NotifierFault::LostInDoubt) => {
                 Err(NotifyError::InDoubt { why: "no answer came".into() })
+            }
+            Some(NotifierFault::Block) => {
+                Err(NotifyError::Blocked { why: "the fake was told to block".into() })
             }
             Some(NotifierFault::Reject) => {
                 Err(NotifyError::Rejected { why: "the fake was told to reject".into() })

@@ -11,7 +11,9 @@ use rollback_core::ports::{
     Claim, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued, Retention,
     SavedDeploy, Store, StoreError,
 };
-use rollback_core::{Deploy, DeployId, Label, RevisionId, RollbackId, ServiceKey, Timestamp};
+use rollback_core::{
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+};
 
 /// The longest that a process stands still between its last look at its claim and what it stores
 /// under it: until somebody else has just taken it over.
@@ -126,6 +128,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.unattended(self.right.now())).await
     }
 
+    async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
+        self.look(self.inner.shown(deploy)).await
+    }
+
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.look(self.inner.put_aside()).await
     }
@@ -158,6 +164,14 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
 
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError> {
         self.transact(|| self.inner.attempt(claim, name), silent).await
+    }
+
+    async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError> {
+        self.look(self.inner.attempts(id)).await
+    }
+
+    async fn survived(&self, claim: &Claim) -> Result<(), StoreError> {
+        self.transact(|| self.inner.survived(claim), silent).await
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
@@ -292,6 +306,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.look(self.inner.audit(query)).await
+    }
+
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        self.look(self.inner.last_record(rollback)).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -183,6 +183,23 @@ pub(super) async fn a_claim_that_is_given_back_forgets_the_attempts(store: &dyn 
     same("after the owner's", &attempted(store, &next, "a/2").await?, &1)
 }
 
+pub(super) async fn an_attempt_that_is_over_counts_no_more(store: &dyn Store) -> Outcome {
+    let old = claimed(store, &a(), at(0)).await?;
+    let new = claimed(store, &b(), at(15)).await?;
+    same("before any", &store.attempts(&new.rollback).await?, &0)?;
+    same("the first", &attempted(store, &new, "b/1").await?, &1)?;
+    same("the second", &attempted(store, &new, "b/2").await?, &2)?;
+    same("both", &store.attempts(&new.rollback).await?, &2)?;
+    match store.survived(&old).await {
+        Err(error) => lost(&error)?,
+        Ok(()) => return Err(Failure("a stranger forgot the attempts".into())),
+    }
+    same("after a stranger's word", &store.attempts(&new.rollback).await?, &2)?;
+    store.survived(&new).await?;
+    same("after the owner's", &store.attempts(&new.rollback).await?, &0)?;
+    same("the next", &attempted(store, &new, "b/3").await?, &1)
+}
+
 pub(super) async fn what_is_put_aside_is_listed_apart_until_it_goes_on(
     store: &dyn Store,
 ) -> Outcome {

@@ -40,8 +40,10 @@ pub(super) fn shown(queued: &Queued) -> String {
         | Notice::OnCall(view)
         | Notice::Line { view, .. }
         | Notice::Private { view, .. }
+        | Notice::BreakGlass { view, .. }
         | Notice::Deployer { view, .. } => view.explanation.as_str(),
         Notice::Deploy(_) => "a deploy",
+        Notice::Blocked(blocked) => blocked.why.as_str(),
     };
     format!("{} v{} {words}", queued.key, queued.version)
 }

@@ -4,7 +4,7 @@ use crate::Lab;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::Method;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,6 +36,8 @@ struct Inner {
     /// What does not arrive, besides what is cut.
     lost: Mutex<Option<IsOrder>>,
     next: Mutex<Fate>,
+    /// What a gateway answers by itself to whatever is no order.
+    gateway: Mutex<Option<StatusCode>>,
     held: Mutex<Vec<(Sent, oneshot::Sender<Response>)>>,
     orders: AtomicUsize,
     carried_out: AtomicUsize,
@@ -47,6 +49,8 @@ enum Fate {
     Arrive,
     LoseAnswer,
     HoldUp,
+    /// It arrives, and a gateway answers it by itself.
+    AnswerItself(StatusCode),
 }
 
 #[derive(Debug)]
@@ -71,6 +75,7 @@ impl Wire {
                 cut: AtomicBool::new(false),
                 lost: Mutex::new(None),
                 next: Mutex::new(Fate::Arrive),
+                gateway: Mutex::new(None),
                 held: Mutex::new(Vec::new()),
                 orders: AtomicUsize::new(0),
                 carried_out: AtomicUsize::new(0),
@@ -101,8 +106,20 @@ impl Wire {
         *self.inner.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Ends what [`Self::cut`] and [`Self::lose`] began.
+    /// A gateway answers whatever is no order with a page of its own from now on, and passes nothing
+    /// on.
+    pub fn answer_for_the_server(&self, code: StatusCode) {
+        *self.inner.gateway.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    }
+
+    /// The next order arrives, and a gateway answers it with a page of its own.
+    pub fn answer_next_order(&self, code: StatusCode) {
+        self.decide(Fate::AnswerItself(code));
+    }
+
+    /// Ends what [`Self::cut`], [`Self::lose`] and [`Self::answer_for_the_server`] began.
     pub fn heal(&self) {
+        *self.inner.gateway.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.inner.cut.store(false, Ordering::SeqCst);
         *self.inner.lost.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -202,6 +219,10 @@ async fn carry(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         return broken();
     }
     if !sent.is_order(inner.is_order) {
+        let gateway = *inner.gateway.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = gateway {
+            return page(code);
+        }
         return inner.forward(sent).await.unwrap_or_else(|_unreachable| broken());
     }
     inner.orders.fetch_add(1, Ordering::SeqCst);
@@ -212,12 +233,24 @@ async fn carry(State(inner): State<Arc<Inner>>, request: Request) -> Response {
             let _lost = inner.forward(sent).await;
             broken()
         }
+        Fate::AnswerItself(code) => {
+            let _answered_otherwise = inner.forward(sent).await;
+            page(code)
+        }
         Fate::HoldUp => {
             let (answer_to, answer) = oneshot::channel();
             inner.held.lock().unwrap_or_else(PoisonError::into_inner).push((sent, answer_to));
             answer.await.unwrap_or_else(|_never| broken())
         }
     }
+}
+
+/// What a gateway says of its own.
+fn page(code: StatusCode) -> Response {
+    let mut page = Response::new(Body::from(format!("<html><h1>{code}</h1></html>")));
+    *page.status_mut() = code;
+    page.headers_mut().insert("content-type", http::HeaderValue::from_static("text/html"));
+    page
 }
 
 /// An answer that breaks off, as when the connection is reset.

@@ -6,10 +6,12 @@ use rollback_core::observed::{
 };
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Conflict, Event, Fact, Health, Migration, Migrations, Observation, Pair, Phase, Progress,
-    Receipt, Restorable, Reversible, RevisionStatus, Said, Settlement, Sighting, Timestamp,
+    Conflict, Event, Fact, Health, Migration, Migrations, Observation, Pair, Phase, Presence,
+    Progress, Receipt, Restorable, Reversible, RevisionStatus, Said, Settlement, Sighting,
+    Timestamp, UserId,
 };
 use rollback_testkit::fixtures::{self, Person, parsed};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Somebody. Their roles overlap: Ana and Bo each ask for a rollback and approve the other's.
@@ -83,13 +85,17 @@ pub enum Odd {
     MarkedBad,
     FailedBefore,
     UndoneBySync,
+    UndoneUnsaid,
+    BusyUnsaid,
     NotAccepted,
     RequesterGone,
+    ApproverGone,
+    ApproversUnknown,
 }
 
 impl Odd {
     /// Everything that can be the matter.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::NothingKnown,
         Self::HistoryUnknown,
         Self::Stale,
@@ -99,8 +105,12 @@ impl Odd {
         Self::MarkedBad,
         Self::FailedBefore,
         Self::UndoneBySync,
+        Self::UndoneUnsaid,
+        Self::BusyUnsaid,
         Self::NotAccepted,
         Self::RequesterGone,
+        Self::ApproverGone,
+        Self::ApproversUnknown,
     ];
 }
 
@@ -154,7 +164,17 @@ pub enum Ev {
     Progress(Phase),
     /// What is live, and whether it is healthy; or it is not known.
     Seen(Rev, Option<bool>),
+    /// What is live cannot be read.
+    SeenNothing,
+    /// The CD system has not answered for a while about what it carries out.
+    Unseen,
+    CancelAccepted,
+    CancelRefused,
     Deadline,
+    /// A deadline that is told before it is reached: of an earlier state, say.
+    DeadlineEarly,
+    /// A deadline that is told a minute after it was reached.
+    DeadlineLate,
     Settle(Who),
 }
 
@@ -165,8 +185,12 @@ impl Ev {
         match self {
             Self::RecordedLate => Duration::from_secs(31),
             // Longer than a result must last to count.
-            Self::Seen(..) => Duration::from_secs(6),
+            Self::Seen(..) | Self::SeenNothing => Duration::from_secs(6),
             Self::Deadline => deadline.map_or(Duration::ZERO, |at| at.since(last)),
+            Self::DeadlineLate => {
+                let late = Duration::from_secs(60);
+                deadline.map_or(Duration::ZERO, |at| at.since(last).saturating_add(late))
+            }
             _ => Duration::ZERO,
         }
     }
@@ -202,7 +226,7 @@ impl Ev {
             Self::SlotTaken => Event::SlotTaken(parsed("rb-0")),
             Self::Recorded | Self::RecordedLate => Event::IntentRecorded,
             Self::NotRecorded => Event::IntentNotRecorded("the disk is full".into()),
-            Self::Deadline => Event::DeadlineReached,
+            Self::Deadline | Self::DeadlineEarly | Self::DeadlineLate => Event::DeadlineReached,
             _ => self.answer(now),
         }
     }
@@ -223,6 +247,13 @@ impl Ev {
                 Some(false) => Fact::known(Acceptance::Rejected("no quota".into()), now),
                 None => Fact::unknown("no answer"),
             }),
+            Self::Unseen => Event::ExecutionUnseen("no answer within 10 s".into()),
+            Self::CancelAccepted => Event::CancellationAccepted,
+            Self::CancelRefused => Event::CancellationRefused,
+            Self::SeenNothing => {
+                let nothing = Sighting::new(Fact::unknown("no answer"), Fact::unknown("no answer"));
+                Event::OutcomeObserved(Box::new(nothing))
+            }
             Self::Progress(phase) => Event::ProgressObserved(Box::new(Progress::new(phase))),
             Self::Seen(live, health) => {
                 let live = Fact::known(Live::running(fixtures::reference(live.id())), now);
@@ -254,7 +285,7 @@ impl Look {
         let mut facts = fixtures::facts(read);
         let mut live = Live::running(fixtures::reference(self.live.id()));
         if self.busy {
-            live.in_progress = Some(InProgress::new(OperationKind::Rollback));
+            live.in_progress = Presence::Something(InProgress::new(OperationKind::Rollback));
         }
         facts.live = Fact::known(live, read);
         facts.record = facts.record.map(|mut record| {
@@ -274,7 +305,21 @@ impl Look {
             Odd::NothingKnown => unknown(),
             _ => requester.standing(read),
         };
-        Event::FactsObserved(Box::new(Observation::new(facts, standing)))
+        let approvers = match self.odd {
+            Odd::NothingKnown | Odd::ApproversUnknown => BTreeMap::new(),
+            _ => self.approvers(read),
+        };
+        Event::FactsObserved(Box::new(Observation::new(facts, standing).and_of(approvers)))
+    }
+
+    /// Everybody who may have approved; one of them may have left meanwhile.
+    fn approvers(self, read: Timestamp) -> BTreeMap<UserId, Standing> {
+        let gone = |who: Who| match self.odd {
+            Odd::ApproverGone => who.person().as_account(Account::Deactivated),
+            _ => who.person(),
+        };
+        let everybody = Who::ALL.into_iter().map(gone);
+        everybody.map(|person| (person.id(), person.standing(read))).collect()
     }
 
     fn spoil(self, facts: &mut Facts, read: Timestamp) {
@@ -305,14 +350,25 @@ impl Look {
                 facts.history = Fact::known(revisions, read);
             }
             Odd::UndoneBySync => {
-                let mut preflight = Preflight::accepted();
-                preflight.undone_by = Some("auto-sync".into());
+                let mut preflight = fixtures::accepted();
+                preflight.undone_by = Presence::Something("auto-sync".into());
                 facts.preflight = Fact::known(preflight, read);
+            }
+            Odd::UndoneUnsaid => facts.preflight = Fact::known(Preflight::accepted(), read),
+            Odd::BusyUnsaid => {
+                let mut live = Live::default();
+                live.revision = Some(fixtures::reference(self.live.id()));
+                facts.live = Fact::known(live, read);
             }
             Odd::NotAccepted => {
                 facts.preflight = Fact::known(Preflight::rejected("no quota"), read);
             }
-            Odd::Nothing | Odd::Stale | Odd::MarkedBad | Odd::RequesterGone => {}
+            Odd::Nothing
+            | Odd::Stale
+            | Odd::MarkedBad
+            | Odd::RequesterGone
+            | Odd::ApproverGone
+            | Odd::ApproversUnknown => {}
         }
     }
 }

@@ -117,6 +117,7 @@ impl Game {
             acts.push(Act::Ends(op, true));
             if world.budget.odd > 0 {
                 acts.push(Act::Ends(op, false));
+                acts.push(Act::FailsBack(op));
             }
         }
         let Some(stored) = world.ops.get(op) else { return };
@@ -183,8 +184,15 @@ impl Game {
             | Wait::Verify
             | Wait::Watch => {
                 acts.push(Act::Works(replica, op));
-                if info.cancelling && world.execution(op) == Execution::Running {
-                    acts.push(Act::Cancels(replica, op));
+                if info.cancelling {
+                    acts.push(Act::RefusesToCancel(replica, op));
+                    if world.execution(op) == Execution::Running {
+                        acts.push(Act::Cancels(replica, op));
+                        acts.push(Act::CancelsUnheard(replica, op));
+                    }
+                }
+                if info.name == StateName::Running && !info.silent && world.budget.silences > 0 {
+                    acts.push(Act::FallsSilent(replica, op));
                 }
                 if world.budget.odd > 0 {
                     odd(info, |ev| acts.push(Act::WorksOddly(replica, op, ev)));
@@ -193,8 +201,17 @@ impl Game {
         }
         // A process that is about to send does not stand still for half an hour.
         let sends = matches!(local.sending, Sending::Holds(_) | Sending::Sure);
-        if info.deadline.is_some() && !sends && world.budget.deadlines > 0 {
-            acts.push(Act::DeadlinePasses(replica, op));
+        if info.deadline.is_some() && !sends {
+            let budget = world.budget;
+            if budget.deadlines > 0 || (info.was_ordered && budget.overdue > 0) {
+                acts.push(Act::DeadlinePasses(replica, op));
+            }
+            if budget.deadlines > 0 {
+                acts.push(Act::DeadlinePassesLate(replica, op));
+            }
+            if budget.early && self.owns(world, replica, op) {
+                acts.push(Act::DeadlineIsEarly(replica, op));
+            }
         }
     }
 
@@ -231,7 +248,8 @@ impl Game {
             say(Ev::Withdraw(requester));
             say(Ev::Withdraw(Who::Eve));
         }
-        if info.name == StateName::OutcomeUnknown && info.holds {
+        let unknown = info.name == StateName::OutcomeUnknown && info.holds;
+        if unknown || (info.overdue && world.budget.words > 0) {
             say(Ev::Settle(Who::Ana));
             say(Ev::Settle(Who::Eve));
         }
@@ -305,10 +323,48 @@ impl Game {
                 self.feeds(table, world, replica, op, ev);
             }
             Act::DeadlinePasses(replica, op) => {
-                world.budget.deadlines -= 1;
+                let ordered = table.info(world.op(op).state).was_ordered;
+                let budget = &mut world.budget;
+                if ordered && budget.overdue > 0 {
+                    budget.overdue -= 1;
+                } else {
+                    budget.deadlines -= 1;
+                }
                 self.feeds(table, world, replica, op, Ev::Deadline);
             }
+            other => self.answers(table, world, other),
+        }
+    }
+
+    /// What the CD system says about what it carries out, and deadlines out of time.
+    fn answers(&self, table: &mut Table, world: &mut World, act: Act) {
+        match act {
+            Act::DeadlinePassesLate(replica, op) => {
+                world.budget.deadlines -= 1;
+                self.feeds(table, world, replica, op, Ev::DeadlineLate);
+            }
+            Act::DeadlineIsEarly(replica, op) => {
+                self.feeds(table, world, replica, op, Ev::DeadlineEarly);
+            }
+            Act::FallsSilent(replica, op) => {
+                world.budget.silences -= 1;
+                self.feeds(table, world, replica, op, Ev::Unseen);
+            }
+            Act::Cancels(replica, op) => {
+                Self::stops(world, op);
+                self.feeds(table, world, replica, op, Ev::CancelAccepted);
+            }
+            Act::RefusesToCancel(replica, op) => {
+                self.feeds(table, world, replica, op, Ev::CancelRefused);
+            }
             other => self.befalls(table, world, other),
+        }
+    }
+
+    fn stops(world: &mut World, op: usize) {
+        world.set_execution(op, Execution::Cancelled);
+        if world.live == Rev::To {
+            world.live = Rev::From;
         }
     }
 
@@ -320,12 +376,15 @@ impl Game {
                 world.budget.odd -= u8::from(!well);
                 world.set_execution(op, if well { Execution::Complete } else { Execution::Failed });
             }
-            Act::Cancels(_, op) => {
-                world.set_execution(op, Execution::Cancelled);
+            Act::FailsBack(op) => {
+                world.budget.odd -= 1;
+                world.set_execution(op, Execution::Failed);
                 if world.live == Rev::To {
                     world.live = Rev::From;
                 }
             }
+            // It says that it is cancelled, and what it did stays.
+            Act::CancelsUnheard(_, op) => world.set_execution(op, Execution::Cancelled),
             Act::LeaseEnds(op) => {
                 world.budget.expiries -= 1;
                 world.op(op).expired = true;
@@ -359,7 +418,12 @@ impl Game {
             | Act::StoresAnswer(..)
             | Act::Asks(..)
             | Act::StoresFinding(..)
-            | Act::DeadlinePasses(..) => {}
+            | Act::DeadlinePasses(..)
+            | Act::DeadlinePassesLate(..)
+            | Act::DeadlineIsEarly(..)
+            | Act::FallsSilent(..)
+            | Act::Cancels(..)
+            | Act::RefusesToCancel(..) => {}
         }
     }
 }
@@ -397,6 +461,7 @@ fn odd(info: &Info, mut add: impl FnMut(Ev)) {
             add(Ev::Seen(Rev::To, Some(false)));
             add(Ev::Seen(Rev::To, None));
             add(Ev::Seen(Rev::From, Some(true)));
+            add(Ev::SeenNothing);
         }
         Wait::Observe => {
             add(Ev::Accepted);

@@ -15,6 +15,7 @@ impl Game {
         }
         match ev {
             Ev::Withdraw(_) | Ev::Reject(_) => world.budget.words -= 1,
+            Ev::Settle(_) => world.budget.words = world.budget.words.saturating_sub(1),
             Ev::ConfirmOtherPair(_) | Ev::ConfirmUnknown(_) => world.budget.odd -= 1,
             _ => {}
         }
@@ -50,7 +51,7 @@ impl Game {
     }
 
     /// Whether the store takes what a replica writes.
-    fn owns(&self, world: &World, replica: usize, op: usize) -> bool {
+    pub(crate) fn owns(&self, world: &World, replica: usize, op: usize) -> bool {
         let Some(stored) = world.ops.get(op) else { return false };
         let ours = usize::from(stored.owner) == replica + 1;
         let held = ours && stored.fence == world.look(replica, op).claim && !stored.expired;

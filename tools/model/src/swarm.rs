@@ -81,6 +81,9 @@ impl Options {
             words: draw.one_of(&[0, 0, 0, 1, 2]),
             odd: draw.one_of(&[0, 0, 0, 1, 2, 3]),
             deadlines: draw.one_of(&[0, 0, 1, 2]),
+            overdue: draw.one_of(&[0, 0, 1, 2, 3]),
+            silences: draw.one_of(&[0, 0, 0, 1, 2]),
+            early: draw.below(8) == 0,
         };
         let mut weights = [16; KINDS];
         for weight in weights.iter_mut().skip(1) {
@@ -94,11 +97,14 @@ impl Options {
 const fn kind(act: Act) -> usize {
     match act {
         Act::Says(..) => 1,
-        Act::WorksOddly(..) | Act::Ends(_, false) => 2,
+        Act::WorksOddly(..) | Act::Ends(_, false) | Act::FailsBack(_) => 2,
         Act::Arrives { heard: true, again: false, .. } => 3,
         Act::Arrives { .. } | Act::Lost(_) => 4,
         Act::GivesUpWaiting(..) => 5,
-        Act::DeadlinePasses(..) => 6,
+        Act::DeadlinePasses(..)
+        | Act::DeadlinePassesLate(..)
+        | Act::DeadlineIsEarly(..)
+        | Act::FallsSilent(..) => 6,
         Act::LeaseEnds(_) => 7,
         Act::Crashes(_) => 8,
         Act::SomebodyDeploys => 9,
@@ -112,7 +118,9 @@ const fn kind(act: Act) -> usize {
         | Act::StoresFinding(..)
         | Act::Redeems(_)
         | Act::Ends(_, true)
-        | Act::Cancels(..) => 0,
+        | Act::Cancels(..)
+        | Act::CancelsUnheard(..)
+        | Act::RefusesToCancel(..) => 0,
     }
 }
 

@@ -58,6 +58,10 @@ pub struct Info {
     pub shown: bool,
     /// Whether somebody has asked the CD system to cancel.
     pub cancelling: bool,
+    /// Whether people were told that it takes longer than its limit.
+    pub overdue: bool,
+    /// Whether the CD system is silent about what it carries out.
+    pub silent: bool,
     /// Who asked for it.
     pub requester: Option<Who>,
     /// Whether its order was given.
@@ -300,6 +304,18 @@ impl Machine {
         let id = Id::try_from(self.infos.len()).unwrap_or(Id::MAX);
         let info = Info::of(rollback);
         self.seen.insert(format!("state {}", info.name));
+        if info.overdue {
+            self.seen.insert(format!("overdue {}", info.name));
+        }
+        if info.silent {
+            self.seen.insert("silent".to_owned());
+        }
+        if info.name.is_end() && info.was_ordered {
+            let explanation = rollback.view().explanation;
+            for said in FOUND.into_iter().filter(|said| explanation.contains(said)) {
+                self.seen.insert(format!("{}: {said}", info.name));
+            }
+        }
         if info.name == StateName::Refused {
             for guard in rollback.view().guards {
                 self.seen.insert(format!("refused by {}: {}", guard.name, guard.verdict));
@@ -311,6 +327,10 @@ impl Machine {
         id
     }
 }
+
+/// What an end that was no success can say of what is live, and what is heard after a silence.
+const FOUND: [&str; 5] =
+    ["live after all", "nothing changed", "neither", "could not be read", "answers again"];
 
 fn index(id: Id) -> usize {
     usize::try_from(id).unwrap_or(usize::MAX)
@@ -353,6 +373,8 @@ impl Info {
             in_doubt: matches!(rollback.state(), State::Triggering(_, Sending::InDoubt(_))),
             shown: rollback.state_name() == StateName::Confirming && !view.guards.is_empty(),
             cancelling: rollback.pending().iter().any(|e| matches!(e, Effect::Cancel(..))),
+            overdue: view.overdue,
+            silent: view.silent_since.is_some(),
             requester,
             was_ordered: rollback.was_ordered(),
             last: time(rollback),

@@ -99,6 +99,12 @@ pub struct Budget {
     pub odd: u8,
     /// A deadline passes that need not.
     pub deadlines: u8,
+    /// The same after the order: the CD system takes longer than its limit, or is silent.
+    pub overdue: u8,
+    /// The CD system falls silent about what it carries out.
+    pub silences: u8,
+    /// Deadlines are told before they are reached, too. That must never change anything.
+    pub early: bool,
 }
 
 /// A rollback, as the store has it, and what was seen of it.
@@ -247,14 +253,22 @@ pub enum Act {
     Asks(usize, usize),
     StoresFinding(usize, usize),
     DeadlinePasses(usize, usize),
+    DeadlinePassesLate(usize, usize),
+    DeadlineIsEarly(usize, usize),
+    FallsSilent(usize, usize),
     /// A ticket is redeemed.
     Redeems(usize),
     /// The CD system gets on with an execution.
     Ends(usize, bool),
+    /// The CD system gives an execution up, and puts back what was live.
+    FailsBack(usize),
     LeaseEnds(usize),
     Crashes(usize),
     SomebodyDeploys,
     Cancels(usize, usize),
+    /// The same, and the answer is lost.
+    CancelsUnheard(usize, usize),
+    RefusesToCancel(usize, usize),
 }
 
 impl World {

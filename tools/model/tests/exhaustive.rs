@@ -13,12 +13,22 @@ use stateright::{Checker, HasDiscoveries, Model};
 use std::time::Instant;
 
 /// What may go wrong in every run of the tests.
-const SMALL: Budget =
-    Budget { crashes: 1, expiries: 1, deploys: 1, network: 1, words: 0, odd: 0, deadlines: 0 };
+const SMALL: Budget = Budget {
+    crashes: 1,
+    expiries: 1,
+    deploys: 1,
+    network: 1,
+    words: 0,
+    odd: 0,
+    deadlines: 0,
+    overdue: 0,
+    silences: 0,
+    early: true,
+};
 
 /// What may go wrong with `ROLLBACK_MODEL=large`.
 const LARGE: Budget =
-    Budget { crashes: 2, expiries: 2, deploys: 1, network: 2, words: 0, odd: 0, deadlines: 0 };
+    Budget { crashes: 2, expiries: 2, network: 2, overdue: 2, silences: 1, ..SMALL };
 
 fn setup(cd: Cd, approvals: [u8; 2]) -> Setup {
     let large = std::env::var("ROLLBACK_MODEL").is_ok_and(|bound| bound == "large");
@@ -68,7 +78,10 @@ fn tickets_keep_every_promise() {
 
 #[test]
 fn a_cd_system_that_can_do_neither_keeps_every_promise_that_it_allows() {
-    holds("neither", setup(Cd::Neither, [0, 0]), 300_000);
+    let mut setup = setup(Cd::Neither, [0, 0]);
+    // Without a fence, doubt ends only when its limit is reached.
+    setup.budget.overdue = 1;
+    holds("neither", setup, 300_000);
 }
 
 #[test]
@@ -77,6 +90,24 @@ fn four_eyes_keep_every_promise() {
     setup.budget.crashes = 0;
     setup.budget.words = 1;
     holds("one approval each", setup, 100_000);
+}
+
+/// A CD system that falls silent, runs late, fails, or is asked to cancel, and people who give up on
+/// it.
+#[test]
+fn what_runs_late_fails_or_is_cancelled_keeps_every_promise() {
+    for cd in [Cd::Compares, Cd::Ticket, Cd::Neither] {
+        let mut setup = setup(cd, [0, 0]);
+        setup.budget.crashes = 0;
+        setup.budget.expiries = 0;
+        setup.budget.deploys = 0;
+        setup.budget.network = 0;
+        setup.budget.words = 1;
+        setup.budget.odd = 1;
+        setup.budget.overdue = 2;
+        setup.budget.silences = 1;
+        holds(&format!("late, failed or cancelled, {cd:?}"), setup, 20_000);
+    }
 }
 
 /// First it must be able to fail: each flaw of the world is found, by its shortest trace.

@@ -122,6 +122,21 @@ const REFUSALS: &[&str] = &[
     "backend_accepts: unknown",
 ];
 
+/// What takes longer than its limit, and what ends without success.
+const AFTER_THE_ORDER: &[&str] = &[
+    "overdue triggering",
+    "overdue running",
+    "silent",
+    "outcome_unknown: answers again",
+    "failed: live after all",
+    "failed: nothing changed",
+    "failed: neither",
+    "failed: could not be read",
+    "withdrawn: live after all",
+    "withdrawn: nothing changed",
+    "withdrawn: neither",
+];
+
 /// What became of events.
 const DISPOSITIONS: &[&str] = &[
     "applied",
@@ -156,6 +171,9 @@ fn quotas(counts: &Counts, seen: &BTreeSet<String>) {
     }
     for state in StateName::ALL {
         assert!(seen.contains(&format!("state {state}")), "{state} was never reached");
+    }
+    for what in AFTER_THE_ORDER {
+        assert!(seen.contains(*what), "{what}: never: {seen:#?}");
     }
     for refusal in REFUSALS {
         assert!(

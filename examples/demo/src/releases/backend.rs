@@ -16,7 +16,9 @@ use rollback_core::ports::{
     StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{Label, Migrations, Plan, Progress, Receipt, Revision, RevisionId, ServiceKey};
+use rollback_core::{
+    Label, Migrations, Plan, Presence, Progress, Receipt, Revision, RevisionId, ServiceKey,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -296,6 +298,8 @@ impl CdBackend for Releases {
                 None => Preflight::accepted(),
                 Some(why) => Preflight::rejected(why),
             };
+            // The ledger has one writer, and it puts nothing back by itself.
+            preflight.undone_by = Presence::Nothing;
             preflight.not_undone = ledger.left_behind(&from, &to);
             let expected = ledger.expected().map(|took| took.saturating_add(grace));
             preflight.expected = expected.map(ExpectedDuration::about);

@@ -3,8 +3,8 @@
 use super::journal::{Accepted, Entry, Released, Step};
 use rollback_core::observed::{InProgress, Live, OperationKind};
 use rollback_core::{
-    Label, Phase, Progress, Restorable, Revision, RevisionId, RevisionRef, RevisionStatus,
-    RollbackId, Timestamp,
+    Label, Phase, Presence, Progress, Restorable, Revision, RevisionId, RevisionRef,
+    RevisionStatus, RollbackId, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Ledger {
     pub(crate) fn live(&self, live: Option<&RevisionId>) -> Live {
         let mut seen = Live::default();
         seen.revision = live.map(|id| self.reference(id));
-        seen.in_progress = self.unfinished().map(|execution| {
+        seen.in_progress = Presence::seen(self.unfinished().map(|execution| {
             let operation = execution.accepted.operation.clone();
             let kind = match operation {
                 Some(_) => OperationKind::Rollback,
@@ -207,7 +207,7 @@ impl Ledger {
             progress.operation_id = operation;
             progress.since = Some(execution.accepted.at);
             progress
-        });
+        }));
         seen
     }
 

@@ -45,23 +45,38 @@ async fn opened(place: &StorePlace) -> Result<OpenStore, String> {
             "`{path}` is in use by the running service; ask it at `GET /v1/audit/verify`, or stop \
              it first"
         ),
-        error @ (NoStore::Missing(_) | NoStore::Older | NoStore::NotOpened(_)) => error.to_string(),
+        error @ (NoStore::Missing(_)
+        | NoStore::Empty(_)
+        | NoStore::Older
+        | NoStore::NotOpened(_)) => error.to_string(),
     })
 }
 
 pub(super) async fn store(
     place: &StorePlace,
     mut scope: Scope,
+    anchors: Anchors,
+) -> Result<(Auditor, Option<&'static str>), String> {
+    let opened = opened(place).await?;
+    let audited = audited(&opened, &mut scope, anchors).await;
+    opened.close().await;
+    audited
+}
+
+async fn audited(
+    opened: &OpenStore,
+    scope: &mut Scope,
     mut anchors: Anchors,
-) -> Result<Auditor, String> {
-    let store = opened(place).await?.port();
+) -> Result<(Auditor, Option<&'static str>), String> {
+    let store = opened.port();
     let end = store.head().await.map_err(|error| error.to_string())?;
     // What was cut off at the end is not in the records, but the store remembers how many it had.
     anchors.remember("the store's own note of its end", &end);
     let mut query = Query::all(PAGE);
     query.after = scope.from.saturating_sub(1);
-    scope.chain = Some(end.chain);
-    let mut auditor = Auditor::new(scope, anchors);
+    scope.chain = Some(end.chain.clone());
+    let empty = if end.sequence == 0 { Some(opened.why_empty().await?) } else { None };
+    let mut auditor = Auditor::new(scope.clone(), anchors);
     while !auditor.is_broken() {
         match store.audit(&query).await {
             Ok(records) => {
@@ -76,7 +91,7 @@ pub(super) async fn store(
             Err(error) => auditor.garbled("the store", &error.to_string()),
         }
     }
-    Ok(auditor)
+    Ok((auditor, empty))
 }
 
 /// What the log has of one rollback; none when it has nothing. Nothing is verified by that.
@@ -90,8 +105,10 @@ pub async fn explain(log: Log<'_>, id: &RollbackId) -> Result<Option<Explanation
         Log::Store(place) => {
             let mut query = Query::all(PAGE);
             query.rollback = Some(id.clone());
-            let store = opened(place).await?.port();
-            store.audit(&query).await.map_err(|error| error.to_string())?
+            let opened = opened(place).await?;
+            let records = opened.port().audit(&query).await;
+            opened.close().await;
+            records.map_err(|error| error.to_string())?
         }
     };
     Ok(Explanation::of(records))

@@ -4,9 +4,9 @@ use super::Row;
 use crate::catalog::Backends;
 use rollback_core::Health;
 use rollback_core::known_good::Candidates;
-use rollback_core::observed::{Acceptance, ServiceRecord};
+use rollback_core::observed::{Acceptance, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{CdBackend, Clock, ErrorKind, PortError};
-use rollback_core::{Plan, ServiceKey};
+use rollback_core::{Plan, Presence, ServiceKey};
 use rollback_engine::{Catalog, ServiceConfig};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,9 @@ async fn cd(
         Ok(live) => live,
         Err(error) => return vec![unreadable(subject, &error)],
     };
+    if let Some(row) = progress_unknown(&subject, &live) {
+        return vec![row];
+    }
     let Some(live) = live.revision else {
         let remedy = "deploy it once, or correct what the CD system calls it";
         return vec![Row::unknown(subject, "nothing runs", remedy)];
@@ -125,24 +128,55 @@ async fn cd(
         Err(error) => return vec![runs, Row::unknown(subject, error.to_string(), "check again")],
     };
     let target = match backend.preflight(&plan).await {
-        Ok(preflight) => match (preflight.acceptance, preflight.undone_by) {
-            (Acceptance::Accepted, None) => {
-                Row::ok(subject, format!("`{}` would be accepted", plan.to().revision))
-            }
-            (Acceptance::Accepted, Some(by)) => Row::fail(
-                subject,
-                format!("a rollback would be undone: {by}"),
-                "switch that off for the service",
-            ),
-            (Acceptance::Rejected(why), _) => Row::fail(
-                subject,
-                format!("the CD system would not accept `{}`: {why}", plan.to().revision),
-                "mend that there, or choose another way back",
-            ),
-        },
+        Ok(preflight) => judged(subject, &plan, preflight),
         Err(error) => unreadable(subject, &error),
     };
     vec![runs, target]
+}
+
+/// The row of a CD system that does not say whether something is in progress.
+fn progress_unknown(subject: &str, live: &Live) -> Option<Row> {
+    let Presence::CannotTell(why) = &live.in_progress else { return None };
+    Some(Row::fail(
+        subject.to_owned(),
+        format!("whether a deploy or rollback is in progress is not known: {why}"),
+        "until then each rollback of the service is refused",
+    ))
+}
+
+/// What the CD system says about the way back.
+fn judged(subject: String, plan: &Plan, preflight: Preflight) -> Row {
+    match (preflight.acceptance, preflight.undone_by) {
+        (Acceptance::Accepted, Presence::Nothing) => {
+            let what = format!("`{}` would be accepted", plan.to().revision);
+            Row::ok(
+                subject,
+                match preflight.vouched_by {
+                    None => what,
+                    Some(by) => {
+                        format!(
+                            "{what}; that nothing would undo it is not seen, {by} vouches for it"
+                        )
+                    }
+                },
+            )
+        }
+        (Acceptance::Accepted, Presence::CannotTell(why)) => Row::fail(
+            subject,
+            format!("whether a rollback would be undone is not known: {why}"),
+            "until then each rollback of the service is refused",
+        ),
+        (Acceptance::Accepted, Presence::Something(by)) => Row::fail(
+            subject,
+            format!("a rollback would be undone: {by}"),
+            "switch that off for the service",
+        ),
+        (Acceptance::Rejected(why), _) => Row::fail(
+            subject,
+            format!("the CD system would not accept `{}`: {why}", plan.to().revision),
+            "mend that there, or choose another way back",
+        ),
+    }
 }
 
 fn unreadable(subject: String, error: &PortError) -> Row {

@@ -124,6 +124,12 @@ pub(crate) struct Environment {
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]
     pub(crate) approvals: u8,
+    /// What tells the requester and the approvers apart: their accounts, or the persons that the
+    /// directory knows behind them. Slack knows persons only in an Enterprise organization; elsewhere
+    /// `person` lets nobody roll back where approvals are asked for.
+    #[serde(default)]
+    #[schemars(extend("default" = "account"))]
+    pub(crate) four_eyes: FourEyes,
     /// How long a revision must have been live to count as known-good.
     #[serde(default, deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time")]
@@ -144,6 +150,17 @@ pub(crate) struct Environment {
     #[serde(default)]
     #[schemars(with = "People")]
     pub(crate) denied: Option<People>,
+}
+
+/// What tells the requester and the approvers apart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FourEyes {
+    // Accounts of one human that are not known to be one count as two.
+    #[default]
+    Account,
+    // Whoever's person is not known can neither ask nor approve.
+    Person,
 }
 
 /// A page that answers with a 2xx status when the service works.
@@ -334,10 +351,17 @@ pub(crate) struct Limits {
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "60s"))]
     pub(crate) check_within: Duration,
-    /// From the order to the CD system's word that it is complete.
+    /// From the order to the CD system's word that it is complete. What takes longer is told, and
+    /// followed on.
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "30m"))]
     pub(crate) run_within: Duration,
+    /// How long an order may be in doubt, and how long the CD system may be silent about what it
+    /// carries out, before people are called. Where the order cannot be fenced off, the outcome is
+    /// unknown from then on.
+    #[serde(deserialize_with = "text::read_duration")]
+    #[schemars(with = "text::Time", extend("default" = "15m"))]
+    pub(crate) doubt_within: Duration,
     /// Live must equal the target for this long.
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "5s"))]
@@ -369,6 +393,7 @@ impl Default for Limits {
             approve_within: core.approve_within,
             check_within: core.check_within,
             run_within: core.run_within,
+            doubt_within: core.doubt_within,
             settle: core.settle,
             cool_down: core.cool_down,
             lease: core.lease,
@@ -388,6 +413,7 @@ impl Limits {
         limits.approve_within = self.approve_within;
         limits.check_within = self.check_within;
         limits.run_within = self.run_within;
+        limits.doubt_within = self.doubt_within;
         limits.settle = self.settle;
         limits.cool_down = self.cool_down;
         limits.lease = self.lease;

@@ -7,7 +7,7 @@ use super::problem::{Path, Place, Problem, looks_secret, meant, shown};
 use super::text;
 use super::yaml::{Node, Value};
 use crate::kinds;
-use crate::secrets::{Environment, secret_in};
+use crate::secrets::{Environment, NoSecret, secret_in};
 use rollback_core::access::Pattern;
 use schemars::generate::SchemaSettings;
 use secrecy::ExposeSecret;
@@ -20,6 +20,7 @@ pub(super) fn rules(root: &Node, environment: &Environment) -> Vec<Problem> {
     rules.backends();
     rules.services();
     rules.access();
+    rules.limits();
     rules.audit();
     rules.checkpoints();
     rules.secrets(root, &Path::default());
@@ -100,9 +101,16 @@ impl Rules<'_> {
             let text = entry.node.text();
             if let Some(name) = text.filter(|_| entry.key.ends_with("_env"))
                 && text::check("environment-variable", name).is_ok()
-                && self.environment.secret(name).is_err()
+                && let Err(error) = self.environment.secret(name)
             {
-                let what = format!("the environment variable {} is not set", shown(name));
+                let what = match error {
+                    NoSecret::Variable(_) => {
+                        format!("the environment variable {} is not set", shown(name))
+                    }
+                    error @ (NoSecret::File { .. } | NoSecret::Implausible { .. }) => {
+                        error.to_string()
+                    }
+                };
                 let remedy = "set it for the service, and wherever `check` is run";
                 self.problem(entry.node.at, &here, what, remedy);
             }
@@ -210,6 +218,46 @@ impl Rules<'_> {
         let nothing = Node { at: named.at, value: Value::Map(Vec::new()) };
         let with = environment.get("with").unwrap_or(&nothing);
         self.problems.extend(judge(&schema, &schema, with, &here));
+    }
+
+    /// A time of zero, where nothing could ever be in time. The three that may be zero mean something
+    /// then: no waiting, no cool-down, always asked afresh.
+    fn limits(&mut self) {
+        const MAY_BE_ZERO: [&str; 3] = ["settle", "cool_down", "directory_age_max"];
+        let path = Path::default().key("limits");
+        for entry in self.root.get("limits").map_or(&[][..], Node::entries) {
+            if !MAY_BE_ZERO.contains(&entry.key.as_str()) {
+                self.not_zero(&entry.node, &path.key(&entry.key));
+            }
+        }
+        let services = Path::default().key("services");
+        for service in self.root.get("services").map_or(&[][..], Node::entries) {
+            let path = services.key(&service.key).key("environments");
+            for environment in service.node.get("environments").map_or(&[][..], Node::entries) {
+                let check = environment.node.get("health_check");
+                if let Some(node) = check.and_then(|check| check.get("timeout")) {
+                    let path = path.key(&environment.key).key("health_check").key("timeout");
+                    self.not_zero(node, &path);
+                }
+            }
+        }
+        let checkpoints = self.root.get("audit").and_then(|audit| audit.get("checkpoints"));
+        if let Some(node) = checkpoints.and_then(|it| it.get("heartbeat")) {
+            let path = Path::default().key("audit").key("checkpoints").key("heartbeat");
+            self.not_zero(node, &path);
+        }
+    }
+
+    fn not_zero(&mut self, node: &Node, path: &Path) {
+        if node.text().and_then(text::duration).is_some_and(|time| time.is_zero()) {
+            let what = "a time of zero: nothing could ever be done within it";
+            self.problem(
+                node.at,
+                path,
+                what,
+                "write a longer time, or remove the key for the default",
+            );
+        }
     }
 
     /// A rule that names nobody would look as if it did something.

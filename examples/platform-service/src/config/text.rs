@@ -199,9 +199,25 @@ format!(
     |text| {
         let is_short = !text.trim().is_empty() && text.chars().count() <= 100;
         let what = || ("this is not a short text".into(), "write 1 to 100 characters".into());
-        is_short.then_some(()).ok_or_else(what)
+        is_short.then_some(()).ok_or_else(what)?;
+        let is_plain = !text.contains(['<', '>', '&', '*', '~', '`', '|']) && !text.chars().any(is_unseen);
+        let what = || {
+            let remedy = "write letters, digits, blanks and `-_.,:/()`; it is shown in chats and in the log";
+            ("this name has markup or a character that nobody sees".into(), remedy.into())
+        };
+        is_plain.then_some(()).ok_or_else(what)
     }
 );
+
+/// Whether a character shows nothing, or turns text around.
+fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+            | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
 
 fn slack_id(text: &str, first: &str, what: &str, where_it_is: &str) -> Result<(), Wrong> {
     let is_id = text.starts_with(|c| first.contains(c))
@@ -237,6 +253,11 @@ fn web_address(text: &str) -> Result<(), Wrong> {
 pub(super) fn store(text: &str) -> Result<StorePlace, Wrong> {
     let wrong = |what: String, remedy: &str| Err((what, remedy.to_owned()));
     match text.split_once("://") {
+        Some(("sqlite", path)) if path.rsplit('/').next() == Some(":memory:") => wrong(
+            "a store in memory forgets everything, and this would be a file called `:memory:`"
+                .into(),
+            "write `sqlite://rollback.db`",
+        ),
         Some(("sqlite", path)) if !path.is_empty() && !path.contains(['?', '\0']) => {
             Ok(StorePlace::File(path.into()))
         }

@@ -41,6 +41,24 @@ struct Settings {
     #[serde(default = "timeout", deserialize_with = "read_duration")]
     #[schemars(with = "Time")]
     timeout: Duration,
+    /// How long an upgrade that somebody else runs may be pending before it counts as stuck, and no
+    /// longer stands in the way of its own rollback. More than the `--timeout` of your upgrades.
+    #[serde(default = "pending_max", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    pending_max: Duration,
+    /// How long a rollback goes on after this service could last say that it is alive. The same for
+    /// every replica.
+    #[serde(default = "lease", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    lease: Duration,
+}
+
+const fn pending_max() -> Duration {
+    Duration::from_secs(1_800)
+}
+
+const fn lease() -> Duration {
+    Duration::from_secs(60)
 }
 
 const fn history_max() -> u32 {
@@ -95,6 +113,8 @@ impl Kind for Helm {
             let mut config = Config::new(key.clone(), release, Arc::clone(context.clock));
             config.history_max = settings.history_max;
             config.timeout = settings.timeout;
+            config.pending_max = settings.pending_max;
+            config.lease = settings.lease;
             config.request_timeout = context.cluster_request_timeout();
             config.start_within = context.cd_timeout * START_PERCENT / 100;
             if let Some(command) = &settings.command {

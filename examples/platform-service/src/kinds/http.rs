@@ -4,7 +4,7 @@ use super::{Context, Kind, NotSetUp, Target, judged};
 use crate::config::{FilePath, Url, Variable};
 use async_trait::async_trait;
 use rollback_core::ports::{CdBackend, Fence};
-use rollback_http::{Config, HttpBackend};
+use rollback_http::{Config, HttpBackend, UndoneBy};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -32,6 +32,19 @@ struct Settings {
     /// Whether the site can void an order that it never accepted.
     #[serde(default)]
     fence: bool,
+    /// Your word that nothing undoes a rollback here by itself, such as a GitOps controller that
+    /// restores what Git has, for a CD system whose answers have no `undone_by`. Each rollback's
+    /// guard and audit record say that they rest on it.
+    #[serde(default)]
+    #[schemars(with = "Vouched")]
+    undone_by: Option<Vouched>,
+}
+
+/// What the site vouches for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Vouched {
+    Nothing,
 }
 
 /// The contract names services and environments as the configuration does: nothing to add.
@@ -68,6 +81,10 @@ impl Kind for Http {
         let mut config = Config::new(settings.url, token);
         config.timeout = context.cd_timeout;
         config.fence = if settings.fence { Fence::Yes } else { Fence::No };
+        config.undone_by = match settings.undone_by {
+            Some(Vouched::Nothing) => UndoneBy::VouchedNothing,
+            None => UndoneBy::AsReported,
+        };
         let backend = HttpBackend::new(&config).map_err(|error| NotSetUp(error.to_string()))?;
         Ok(Arc::new(backend))
     }

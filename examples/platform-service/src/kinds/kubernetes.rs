@@ -2,7 +2,7 @@
 
 use super::each::Each;
 use super::{Context, Kind, NotSetUp, Target, cluster, judged};
-use crate::config::{FilePath, KubernetesName};
+use crate::config::{FilePath, KubernetesName, Time, read_duration};
 use async_trait::async_trait;
 use rollback_core::ports::CdBackend;
 use rollback_kube::{Config, KubeBackend, Workload};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The kind `kubernetes`.
 pub(super) struct Kubernetes;
@@ -26,6 +27,33 @@ struct Settings {
     /// The context; without it the kubeconfig's current one.
     #[serde(default)]
     context: Option<String>,
+    /// How long a StatefulSet or a DaemonSet may go without one more pod becoming ready before its
+    /// rollback is called failed. A Deployment has `progressDeadlineSeconds` of its own.
+    #[serde(default = "deadline", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    deadline: Duration,
+    /// How long pods of the target may fail in a way that can heal (an image that cannot be pulled, no
+    /// node with room) before the rollback is called failed.
+    #[serde(default = "grace", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    grace: Duration,
+    /// How long a pod of a deploy may take to become ready before the deploy is called stuck, and no
+    /// longer stands in the way of its own rollback.
+    #[serde(default = "stuck_after", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    stuck_after: Duration,
+}
+
+const fn deadline() -> Duration {
+    Duration::from_secs(600)
+}
+
+const fn grace() -> Duration {
+    Duration::from_secs(300)
+}
+
+const fn stuck_after() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// A workload of the cluster.
@@ -94,6 +122,9 @@ impl Kind for Kubernetes {
             let with: With = judged(with)?;
             let workload = Workload::new(with.workload.into(), with.namespace, with.name);
             let mut config = Config::new(key.clone(), workload, Arc::clone(context.clock));
+            config.deadline = settings.deadline;
+            config.grace = settings.grace;
+            config.stuck_after = settings.stuck_after;
             config.request_timeout = context.cluster_request_timeout();
             let adapter: Arc<dyn CdBackend> = Arc::new(KubeBackend::new(cluster.clone(), config));
             Ok((key, adapter))

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 const BOT: &str = "xoxb-canary-0123456789-bot";
 const APP: &str = "xapp-canary-0123456789-app";
 const SIGNING: &str = "canary0123456789signing";
-const API: &str = "canary-0123456789-api";
+const API: &str = "canary-0123456789-api-token";
 const CD: &str = "canary-0123456789-cd";
 const KUBE: &str = "canary-0123456789-kube";
 const COLLECTOR: &str = "canary-0123456789-collector";

@@ -145,7 +145,8 @@ async fn a_signed_body_that_is_packed_cut_twice_or_no_text_does_nothing() {
             body.len()
         );
         let told = raw(target.service.address, &[head.as_bytes(), &body].concat()).await;
-        assert_eq!(status(&told), "400", "{what}: {told}");
+        let expected = if headers.is_empty() { "400" } else { "415" };
+        assert_eq!(status(&told), expected, "{what}: {told}");
         assert!(told.ends_with("\r\n\r\n"), "{what} learns nothing more: {told}");
     }
     assert_eq!(target.rollbacks().await, 0);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use team::{PATIENCE, SECRET, TOKEN, WORKSPACE, key};
 use tokio::task::JoinHandle;
 
-pub(crate) const API_TOKEN: &str = "an-api-token";
+pub(crate) const API_TOKEN: &str = "an-api-token-of-24-characters";
 pub(crate) const CD_TOKEN: &str = "a-cd-token";
 
 pub(crate) struct Service {
@@ -100,7 +100,32 @@ impl Service {
         cd: JoinHandle<()>,
         more: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_platform-service"))
+        let program = Command::new(env!("CARGO_BIN_EXE_platform-service"));
+        Self::start_program(program, format, folder, slack, cd, more).await
+    }
+
+    /// The same with so many file descriptors, sockets among them.
+    pub(crate) async fn start_with_files(
+        files: u32,
+        folder: tempfile::TempDir,
+        slack: &LocalSlack,
+        cd: JoinHandle<()>,
+    ) -> Self {
+        let mut program = Command::new("/bin/sh");
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        program.args(["-c", &limited, env!("CARGO_BIN_EXE_platform-service")]);
+        Self::start_program(program, "json", folder, slack, cd, &[]).await
+    }
+
+    async fn start_program(
+        mut program: Command,
+        format: &str,
+        folder: tempfile::TempDir,
+        slack: &LocalSlack,
+        cd: JoinHandle<()>,
+        more: &[(&str, &str)],
+    ) -> Self {
+        let mut child = program
             .args(["--config", "rollback.yaml", "--listen", "127.0.0.1:0", "--log-format", format])
             .current_dir(folder.path())
             .env_clear()

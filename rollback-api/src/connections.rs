@@ -1,0 +1,394 @@
+//! Who is connected: bounded for all together and for each peer, and far enough below the process's
+//! file descriptors that what runs (CD systems, the store, Slack) always gets one.
+//!
+//! A connection on which nothing is being answered makes room for whoever comes: whoever connects
+//! and says nothing keeps nobody out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::ServeLimits;
+
+/// File descriptors that are never a caller's, at least: the store's, Slack's, each CD system's.
+const FILES_KEPT_MIN: usize = 64;
+
+/// Where the kernel does not say how many descriptors there may be: what most systems begin with.
+const FILES_USUAL: usize = 1_024;
+
+/// How often there is a line about connections that were closed or turned away.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Counts of the connections of a server. Cheap to clone; every clone counts the same.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    made_room: AtomicU64,
+    turned_away: AtomicU64,
+}
+
+impl Connections {
+    /// The counts with their names, for [`Metrics::counting`](crate::Metrics::counting): accepted,
+    /// closed, closed while silent to make room for another one, and turned away since their peer had
+    /// too many.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        let Counts { accepted, closed, made_room, turned_away } = &*self.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        vec![
+            ("accepted", read(accepted)),
+            ("closed", read(closed)),
+            ("made_room", read(made_room)),
+            ("turned_away", read(turned_away)),
+        ]
+    }
+}
+
+fn one_more(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many connections there may be: as many as the limits say, and no more than leave a quarter of
+/// the file descriptors to what runs, for two listeners together.
+pub(crate) fn connections_max(limits: &ServeLimits) -> usize {
+    bounded(limits.connections_max, files_max())
+}
+
+fn bounded(wanted: usize, files: usize) -> usize {
+    let kept = FILES_KEPT_MIN.max(files / 4);
+    wanted.min(files.saturating_sub(kept) / 2).max(1)
+}
+
+/// How many file descriptors this process may have open.
+pub(crate) fn files_max() -> usize {
+    std::fs::read_to_string("/proc/self/limits")
+        .ok()
+        .and_then(|limits| soft_limit(&limits))
+        .unwrap_or(FILES_USUAL)
+}
+
+/// The soft limit of open files, from what the kernel says of a process.
+fn soft_limit(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+/// The seats of a server.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    max: usize,
+    per_peer: usize,
+    taken: Mutex<BTreeMap<u64, Arc<Seat>>>,
+    freed: Notify,
+    connections: Connections,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+/// What a connection sits on.
+#[derive(Debug)]
+struct Seat {
+    peer: IpAddr,
+    /// Since when nothing is being answered on it; none while something is.
+    silent_since: Mutex<Option<Instant>>,
+    /// Whether it ever sent a whole head.
+    has_spoken: CancellationToken,
+    close: CancellationToken,
+}
+
+/// A connection's hold on its seat: free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    number: u64,
+    seat: Arc<Seat>,
+    seats: Arc<Seats>,
+}
+
+impl Seats {
+    pub(crate) fn new(limits: &ServeLimits, max: usize, connections: Connections) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            per_peer: limits.connections_per_peer.min(max).max(1),
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            connections,
+            told: Mutex::default(),
+        })
+    }
+
+    /// A seat for a connection of this peer, which number it. Waits while something is being answered
+    /// on every other one. None where the peer has as many of those as one may have.
+    pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr, number: u64) -> Option<Held> {
+        loop {
+            let freed = self.freed.notified();
+            match self.find(peer, number) {
+                Found::Seat(held) => {
+                    one_more(&self.connections.counts.accepted);
+                    return Some(held);
+                }
+                Found::TooManyOfThisPeer => {
+                    one_more(&self.connections.counts.turned_away);
+                    self.tell("a peer has too many connections; further ones are turned away");
+                    return None;
+                }
+                Found::Full => freed.await,
+            }
+        }
+    }
+
+    fn find(self: &Arc<Self>, peer: IpAddr, number: u64) -> Found {
+        let mut taken = self.taken();
+        let of_this_peer = taken.values().filter(|seat| seat.peer == peer).count();
+        // Where one peer may have all there are, it waits like everybody.
+        let has_too_many = self.per_peer < self.max && of_this_peer >= self.per_peer;
+        if has_too_many && !self.make_room(&mut taken, Some(peer)) {
+            return Found::TooManyOfThisPeer;
+        }
+        if taken.len() >= self.max && !self.make_room(&mut taken, None) {
+            return Found::Full;
+        }
+        let seat = Arc::new(Seat {
+            peer,
+            silent_since: Mutex::new(Some(Instant::now())),
+            has_spoken: CancellationToken::new(),
+            close: CancellationToken::new(),
+        });
+        taken.insert(number, Arc::clone(&seat));
+        Found::Seat(Held { number, seat, seats: Arc::clone(self) })
+    }
+
+    /// Closes the connection that has been silent longest.
+    fn make_room(&self, taken: &mut BTreeMap<u64, Arc<Seat>>, of: Option<IpAddr>) -> bool {
+        let silent = taken.iter().filter(|(_, seat)| of.is_none_or(|peer| seat.peer == peer));
+        let longest = silent
+            .filter_map(|(number, seat)| (*seat.silent()).map(|since| (since, *number)))
+            .min()
+            .map(|(_, number)| number);
+        let Some(seat) = longest.and_then(|number| taken.remove(&number)) else { return false };
+        seat.close.cancel();
+        one_more(&self.connections.counts.made_room);
+        self.tell("silent connections are closed to make room for others");
+        true
+    }
+
+    /// A line a minute, however many there are.
+    fn tell(&self, what: &'static str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.last.is_some_and(|last| now.saturating_duration_since(last) < LINE_EVERY) {
+            told.unsaid = told.unsaid.saturating_add(1);
+            return;
+        }
+        let unsaid = std::mem::take(&mut told.unsaid);
+        told.last = Some(now);
+        tracing::warn!(connections_max = self.max, per_peer = self.per_peer, unsaid, "{what}");
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Seat>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Found {
+    Seat(Held),
+    TooManyOfThisPeer,
+    Full,
+}
+
+impl Seat {
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Something is being answered from now on, until what this gives is dropped.
+    pub(crate) fn answers(&self) -> Answering {
+        self.seat.has_spoken.cancel();
+        *self.seat.silent() = None;
+        Answering { seat: Arc::clone(&self.seat), seats: Arc::clone(&self.seats) }
+    }
+
+    /// Completes when the connection must make room, or has sent no whole head within this time.
+    pub(crate) async fn must_close(&self, head_wait: Duration) {
+        let first_head = async {
+            tokio::select! {
+                () = self.seat.has_spoken.cancelled() => std::future::pending().await,
+                () = tokio::time::sleep(head_wait) => {}
+            }
+        };
+        tokio::select! {
+            () = self.seat.close.cancelled() => {}
+            () = first_head => {}
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.seats.taken().remove(&self.number);
+        one_more(&self.seats.connections.counts.closed);
+        self.seats.freed.notify_waiters();
+    }
+}
+
+/// Something is being answered.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    seat: Arc<Seat>,
+    seats: Arc<Seats>,
+}
+
+impl Answering {
+    /// The body of an answer, which is being answered until its end.
+    pub(crate) fn until_the_end_of(self, body: Body) -> Body {
+        Body::new(Answered { body, _answering: self })
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        *self.seat.silent() = Some(Instant::now());
+        self.seats.freed.notify_waiters();
+    }
+}
+
+/// A body, and that it is being answered.
+struct Answered {
+    body: Body,
+    _answering: Answering,
+}
+
+impl http_body::Body for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seats(max: usize, per_peer: usize) -> Arc<Seats> {
+        let limits = ServeLimits { connections_per_peer: per_peer, ..ServeLimits::default() };
+        Seats::new(&limits, max, Connections::default())
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn what_runs_keeps_descriptors_whatever_is_configured() {
+        for (wanted, files, most) in [
+            (1_024, 1_024, 384),
+            (1_024, 256, 96),
+            (1_024, 65_536, 1_024),
+            (10, 1_024, 10),
+            (1_024, 64, 1),
+            (1_024, 0, 1),
+        ] {
+            let bound = bounded(wanted, files);
+            assert!(bound.abs_diff(most) <= 1, "{wanted} {files}: {bound}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_read_as_the_kernel_writes_it() {
+        let page = "Limit                     Soft Limit           Hard Limit           Units\n\
+                    Max open files            1024                 1048576              files\n";
+        assert_eq!(soft_limit(page), Some(1_024));
+        assert_eq!(
+            soft_limit("Max open files            unlimited  unlimited files"),
+            Some(usize::MAX)
+        );
+        assert_eq!(soft_limit("Max processes  7 7"), None);
+        assert_eq!(soft_limit("Max open files            many"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_silent_one_makes_room_and_what_is_answered_stays() {
+        let seats = seats(3, 3);
+        let busy = seats.take(peer(1), 1).await.unwrap();
+        let answering = busy.answers();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let old = seats.take(peer(1), 2).await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let young = seats.take(peer(2), 3).await.unwrap();
+        let next = seats.take(peer(3), 4).await.unwrap();
+        assert!(old.seat.close.is_cancelled());
+        assert!(!busy.seat.close.is_cancelled() && !young.seat.close.is_cancelled());
+        let _all = (young.answers(), next.answers());
+        let waits = seats.take(peer(4), 5);
+        tokio::pin!(waits);
+        let late = tokio::time::timeout(Duration::from_secs(60), &mut waits).await;
+        assert!(late.is_err(), "all are being answered");
+        drop(answering);
+        assert!(waits.await.is_some(), "what was answered is silent now, and makes room");
+        assert_eq!(seats.connections.named()[2], ("made_room", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_with_too_many_that_are_answered_is_turned_away_and_others_are_not() {
+        let seats = seats(10, 2);
+        let (one, two) =
+            (seats.take(peer(1), 1).await.unwrap(), seats.take(peer(1), 2).await.unwrap());
+        let (_one, two_answers) = (one.answers(), two.answers());
+        assert!(seats.take(peer(1), 3).await.is_none());
+        assert!(seats.take(peer(2), 4).await.is_some());
+        drop(two_answers);
+        assert!(seats.take(peer(1), 5).await.is_some());
+        assert!(two.seat.close.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_head_in_time_is_closed_and_who_did_is_not() {
+        let seats = seats(10, 10);
+        let held = seats.take(peer(1), 1).await.unwrap();
+        let began = Instant::now();
+        held.must_close(Duration::from_secs(5)).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        drop(held.answers());
+        let closes = held.must_close(Duration::from_secs(5));
+        assert!(tokio::time::timeout(Duration::from_secs(600), closes).await.is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! A rollback whose journal does not replay to what is stored. The rules of this release are not
+//! those that it was judged by, so nothing more is done for it: it keeps its service and waits for a
+//! person, who starts the release that opened it and releases it, or settles it. None of this is in
+//! its journal, which this release cannot read as it was meant.
+
+use crate::access::{Access, Duty, Moment};
+use crate::audit::{BackendEntry, Draft, Kind, Template};
+use crate::event::{Audience, Effect, Line, Settlement};
+use crate::id::{Label, RollbackId};
+use crate::store::Listed;
+use crate::time::Timestamp;
+use crate::view::{Cause, Purpose, PutAside, RollbackView, StateName};
+use crate::words;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What to store of a rollback that is stopped, or was and is settled: no event, only how it stands.
+#[derive(Debug)]
+#[must_use = "store it, or nothing is stopped"]
+#[non_exhaustive]
+pub struct Standstill {
+    /// The rollback as it is shown from now on.
+    pub view: RollbackView,
+    /// Whether it holds its service.
+    pub holds_service: bool,
+    /// What to record.
+    pub draft: Draft,
+    /// Whom to tell.
+    pub effects: Vec<Effect>,
+}
+
+/// Stops a rollback because of this difference. It holds what it held.
+pub fn stop(listed: &Listed, why: &str, backend: &BackendEntry, at: Timestamp) -> Standstill {
+    let mut view = listed.view.clone();
+    view.explanation = words::stopped(&view.key, why, listed.was_ordered);
+    view.put_aside = Some(PutAside::not_replayed(at));
+    view.cancellable = false;
+    let mut draft = draft(&view, Kind::PutAside, backend, at, "stopped");
+    draft.explanation = Some(view.explanation.clone());
+    let tell = [Audience::Thread(Line::PutAside), Audience::Channel, Audience::OnCall];
+    Standstill {
+        holds_service: listed.holds_service,
+        effects: tell.into_iter().map(Effect::Tell).collect(),
+        view,
+        draft,
+    }
+}
+
+/// Whether a rollback was stopped, and nobody has settled it.
+#[must_use]
+pub fn is_stopped(view: &RollbackView) -> bool {
+    view.put_aside.is_some_and(|aside| aside.cause == Cause::Replay)
+}
+
+/// Whether the record says that a person has settled a rollback that was stopped.
+#[must_use]
+pub fn settles(record: &Draft) -> bool {
+    record.id == called(&record.operation_id, "settled")
+}
+
+/// Whether the record is about a rollback that was stopped, and no step of its journal asks for it.
+#[must_use]
+pub fn is_beside_the_journal(record: &Draft) -> bool {
+    settles(record) || record.id == called(&record.operation_id, "stopped")
+}
+
+/// What a person found out about the order of a rollback that is stopped ends it. Where none was sent,
+/// it is withdrawn.
+///
+/// # Errors
+///
+/// Why the person may not, in words. Nothing follows from it.
+pub fn settle(
+    listed: &Listed,
+    settlement: &Settlement,
+    access: &Access,
+    moment: Moment,
+    backend: &BackendEntry,
+) -> Result<Standstill, String> {
+    let Settlement { actor, standing, finding, .. } = settlement;
+    let decision = access.decide(Duty::Settle, actor, standing, moment);
+    let rule = Label::new(decision.rule);
+    if let Err(denial) = decision.verdict {
+        return Err(words::denied(&listed.view.key, Duty::Settle, &denial, access));
+    }
+    let mut view = listed.view.clone();
+    view.state = match (listed.was_ordered, view.purpose) {
+        (true, Purpose::Real) => StateName::OutcomeUnknown,
+        (true | false, Purpose::Drill) | (false, Purpose::Real) => StateName::Withdrawn,
+    };
+    view.settled = view.state == StateName::OutcomeUnknown;
+    view.explanation = alloc::format!("settled: {finding}");
+    (view.put_aside, view.deadline) = (None, None);
+    view.ended_at = view.ended_at.or(Some(moment.now));
+    let mut draft = draft(&view, Kind::Settled, backend, moment.now, "settled").by(actor);
+    draft.decision = Some(words::decision(rule.as_str(), None));
+    draft.explanation = Some(finding.as_str().into());
+    let tell = [Audience::Thread(Line::Settled(actor.clone())), Audience::Channel];
+    Ok(Standstill {
+        view,
+        holds_service: false,
+        draft,
+        effects: tell.into_iter().map(Effect::Tell).collect(),
+    })
+}
+
+fn called(id: &RollbackId, what: &str) -> Label {
+    Label::new(alloc::format!("{id}/{what}"))
+}
+
+fn draft(
+    view: &RollbackView,
+    kind: Kind,
+    backend: &BackendEntry,
+    at: Timestamp,
+    what: &str,
+) -> Draft {
+    let template = Template {
+        operation_id: &view.id,
+        key: &view.key,
+        from: &view.from,
+        to: &view.to,
+        deployer: view.deployer.as_ref(),
+        backend,
+        drill: view.purpose == Purpose::Drill,
+    };
+    let mut draft = template.draft(kind, at, called(&view.id, what));
+    draft.reason.clone_from(&view.reason);
+    draft.execution.clone_from(&view.execution);
+    draft
+}

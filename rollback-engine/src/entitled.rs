@@ -1,0 +1,221 @@
+//! What the directory is asked about somebody: as little as their decision needs, and afresh before
+//! anybody is told no.
+
+use crate::clock::within;
+use crate::engine::Inner;
+use crate::facts::silent;
+use rollback_core::access::{Access, Denial, Duty, Moment, Standing};
+use rollback_core::ports::{CommandError, Freshness};
+use rollback_core::{Actor, Fact, GroupId, Limits, Timestamp, UserId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often somebody may be turned away within [`TURNED_AWAY_FOR`] before they are told to wait. Each
+/// time costs questions to the directory, which has a pace for everybody together.
+const TURNED_AWAY_MAX: usize = 5;
+
+/// How long somebody who was turned away is remembered.
+const TURNED_AWAY_FOR: Duration = Duration::from_secs(60);
+
+/// How many people are remembered. A chat signs who they are, so nobody can invent them.
+const PEOPLE_MAX: usize = 1_000;
+
+/// Somebody who wants to do something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) limits: Limits,
+    pub(crate) duty: Duty,
+    pub(crate) actor: &'a Actor,
+}
+
+impl Wish<'_> {
+    fn denial(&self, standing: &Standing, moment: Moment) -> Option<Denial> {
+        self.access.decide(self.duty, self.actor, standing, moment).verdict.err()
+    }
+
+    /// What the directory says about them, as far as the decision needs it. A yes may rest on what
+    /// was heard within the limits at the click, and on nothing older than this call afterwards; a
+    /// no never rests on what was heard before.
+    pub(crate) async fn standing(&self, inner: &Inner, freshness: Freshness) -> Standing {
+        let user = &self.actor.id;
+        if !inner.admits() {
+            return Standing::unknown("Slack has not said yet which workspace this is")
+                .about(user.clone());
+        }
+        if !self.access.is_home_of(self.actor) {
+            return Standing::unknown("not asked: the account is of another workspace")
+                .about(user.clone());
+        }
+        let groups: Vec<GroupId> =
+            self.access.groups_for(self.duty, user).into_iter().cloned().collect();
+        match freshness {
+            Freshness::AtMost(age) => {
+                let began = inner.clock.now();
+                let known = ask(inner, user, &groups, freshness).await;
+                let moment = Moment::new(inner.clock.now(), age);
+                if self.denial(&known, moment).is_none() {
+                    return known;
+                }
+                let old = |group: &&GroupId| {
+                    known.groups.get(*group).is_some_and(|fact| is_older(fact, began))
+                };
+                let old: Vec<GroupId> = groups.iter().filter(old).cloned().collect();
+                if old.is_empty() && !is_older(&known.profile, began) {
+                    return known;
+                }
+                let afresh = ask(inner, user, &old, Freshness::Now).await;
+                merged(known, afresh)
+            }
+            Freshness::Now => {
+                let likely = inner.directory.last_seen_in(user, &groups);
+                let enough = self.access.groups_enough(self.duty, user, |id| likely.contains(id));
+                let Some(enough) = enough.filter(|enough| enough.len() < groups.len()) else {
+                    return ask(inner, user, &groups, Freshness::Now).await;
+                };
+                let rest: Vec<GroupId> =
+                    groups.iter().filter(|group| !enough.contains(group)).cloned().collect();
+                let first: Vec<GroupId> = enough.into_iter().cloned().collect();
+                let some = ask(inner, user, &first, Freshness::Now).await;
+                let moment = Moment::new(inner.clock.now(), self.limits.fact_age_max);
+                // Without a profile nothing else decides, and the directory does not answer.
+                if self.denial(&some, moment).is_none() || some.profile.value().is_none() {
+                    return some;
+                }
+                merged(some, ask(inner, user, &rest, Freshness::Now).await)
+            }
+        }
+    }
+
+    /// Whether somebody with this standing is certainly turned away.
+    pub(crate) fn is_turned_away(&self, standing: &Standing, now: Timestamp) -> bool {
+        let moment = Moment::new(now, self.limits.directory_age_max);
+        match self.denial(standing, moment) {
+            None | Some(Denial::Unknown(_)) => false,
+            Some(_) => true,
+        }
+    }
+}
+
+fn is_older<T>(fact: &Fact<T>, than: Timestamp) -> bool {
+    matches!(fact, Fact::Known { observed_at, .. } if *observed_at < than)
+}
+
+/// What was heard first, with what was heard later in its place.
+fn merged(first: Standing, later: Standing) -> Standing {
+    if later.user != first.user {
+        return later;
+    }
+    let Standing { profile, groups, .. } = later;
+    let mut both = first;
+    both.profile = profile;
+    both.groups.extend(groups);
+    both
+}
+
+/// One question. What waits for the directory's own pace is waited for: it is no silence.
+async fn ask(inner: &Inner, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
+    let bound = inner.source_timeout.saturating_add(inner.directory.held_back_max());
+    let asked = inner.directory.standing(user, groups, freshness);
+    let standing = within(inner.clock.as_ref(), bound, asked).await;
+    let standing = standing.unwrap_or_else(|| Standing::unknown(silent("the directory", bound)));
+    // An answer that names somebody else stays theirs, and decides nothing here.
+    if standing.user.is_some() { standing } else { standing.about(user.clone()) }
+}
+
+/// Who was turned away lately, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct TurnedAway {
+    people: Mutex<BTreeMap<UserId, VecDeque<Timestamp>>>,
+}
+
+impl TurnedAway {
+    /// Counts a wish as turned away until [`Self::was_let_in`] says otherwise, so that those that are
+    /// still looked at count, too.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooOften`]; it does not count.
+    pub(crate) fn knocks(&self, user: &UserId, now: Timestamp) -> Result<(), CommandError> {
+        let mut people = self.people();
+        let since = |at: &Timestamp| now.since(*at) < TURNED_AWAY_FOR && *at <= now;
+        if people.len() >= PEOPLE_MAX && !people.contains_key(user) {
+            people.retain(|_, times| times.back().is_some_and(since));
+            if people.len() >= PEOPLE_MAX {
+                people.pop_first();
+            }
+        }
+        let times = people.entry(user.clone()).or_default();
+        times.retain(since);
+        if let (Some(first), true) = (times.front(), times.len() >= TURNED_AWAY_MAX) {
+            let left = TURNED_AWAY_FOR.saturating_sub(now.since(*first));
+            return Err(CommandError::TooOften(left.as_secs().max(1)));
+        }
+        times.push_back(now);
+        Ok(())
+    }
+
+    /// The last wish of theirs that was counted was not turned away.
+    pub(crate) fn was_let_in(&self, user: &UserId) {
+        let mut people = self.people();
+        if let Some(times) = people.get_mut(user) {
+            times.pop_back();
+            if times.is_empty() {
+                people.remove(user);
+            }
+        }
+    }
+
+    fn people(&self) -> MutexGuard<'_, BTreeMap<UserId, VecDeque<Timestamp>>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::fixtures::{at, parsed};
+
+    #[test]
+    fn who_was_turned_away_five_times_waits_and_nobody_else_does() {
+        let (turned_away, eve, ana) = (TurnedAway::default(), parsed("U09EVE"), parsed("U02ANA"));
+        for press in 0..5 {
+            assert_eq!(turned_away.knocks(&eve, at(press)), Ok(()), "{press}");
+        }
+        assert_eq!(turned_away.knocks(&eve, at(10)), Err(CommandError::TooOften(50)));
+        assert_eq!(turned_away.knocks(&ana, at(10)), Ok(()));
+        assert_eq!(turned_away.knocks(&eve, at(59)), Err(CommandError::TooOften(1)));
+        assert_eq!(turned_away.knocks(&eve, at(60)), Ok(()), "the first was a minute ago");
+        assert!(turned_away.knocks(&eve, at(60)).is_err());
+    }
+
+    #[test]
+    fn who_is_let_in_never_waits() {
+        let (turned_away, ana) = (TurnedAway::default(), parsed("U02ANA"));
+        for press in 0..50 {
+            assert_eq!(turned_away.knocks(&ana, at(press)), Ok(()), "{press}");
+            turned_away.was_let_in(&ana);
+        }
+        assert!(turned_away.people().is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_went_back_locks_nobody_out() {
+        let (turned_away, eve) = (TurnedAway::default(), parsed("U09EVE"));
+        for _press in 0..5 {
+            assert_eq!(turned_away.knocks(&eve, at(3_600)), Ok(()));
+        }
+        assert_eq!(turned_away.knocks(&eve, at(0)), Ok(()));
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let turned_away = TurnedAway::default();
+        for number in 0..3 * PEOPLE_MAX {
+            let user = parsed(&format!("U{number:08}"));
+            assert_eq!(turned_away.knocks(&user, at(0)), Ok(()));
+        }
+        assert!(turned_away.people().len() <= PEOPLE_MAX);
+    }
+}

@@ -1,0 +1,380 @@
+//! What stands in the way of a rollback now, each part by its name: fed by everything that asks a
+//! part something, read by `/v1/status`, the metrics and the page to whoever is on call.
+//!
+//! ```text
+//! outbox ─┐
+//! CD calls ┤
+//! sinks ───┼─ report(part, answer) ─► Health ─► Engine::health, Engine::parts
+//! loops ───┤
+//! host ────┘
+//! ```
+
+use crate::engine::Engine;
+use rollback_core::ports::{Clock, Query, StoreError};
+use rollback_core::{BackendName, ChannelId, Label, RollbackId, StateName, Timestamp, in_words};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Most parts that are kept. Their names are configured, so a real service has some dozens; beyond
+/// that a new one is not kept, rather than an old trouble forgotten.
+const PARTS_MAX: usize = 1_024;
+
+/// Longest explanation that is kept, in characters.
+const WHY_MAX: usize = 300;
+
+/// Most rollbacks of unknown outcome that a status lists.
+const UNSETTLED_MAX: usize = 1_000;
+
+/// Something that a rollback needs.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Part {
+    /// Our own store.
+    Store,
+    /// A CD system, by the name of its backend.
+    Cd(BackendName),
+    /// A notifier as a whole: it refuses us, or does not answer.
+    Chat(Label),
+    /// One channel of a notifier: archived, or without us.
+    Channel {
+        /// The notifier.
+        notifier: Label,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The directory that says who is in which group.
+    Directory,
+    /// An audit sink, by its name.
+    Sink {
+        /// Its name.
+        name: Label,
+        /// Whether an order waits for it.
+        required: Required,
+    },
+    /// A background loop of this process.
+    Loop(Label),
+    /// One rollback that this process does not go on with.
+    Rollback(RollbackId),
+}
+
+/// Whether an order waits for a part.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "yes or no")]
+pub enum Required {
+    /// No order is given without it.
+    Yes,
+    /// Orders are given without it.
+    No,
+}
+
+impl Part {
+    /// What kind of part it is, as the API and the metrics spell it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Cd(_) => "cd",
+            Self::Chat(_) => "chat",
+            Self::Channel { .. } => "channel",
+            Self::Directory => "directory",
+            Self::Sink { .. } => "audit_sink",
+            Self::Loop(_) => "loop",
+            Self::Rollback(_) => "rollback",
+        }
+    }
+
+    /// Which of its kind.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Store => "store".into(),
+            Self::Cd(name) => name.to_string(),
+            Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
+            Self::Channel { notifier, channel } => format!("{notifier}/{channel}"),
+            Self::Directory => "directory".into(),
+            Self::Rollback(id) => id.to_string(),
+        }
+    }
+
+    /// Whether its trouble blocks rollbacks: all of them, or those of its services.
+    #[must_use]
+    pub const fn blocks(&self) -> bool {
+        match self {
+            Self::Store | Self::Cd(_) | Self::Chat(_) | Self::Channel { .. } | Self::Directory => {
+                true
+            }
+            Self::Sink { required, .. } => matches!(required, Required::Yes),
+            Self::Loop(_) | Self::Rollback(_) => true,
+        }
+    }
+}
+
+/// For people: `the CD system "inhouse"`.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store => f.write_str("the rollback service's own store"),
+            Self::Cd(name) => write!(f, "the CD system \"{name}\""),
+            Self::Chat(name) => write!(f, "the chat \"{name}\""),
+            Self::Channel { notifier, channel } => {
+                write!(f, "the channel \"{channel}\" of \"{notifier}\"")
+            }
+            Self::Directory => f.write_str("the directory of people and groups"),
+            Self::Sink { name, required: Required::Yes } => {
+                write!(f, "the required audit log \"{name}\"")
+            }
+            Self::Sink { name, required: Required::No } => write!(f, "the audit log \"{name}\""),
+            Self::Loop(name) => write!(f, "the service's own \"{name}\""),
+            Self::Rollback(id) => write!(f, "the rollback \"{id}\""),
+        }
+    }
+}
+
+/// How a part stands, as far as this process has seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PartStanding {
+    /// Which.
+    pub part: Part,
+    /// When it last answered or failed to.
+    pub seen_at: Timestamp,
+    /// What is wrong with it; none while it answers.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong with a part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Trouble {
+    /// Since when every answer was a failure.
+    pub since: Timestamp,
+    /// The last failure, in words for people.
+    pub why: String,
+}
+
+/// What blocks a rollback now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// When this was looked up.
+    pub at: Timestamp,
+    /// Every part that was asked something since the start.
+    pub parts: Vec<PartStanding>,
+    /// The rollbacks that are put aside until somebody releases them.
+    pub put_aside: Vec<RollbackId>,
+    /// The rollbacks whose outcome nobody knows until somebody settles it.
+    pub unsettled: Vec<RollbackId>,
+}
+
+impl Status {
+    /// The parts whose trouble blocks rollbacks.
+    pub fn blockers(&self) -> impl Iterator<Item = (&Part, &Trouble)> {
+        blockers(&self.parts)
+    }
+}
+
+pub(crate) fn blockers(parts: &[PartStanding]) -> impl Iterator<Item = (&Part, &Trouble)> {
+    let blocking = parts.iter().filter(|standing| standing.part.blocks());
+    blocking.filter_map(|standing| Some((&standing.part, standing.trouble.as_ref()?)))
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Timestamp,
+    trouble: Option<Trouble>,
+}
+
+/// What every part last answered.
+#[derive(Debug)]
+pub(crate) struct Health {
+    clock: Arc<dyn Clock>,
+    parts: Mutex<BTreeMap<Part, Seen>>,
+}
+
+impl Health {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, parts: Mutex::default() }
+    }
+
+    /// Notes what a part answered: that it works, or why not. The first failure after a success is
+    /// told in the log, and so is the first success after a failure.
+    pub(crate) fn report(&self, part: Part, answer: Result<(), String>) {
+        let now = self.clock.now();
+        let mut parts = self.locked();
+        if parts.len() >= PARTS_MAX && !parts.contains_key(&part) {
+            return;
+        }
+        let before = parts.get(&part).and_then(|seen| seen.trouble.clone());
+        let trouble = answer.err().map(|why| Trouble {
+            since: before.as_ref().map_or(now, |before| before.since),
+            why: why.chars().take(WHY_MAX).collect(),
+        });
+        match (&before, &trouble) {
+            (None, Some(trouble)) => {
+                tracing::warn!(kind = part.kind(), name = %part.name(), why = %trouble.why, "a part of the service is in trouble");
+            }
+            (Some(before), None) => {
+                let seconds = now.since(before.since).as_secs();
+                tracing::info!(kind = part.kind(), name = %part.name(), seconds, "a part of the service works again");
+            }
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        parts.insert(part, Seen { at: now, trouble });
+    }
+
+    /// Forgets a part: it is not asked any more.
+    pub(crate) fn forget(&self, part: &Part) {
+        self.locked().remove(part);
+    }
+
+    pub(crate) fn parts(&self) -> Vec<PartStanding> {
+        let standing = |(part, seen): (&Part, &Seen)| PartStanding {
+            part: part.clone(),
+            seen_at: seen.at,
+            trouble: seen.trouble.clone(),
+        };
+        self.locked().iter().map(standing).collect()
+    }
+
+    /// When a part last answered or failed to.
+    pub(crate) fn seen_at(&self, part: &Part) -> Option<Timestamp> {
+        self.locked().get(part).map(|seen| seen.at)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<Part, Seen>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// What blocks a rollback now, each part by its name. The store is asked to write something.
+    /// What cannot be looked up is a part in trouble.
+    pub async fn health(&self) -> Status {
+        let inner = &self.inner;
+        self.look_at_loops();
+        let written = self.writes().await;
+        let (put_aside, unsettled) = match written {
+            Ok(()) => (self.put_aside().await, self.unsettled().await),
+            Err(_told) => (Ok(Vec::new()), Ok(Vec::new())),
+        };
+        for error in [put_aside.as_ref().err(), unsettled.as_ref().err()].into_iter().flatten() {
+            inner.health.report(Part::Store, Err(error.to_string()));
+        }
+        Status {
+            at: inner.clock.now(),
+            parts: inner.health.parts(),
+            put_aside: put_aside.unwrap_or_default(),
+            unsettled: unsettled.unwrap_or_default(),
+        }
+    }
+
+    /// The same from memory, where the store kept whoever asked waiting for so long.
+    #[must_use]
+    pub fn health_without_store(&self, waited: Duration) -> Status {
+        let health = &self.inner.health;
+        self.look_at_loops();
+        health.report(Part::Store, Err(format!("it did not answer for {}", in_words(waited))));
+        let (put_aside, unsettled) = (Vec::new(), Vec::new());
+        Status { at: self.inner.clock.now(), parts: health.parts(), put_aside, unsettled }
+    }
+
+    /// Notes which background loops panic again and again.
+    fn look_at_loops(&self) {
+        for standing in self.loops() {
+            let answer = match standing.failing_since {
+                Some(_) => {
+                    Err("it panics and is begun anew; see the log for the reason".to_owned())
+                }
+                None => Ok(()),
+            };
+            self.inner.health.report(Part::Loop(standing.name.into()), answer);
+        }
+    }
+
+    /// How every part stands that was asked something since the start, from memory.
+    #[must_use]
+    pub fn parts(&self) -> Vec<PartStanding> {
+        self.inner.health.parts()
+    }
+
+    /// Notes what the host has seen of a part: that it works, or why not, in words for people and
+    /// without secrets.
+    pub fn report(&self, part: Part, answer: Result<(), String>) {
+        self.inner.health.report(part, answer);
+    }
+
+    /// Forgets what was reported of a part: it is not asked any more.
+    pub fn forget_part(&self, part: &Part) {
+        self.inner.health.forget(part);
+    }
+
+    /// Has the store write something, and notes whether it could.
+    pub(crate) async fn writes(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let written = inner.store.ping().await;
+        inner.health.report(Part::Store, written.as_ref().copied().map_err(ToString::to_string));
+        written
+    }
+
+    async fn unsettled(&self) -> Result<Vec<RollbackId>, StoreError> {
+        let mut query = Query::all(UNSETTLED_MAX);
+        query.state = Some(StateName::OutcomeUnknown);
+        let listed = self.inner.store.list(&query).await?;
+        let open = listed.into_iter().filter(|listed| !listed.view.settled);
+        Ok(open.map(|listed| listed.view.id).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::ManualClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_lasts_from_its_first_failure_to_the_next_answer() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
+        let health = Health::new(Arc::<ManualClock>::clone(&clock));
+        let part = || Part::Chat("slack".into());
+        health.report(part(), Err("invalid_auth".into()));
+        let since = clock.now();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        health.report(part(), Err("it did not answer".into()));
+        let [standing] = health.parts().try_into().unwrap();
+        let why = "it did not answer".to_owned();
+        assert_eq!(standing.trouble, Some(Trouble { since, why }));
+        assert_eq!(standing.seen_at, since.after(Duration::from_secs(5)));
+        health.report(part(), Ok(()));
+        assert_eq!(health.parts().pop().unwrap().trouble, None);
+        health.report(part(), Err("again".into()));
+        let again = health.parts().pop().unwrap().trouble.unwrap();
+        assert_eq!(again.since, since.after(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_sink_that_no_order_waits_for_blocks_nothing() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
+        let health = Health::new(clock);
+        let sink = |required| Part::Sink { name: "file".into(), required };
+        health.report(sink(Required::No), Err("full".into()));
+        assert_eq!(blockers(&health.parts()).count(), 0);
+        health.report(sink(Required::Yes), Err("full".into()));
+        assert_eq!(blockers(&health.parts()).count(), 1);
+    }
+
+    #[test]
+    fn parts_are_bounded_and_a_known_one_is_always_kept_up_to_date() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(0)));
+        let health = Health::new(clock);
+        for number in 0..PARTS_MAX + 10 {
+            let name = Label::new(format!("loop-{number}"));
+            health.report(Part::Loop(name), Err("x".repeat(WHY_MAX + 1)));
+        }
+        let parts = health.parts();
+        assert_eq!(parts.len(), PARTS_MAX);
+        assert!(parts.iter().all(|p| p.trouble.as_ref().unwrap().why.len() == WHY_MAX));
+        health.report(Part::Loop("loop-0".into()), Ok(()));
+        assert_eq!(blockers(&health.parts()).count(), PARTS_MAX - 1);
+    }
+}

@@ -1,0 +1,286 @@
+//! What the store has of a rollback, replayed and compared; and what becomes of a rollback whose
+//! journal does not replay to what is stored.
+
+use crate::engine::{Engine, Inner, not_recorded};
+use crate::operation::{Operation, Standing};
+use crate::telling;
+use rollback_core::access::Moment;
+use rollback_core::audit::BackendEntry;
+use rollback_core::journal::{self, Entry};
+use rollback_core::ports::{
+    Capabilities, Claim, CommandError, Commit, CompareAndSet, Fence, Journal, Listed, Query,
+    StoreError,
+};
+use rollback_core::stopped::{self, Standstill};
+use rollback_core::{
+    BackendName, Event, Rollback, RollbackId, RollbackView, ServiceKey, Settlement, Timestamp,
+};
+
+/// How often a journal and its row are read anew because somebody appended in between.
+const RETRIES_MAX: usize = 16;
+
+/// From where what is told when a rollback is stopped is counted: no step tells as many things.
+const TOLD_FROM: usize = 1_000;
+
+/// A rollback that was replayed.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) rollback: Rollback,
+    pub(crate) entries: u64,
+}
+
+/// What the store has.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are sound")]
+pub(crate) enum Read {
+    Sound(Loaded),
+    /// It must be left alone until a person has decided.
+    Stopped(Box<Stopped>),
+}
+
+/// A rollback that is left alone.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    listed: Listed,
+    why: String,
+    backend: BackendEntry,
+    /// What the journal replays to, where it does so again: it goes on once somebody releases it.
+    again: Option<Loaded>,
+}
+
+impl Read {
+    /// Reads a journal, replays it, and compares it with what is stored.
+    pub(crate) async fn from_store(inner: &Inner, id: &RollbackId) -> Result<Self, StoreError> {
+        for _retry in 0..RETRIES_MAX {
+            let journal = match inner.store.load(id).await {
+                Ok(journal) => Ok(journal.ok_or_else(|| no_journal(id))?),
+                Err(StoreError::Corrupt { what, problem }) => {
+                    Err(format!("{what} cannot be read: {problem}"))
+                }
+                Err(other) => return Err(other),
+            };
+            let mut query = Query::all(1);
+            query.rollback = Some(id.clone());
+            let listed = inner.store.list(&query).await?.into_iter().next();
+            let listed = listed.ok_or_else(|| no_journal(id))?;
+            match journal {
+                Ok(journal) if count(&journal.entries) != listed.entries => {}
+                Ok(journal) => return Ok(Self::compared(journal, listed)),
+                Err(why) => {
+                    let backend = configured(inner, &listed.view.key);
+                    let stopped = Stopped { listed, why, backend, again: None };
+                    return Ok(Self::Stopped(Box::new(stopped)));
+                }
+            }
+        }
+        Err(StoreError::Unavailable("too many others write to this rollback".into()))
+    }
+
+    fn compared(journal: Journal, listed: Listed) -> Self {
+        let (entries, backend) = (listed.entries, journal.opening.backend.clone());
+        let (why, again) = match journal::resume(journal, &listed) {
+            Ok(rollback) if !stopped::is_stopped(&listed.view) => {
+                return Self::Sound(Loaded { rollback, entries });
+            }
+            Ok(rollback) => {
+                let why = "its journal replays to what is stored again; release it to go on";
+                (why.to_owned(), Some(Loaded { rollback, entries }))
+            }
+            Err(mismatch) => (mismatch.to_string(), None),
+        };
+        Self::Stopped(Box::new(Stopped { listed, why, backend, again }))
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        match self {
+            Self::Sound(loaded) => loaded.entries,
+            Self::Stopped(stopped) => stopped.listed.entries,
+        }
+    }
+}
+
+fn no_journal(id: &RollbackId) -> StoreError {
+    StoreError::Corrupt { what: id.to_string(), problem: "it has no journal".into() }
+}
+
+fn count(entries: &[Entry]) -> u64 {
+    u64::try_from(entries.len()).unwrap_or(u64::MAX)
+}
+
+/// The backend of a service as it is configured here, for the record of a rollback whose own opening
+/// cannot be read.
+fn configured(inner: &Inner, key: &ServiceKey) -> BackendEntry {
+    let service = inner.catalog.services.get(key);
+    let backend = service.and_then(|service| {
+        let backend = inner.backends.get(&service.backend)?;
+        Some(BackendEntry::new(service.backend.clone(), backend.capabilities()))
+    });
+    backend.unwrap_or_else(|| {
+        BackendEntry::new(
+            BackendName::not_configured(),
+            Capabilities::new(CompareAndSet::No, Fence::No),
+        )
+    })
+}
+
+impl Stopped {
+    pub(crate) const fn view(&self) -> &RollbackView {
+        &self.listed.view
+    }
+
+    /// What whoever would step it is told.
+    pub(crate) fn error(&self, id: &RollbackId) -> StoreError {
+        StoreError::Corrupt { what: format!("rollback `{id}`"), problem: self.why.clone() }
+    }
+
+    /// Whether there is nothing left to do for it.
+    const fn is_over(&self) -> bool {
+        self.listed.view.state.is_end() && !self.listed.holds_service
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let differs = !self.is_over() && !stopped::is_stopped(self.view());
+        Standing {
+            view: self.view().clone(),
+            pending: Vec::new(),
+            deadline: None,
+            last: Timestamp::from_millis(0),
+            backend: self.backend.name.clone(),
+            in_doubt: false,
+            differs: differs.then(|| self.why.clone()),
+        }
+    }
+}
+
+impl Operation {
+    /// Stops the rollback: nothing more is done for it, on-call is paged, and it keeps its service.
+    pub(crate) async fn stop(
+        &self,
+        inner: &Inner,
+        claim: &Claim,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let mut loaded = self.loaded.lock().await;
+        let mut stopped = match self.take(inner, &mut loaded).await? {
+            Read::Stopped(stopped) => stopped,
+            sound @ Read::Sound(_) => {
+                *loaded = Some(sound);
+                return Ok(());
+            }
+        };
+        tracing::error!(rollback = %self.id, %why, "its journal does not replay to what is stored; it is stopped until somebody releases or settles it");
+        let now = inner.clock.now();
+        let standstill = stopped::stop(&stopped.listed, why, &stopped.backend, now);
+        self.stand_still(inner, &mut stopped.listed, standstill, Some(claim), now).await?;
+        *loaded = Some(Read::Stopped(stopped));
+        Ok(())
+    }
+
+    /// Stores how a rollback stands that takes no step.
+    async fn stand_still(
+        &self,
+        inner: &Inner,
+        listed: &mut Listed,
+        standstill: Standstill,
+        claim: Option<&Claim>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Standstill { view, holds_service, draft, effects, .. } = standstill;
+        let mut commit = Commit::new(view.clone(), listed.entries, now);
+        commit.holds_service = holds_service;
+        commit.was_ordered = listed.was_ordered;
+        commit.claim = claim.cloned();
+        commit.drafts = vec![draft];
+        commit.notices = telling::about(inner, &view, &effects, TOLD_FROM).await?;
+        inner.store.commit(commit).await?;
+        listed.holds_service = holds_service;
+        listed.view = view.clone();
+        self.show(inner, view);
+        Ok(())
+    }
+
+    /// What a person's word does to a rollback that is stopped; nothing is answered where it is not,
+    /// or is no longer.
+    pub(crate) async fn said_to_stopped(
+        &self,
+        inner: &Inner,
+        event: &Event,
+    ) -> Result<Option<RollbackView>, CommandError> {
+        let mut loaded = self.loaded.lock().await;
+        let read = self.take(inner, &mut loaded).await.map_err(|error| not_recorded(&error))?;
+        let mut stopped = match read {
+            Read::Stopped(stopped) => stopped,
+            sound @ Read::Sound(_) => {
+                *loaded = Some(sound);
+                return Ok(None);
+            }
+        };
+        if let (Event::Released(_), Some(again)) = (event, stopped.again.take()) {
+            let since =
+                stopped.view().put_aside.map_or_else(|| inner.clock.now(), |aside| aside.since);
+            let sound = self.put_aside(inner, again, since).await;
+            *loaded = Some(Read::Sound(sound.map_err(|error| not_recorded(&error))?));
+            return Ok(None);
+        }
+        let answer = if let Event::Settled(settlement) = event
+            && !stopped.is_over()
+        {
+            self.settle(inner, &mut stopped.listed, &stopped.backend, settlement).await
+        } else {
+            Err(CommandError::Stopped(stopped.why.clone()))
+        };
+        *loaded = Some(Read::Stopped(stopped));
+        answer.map(Some)
+    }
+
+    async fn settle(
+        &self,
+        inner: &Inner,
+        listed: &mut Listed,
+        backend: &BackendEntry,
+        settlement: &Settlement,
+    ) -> Result<RollbackView, CommandError> {
+        let (now, key) = (inner.clock.now(), listed.view.key.clone());
+        let limits = inner.catalog.services.get(&key).map(|service| service.limits);
+        let moment = Moment::new(now, limits.unwrap_or_default().fact_age_max);
+        let access = inner.access().for_service(&key);
+        let standstill = stopped::settle(listed, settlement, &access, moment, backend)
+            .map_err(CommandError::Stopped)?;
+        let stored = self.stand_still(inner, listed, standstill, None, now).await;
+        stored.map_err(|error| not_recorded(&error))?;
+        Ok(listed.view.clone())
+    }
+
+    /// Writes into a journal that replays again that it was left alone, so that a person can release
+    /// it as any other.
+    async fn put_aside(
+        &self,
+        inner: &Inner,
+        again: Loaded,
+        since: Timestamp,
+    ) -> Result<Loaded, StoreError> {
+        let Loaded { rollback, entries } = again;
+        let event = Event::PutAside(0);
+        let transition = rollback.step(since, event.clone());
+        let mut commit = self.commit(inner, &transition, entries).await?;
+        commit.entry = Some(Entry::decided(since, event, &transition));
+        inner.store.commit(commit).await?;
+        Ok(Loaded { rollback: transition.rollback, entries: entries.saturating_add(1) })
+    }
+}
+
+impl Engine {
+    /// The rollbacks that are stopped because their journals do not replay to what is stored, until
+    /// somebody releases or settles them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes.
+    pub async fn stopped(&self) -> Result<Vec<RollbackView>, StoreError> {
+        let mut found = Vec::new();
+        for id in self.put_aside().await? {
+            found.extend(self.rollback(&id).await?.filter(stopped::is_stopped));
+        }
+        Ok(found)
+    }
+}

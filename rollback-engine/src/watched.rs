@@ -1,0 +1,161 @@
+//! The CD systems and the directory as the engine asks them: what they answer, and that they do not
+//! answer, is noted for whoever asks what blocks a rollback.
+
+use crate::health::{Health, Part};
+use async_trait::async_trait;
+use rollback_core::access::Standing;
+use rollback_core::observed::{Live, Preflight};
+use rollback_core::ports::{
+    Cancelled, Capabilities, CdBackend, Clock, Directory, ErrorKind, Fenced, Freshness, PortError,
+    StartError,
+};
+use rollback_core::proof::Order;
+use rollback_core::{
+    BackendName, GroupId, Plan, Progress, Receipt, Revision, ServiceKey, Timestamp, UserId,
+    in_words,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request that is dropped sooner than this was not kept waiting: what it was for has ended.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// A CD system whose answers are noted.
+#[derive(Debug)]
+pub(crate) struct WatchedCd {
+    pub(crate) name: BackendName,
+    pub(crate) backend: Arc<dyn CdBackend>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Arc<Health>,
+}
+
+impl WatchedCd {
+    async fn read<T>(
+        &self,
+        request: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let asked = Asked::new(&self.health, Part::Cd(self.name.clone()), &*self.clock);
+        let answer = request.await;
+        asked.answered(match &answer {
+            Ok(_) => Ok(()),
+            Err(error) => match error.kind {
+                ErrorKind::Retry(_) | ErrorKind::Misconfigured => Err(error.what.clone()),
+                // An answer about this service or this order, and none about the CD system.
+                ErrorKind::Rejected | ErrorKind::Unsupported | _ => Ok(()),
+            },
+        });
+        answer
+    }
+}
+
+/// A request that is on its way. Dropped without an answer after a while, it was not answered.
+struct Asked<'a> {
+    health: &'a Health,
+    clock: &'a dyn Clock,
+    since: Timestamp,
+    part: Option<Part>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(health: &'a Health, part: Part, clock: &'a dyn Clock) -> Self {
+        Self { health, clock, since: clock.now(), part: Some(part) }
+    }
+
+    fn answered(mut self, answer: Result<(), String>) {
+        if let Some(part) = self.part.take() {
+            self.health.report(part, answer);
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let waited = self.clock.now().since(self.since);
+        if let Some(part) = self.part.take()
+            && waited >= HANGS_AFTER
+        {
+            self.health.report(part, Err(format!("it did not answer for {}", in_words(waited))));
+        }
+    }
+}
+
+#[async_trait]
+impl CdBackend for WatchedCd {
+    fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+        self.read(self.backend.history(key, limit)).await
+    }
+
+    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+        self.read(self.backend.live(key)).await
+    }
+
+    async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
+        self.read(self.backend.preflight(plan)).await
+    }
+
+    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+        let asked = Asked::new(&self.health, Part::Cd(self.name.clone()), &*self.clock);
+        let answer = self.backend.start(order).await;
+        asked.answered(match &answer {
+            Ok(_) | Err(StartError::Refused { .. } | StartError::Conflict { .. }) => Ok(()),
+            Err(StartError::InDoubt { why }) => Err(why.clone()),
+        });
+        answer
+    }
+
+    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+        self.read(self.backend.find(order)).await
+    }
+
+    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+        self.read(self.backend.fence(order)).await
+    }
+
+    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+        self.read(self.backend.observe(order, receipt)).await
+    }
+
+    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+        self.read(self.backend.cancel(order, receipt)).await
+    }
+
+    async fn changes(&self, key: &ServiceKey) {
+        self.backend.changes(key).await;
+    }
+}
+
+/// A directory whose answers are noted.
+#[derive(Debug)]
+pub(crate) struct WatchedDirectory {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Arc<Health>,
+}
+
+#[async_trait]
+impl Directory for WatchedDirectory {
+    async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
+        let asked = Asked::new(&self.health, Part::Directory, &*self.clock);
+        let standing = self.directory.standing(user, groups, freshness).await;
+        let mut unknown = standing.groups.values().filter_map(|is_in| match is_in {
+            rollback_core::Fact::Known { .. } => None,
+            rollback_core::Fact::Unknown { why } => Some(why.clone()),
+        });
+        // Whoever is not in the directory is unknown to it, and it answered. A group that is
+        // configured is one that it must know.
+        asked.answered(unknown.next().map_or(Ok(()), Err));
+        standing
+    }
+
+    fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        self.directory.last_seen_in(user, groups)
+    }
+
+    fn held_back_max(&self) -> Duration {
+        self.directory.held_back_max()
+    }
+}
