@@ -9,6 +9,8 @@ const JSON: &str = "application/json";
 const BARE: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const BARE_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON_PATCH: &str = "application/json-patch+json";
+/// How a question about kinds begins: no resource has a space in its name.
+const KINDS: &str = "the kinds of";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// What a request is about, in the words of a Role.
@@ -18,6 +20,13 @@ pub struct Tried {
     pub(crate) resource: String,
     pub(crate) name: Option<String>,
     pub(crate) namespace: Option<String>,
+}
+
+impl Tried {
+    /// Whether it asks which kinds there are, and no object.
+    pub(crate) fn is_about_kinds(&self) -> bool {
+        self.name.is_none() && self.resource.starts_with(KINDS)
+    }
 }
 
 impl fmt::Display for Tried {
@@ -126,7 +135,7 @@ impl Ask {
     pub fn kinds(api_version: &str) -> Self {
         let mut ask = Self::new(Method::GET, "get", &Place::of_cluster(api_version, ""), None);
         ask.path = api(api_version);
-        ask.tried.resource = format!("the kinds of {}", crate::text::clip(api_version, 100));
+        ask.tried.resource = format!("{KINDS} {}", crate::text::clip(api_version, 100));
         ask
     }
 

@@ -170,6 +170,11 @@ impl Status {
 /// server's decision not to do it; every other answer leaves a write in doubt.
 pub(crate) fn refusal(code: u16, body: &[u8], tried: &Tried) -> ClusterError {
     let tried = tried.clone();
+    // What an API server answers for a group or a version that it does not serve. It is read, and what
+    // follows from it is a refusal, so that a gateway that says the same does no harm.
+    if code == 404 && tried.is_about_kinds() && body.trim_ascii_end() == b"404 page not found" {
+        return ClusterError::Missing { tried };
+    }
     let Some(status) = Status::read(code, body) else {
         let why =
             format!("something answered {code} that is not the API server, or not in its words");
@@ -296,6 +301,15 @@ mod tests {
         }
         let error = classify(403, &of_another_code);
         assert!(matches!(error, ClusterError::Silent { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_group_that_is_not_served_is_answered_in_plain_text_and_only_that_is() {
+        let body = b"404 page not found\n";
+        let kinds = Ask::kinds("example.com/v1").tried().clone();
+        assert!(matches!(refusal(404, body, &kinds), ClusterError::Missing { .. }));
+        assert!(matches!(refusal(404, b"<html>", &kinds), ClusterError::Silent { .. }));
+        assert!(matches!(refusal(404, body, &tried()), ClusterError::Silent { .. }));
     }
 
     #[test]

@@ -52,13 +52,8 @@ impl Commands for Engine {
     }
 
     async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
-        let (inner, user) = (&self.inner, actor.id.clone());
-        inner.turned_away.knocks(&user, inner.clock.now())?;
-        let clicked = self.clicked(on, actor).await;
-        if clicked.is_err() {
-            inner.turned_away.was_let_in(&user);
-        }
-        clicked
+        self.inner.turned_away.knocks(&actor.id, self.inner.clock.now())?;
+        self.clicked(on, actor).await
     }
 
     async fn confirm(
@@ -279,10 +274,7 @@ impl Engine {
             && is_unconfirmed
             && view.requested_by.as_ref().is_some_and(|asked| asked.is(actor))
         {
-            // Whoever closes their own modal needs nobody's permission, and was not turned away.
-            if view.state == StateName::Authorizing {
-                self.inner.turned_away.was_let_in(&actor.id);
-            }
+            // Whoever closes their own modal needs nobody's permission.
             return Ok(Standing::unknown("not asked: it is their own").about(actor.id.clone()));
         }
         work::standing_of_a_caller(&self.inner, &view, actor, duty).await

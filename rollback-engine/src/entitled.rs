@@ -124,6 +124,10 @@ async fn ask(inner: &Inner, user: &UserId, groups: &[GroupId], freshness: Freshn
     if standing.user.is_some() { standing } else { standing.about(user.clone()) }
 }
 
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) < TURNED_AWAY_FOR && at <= now
+}
+
 /// Who was turned away lately, and how often.
 #[derive(Debug, Default)]
 pub(crate) struct TurnedAway {
@@ -131,40 +135,38 @@ pub(crate) struct TurnedAway {
 }
 
 impl TurnedAway {
-    /// Counts a wish as turned away until [`Self::was_let_in`] says otherwise, so that those that are
-    /// still looked at count, too.
+    /// Whether somebody may ask again: not when they were turned away too often lately.
     ///
     /// # Errors
     ///
-    /// [`CommandError::TooOften`]; it does not count.
+    /// [`CommandError::TooOften`].
     pub(crate) fn knocks(&self, user: &UserId, now: Timestamp) -> Result<(), CommandError> {
         let mut people = self.people();
-        let since = |at: &Timestamp| now.since(*at) < TURNED_AWAY_FOR && *at <= now;
+        let Some(times) = people.get_mut(user) else { return Ok(()) };
+        times.retain(|at| is_recent(*at, now));
+        match times.front() {
+            Some(first) if times.len() >= TURNED_AWAY_MAX => {
+                let left = TURNED_AWAY_FOR.saturating_sub(now.since(*first));
+                Err(CommandError::TooOften(left.as_secs().max(1)))
+            }
+            Some(_) => Ok(()),
+            None => {
+                people.remove(user);
+                Ok(())
+            }
+        }
+    }
+
+    /// They were certainly turned away.
+    pub(crate) fn was_turned_away(&self, user: &UserId, now: Timestamp) {
+        let mut people = self.people();
         if people.len() >= PEOPLE_MAX && !people.contains_key(user) {
-            people.retain(|_, times| times.back().is_some_and(since));
+            people.retain(|_, times| times.back().is_some_and(|at| is_recent(*at, now)));
             if people.len() >= PEOPLE_MAX {
                 people.pop_first();
             }
         }
-        let times = people.entry(user.clone()).or_default();
-        times.retain(since);
-        if let (Some(first), true) = (times.front(), times.len() >= TURNED_AWAY_MAX) {
-            let left = TURNED_AWAY_FOR.saturating_sub(now.since(*first));
-            return Err(CommandError::TooOften(left.as_secs().max(1)));
-        }
-        times.push_back(now);
-        Ok(())
-    }
-
-    /// The last wish of theirs that was counted was not turned away.
-    pub(crate) fn was_let_in(&self, user: &UserId) {
-        let mut people = self.people();
-        if let Some(times) = people.get_mut(user) {
-            times.pop_back();
-            if times.is_empty() {
-                people.remove(user);
-            }
-        }
+        people.entry(user.clone()).or_default().push_back(now);
     }
 
     fn people(&self) -> MutexGuard<'_, BTreeMap<UserId, VecDeque<Timestamp>>> {
@@ -182,20 +184,19 @@ mod tests {
         let (turned_away, eve, ana) = (TurnedAway::default(), parsed("U09EVE"), parsed("U02ANA"));
         for press in 0..5 {
             assert_eq!(turned_away.knocks(&eve, at(press)), Ok(()), "{press}");
+            turned_away.was_turned_away(&eve, at(press));
         }
         assert_eq!(turned_away.knocks(&eve, at(10)), Err(CommandError::TooOften(50)));
         assert_eq!(turned_away.knocks(&ana, at(10)), Ok(()));
         assert_eq!(turned_away.knocks(&eve, at(59)), Err(CommandError::TooOften(1)));
         assert_eq!(turned_away.knocks(&eve, at(60)), Ok(()), "the first was a minute ago");
-        assert!(turned_away.knocks(&eve, at(60)).is_err());
     }
 
     #[test]
-    fn who_is_let_in_never_waits() {
+    fn who_is_let_in_or_not_yet_judged_never_waits() {
         let (turned_away, ana) = (TurnedAway::default(), parsed("U02ANA"));
         for press in 0..50 {
             assert_eq!(turned_away.knocks(&ana, at(press)), Ok(()), "{press}");
-            turned_away.was_let_in(&ana);
         }
         assert!(turned_away.people().is_empty());
     }
@@ -204,7 +205,7 @@ mod tests {
     fn a_clock_that_went_back_locks_nobody_out() {
         let (turned_away, eve) = (TurnedAway::default(), parsed("U09EVE"));
         for _press in 0..5 {
-            assert_eq!(turned_away.knocks(&eve, at(3_600)), Ok(()));
+            turned_away.was_turned_away(&eve, at(3_600));
         }
         assert_eq!(turned_away.knocks(&eve, at(0)), Ok(()));
     }
@@ -213,8 +214,7 @@ mod tests {
     fn the_memory_is_bounded() {
         let turned_away = TurnedAway::default();
         for number in 0..3 * PEOPLE_MAX {
-            let user = parsed(&format!("U{number:08}"));
-            assert_eq!(turned_away.knocks(&user, at(0)), Ok(()));
+            turned_away.was_turned_away(&parsed(&format!("U{number:08}")), at(0));
         }
         assert!(turned_away.people().len() <= PEOPLE_MAX);
     }

@@ -205,7 +205,7 @@ impl Directory for SlackDirectory {
         {
             profile = self.profile(user, freshness).await;
         }
-        CoreStanding::new(profile, groups.into_iter().collect())
+        CoreStanding::new(profile, groups.into_iter().collect()).about(user.clone())
     }
 
     fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {

@@ -379,7 +379,7 @@ async fn many_processes_may_start_at_once_in_an_empty_database() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "2");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "3");
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ impl Directory for LateDirectory {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
         match self.0.get() {
             Some(directory) => directory.standing(user, groups, freshness).await,
-            None => Standing::unknown("Slack has not said yet which workspace this is"),
+            None => Standing::unknown("Slack has not said yet which workspace this is")
+                .about(user.clone()),
         }
     }
 

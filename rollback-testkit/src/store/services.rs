@@ -126,7 +126,7 @@ pub(super) async fn the_holder_of_a_service_is_in_flight(store: &dyn Store) -> O
 pub(super) async fn what_was_ordered_and_ended_is_the_last_rollback(store: &dyn Store) -> Outcome {
     // The one that ended last is reported first.
     for (id, from, opened, ending) in [
-        ("rb-3", "53", 300, Ending::NotVerified),
+        ("rb-3", "53", 3_000, Ending::NotVerified),
         ("rb-1", "51", 100, Ending::Succeeded),
         ("rb-2", "52", 200, Ending::Settled),
     ] {
@@ -134,7 +134,7 @@ pub(super) async fn what_was_ordered_and_ended_is_the_last_rollback(store: &dyn 
         take(store, script.commits(ending)).await?;
     }
     let record = store.record(&key()).await?;
-    let ended = Script::new("rb-3").opened_at(at(300)).commits(Ending::NotVerified).pop();
+    let ended = Script::new("rb-3").opened_at(at(3_000)).commits(Ending::NotVerified).pop();
     let ended = ended.and_then(|commit| commit.view.ended_at);
     let ended = ended.ok_or_else(|| Failure("the script has no end".into()))?;
     let last = LastRollback::new(parsed("rb-3"), ended);
