@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 const OF_ONE_SERVICE_MAX: usize = 3;
 
 /// How many openings one person has at a time, of all services: more than anybody looks at.
-const OF_ONE_PERSON_MAX: usize = 250;
+const OF_ONE_PERSON_MAX: usize = 20;
 
 /// How many people open at a time without waiting for one another.
 const TURNS: usize = 64;

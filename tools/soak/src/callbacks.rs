@@ -3,7 +3,7 @@
 use crate::figures::Percentiles;
 use crate::replica::{Asked, SECRET};
 use crate::world::World;
-use crate::{channel, deploy_id};
+use crate::{CROWD, channel, deploy_id, person};
 use futures_util::future::join_all;
 use rollback_slack::{SIGNATURE_HEADER, SigningSecrets, TIMESTAMP_HEADER, UnixSeconds};
 use rollback_testkit::fixtures;
@@ -106,11 +106,11 @@ impl World<'_> {
         let deploy = deploy_id(service, revision);
         let posted = self.chat.posted(&format!("deploy:{deploy}"));
         let ts = posted.map(|message| message.id.to_string()).unwrap_or_default();
-        let (ana, team) = (fixtures::ana(), fixtures::home());
+        let (who, team) = (person(number % CROWD), fixtures::home());
         let trigger = format!("{number}.{}", self.chat.too_fast());
         let now = UnixSeconds::now().0;
         let payload = json!({"type": "block_actions",
-            "user": {"id": ana.id().as_str(), "team_id": team.as_str(), "name": "ana"},
+            "user": {"id": who.id().as_str(), "team_id": team.as_str(), "name": "ana"},
             "team": {"id": team.as_str()}, "api_app_id": "A0SOAK",
             "trigger_id": format!("{trigger}.{now}"),
             "container": {"type": "message", "channel_id": channel(service), "message_ts": ts},

@@ -36,7 +36,18 @@ pub use verdict::Judged;
 pub use world::{Setup, World};
 
 use rollback_core::{DeployId, ServiceKey};
-use rollback_testkit::fixtures::parsed;
+use rollback_testkit::fixtures::{Person, ana, parsed};
+
+/// How many people click: more than there are openings at a time.
+pub(crate) const CROWD: usize = 10_000;
+
+/// One of the people who click, each an owner as Ana is.
+pub(crate) fn person(number: usize) -> Person {
+    let mut person = ana();
+    person.user = parsed(&format!("U7{number:08}"));
+    person.person = None;
+    person
+}
 
 /// The service of this number.
 pub(crate) fn key(number: usize) -> ServiceKey {

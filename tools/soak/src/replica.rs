@@ -2,7 +2,7 @@
 
 use crate::chat::{Shown, Told};
 use crate::figures::Cost;
-use crate::{channel, deploy_id, key};
+use crate::{CROWD, channel, deploy_id, key, person};
 use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,6 +25,7 @@ use rollback_testkit::fixtures::{self, parsed};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What callbacks are signed with.
@@ -50,7 +51,7 @@ pub struct ReplicaOptions {
     pub lease: Duration,
 }
 
-/// A deploy to report, a click or a confirmation; all of them are Ana's.
+/// A deploy to report, a click or a confirmation.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Asked {
     pub(crate) number: usize,
@@ -70,7 +71,7 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()> + S
     let store = PostgresStore::connect(&options.database, PostgresOptions::default()).await;
     let store = Arc::new(store.unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let directory = FakeDirectory::new(Arc::clone(&clock), fixtures::everybody());
+    let directory = FakeDirectory::new(Arc::clone(&clock), (0..CROWD).map(person));
     let mut config = Config::new(options.cd.as_str(), CD_TOKEN);
     config.fence = Fence::Yes;
     let cd: Arc<dyn CdBackend> = Arc::new(HttpBackend::new(&config).unwrap());
@@ -140,10 +141,14 @@ async fn deployed(State(engine): State<Engine>, Json(asked): Json<Asked>) -> Ans
     Ok(Json(Stands { rollback: String::new(), state: StateName::Proposed }))
 }
 
+/// How many clicks there were: each is another person's, for nobody looks at hundreds of modals.
+static CLICKS: AtomicUsize = AtomicUsize::new(0);
+
 /// Clicks, and waits until the modal shows everything or it has ended.
 async fn click(State(engine): State<Engine>, Json(asked): Json<Asked>) -> Answer<Stands> {
     let on = ClickedOn::Deploy(deploy_id(asked.number, asked.revision));
-    let opened = engine.click(&on, fixtures::ana().actor()).await;
+    let clicks = CLICKS.fetch_add(1, Ordering::Relaxed);
+    let opened = engine.click(&on, person(clicks % CROWD).actor()).await;
     let mut view = opened.map_err(|error| refused(&error))?;
     while !view.state.is_end() && (view.state != StateName::Confirming || view.guards.is_empty()) {
         let changed = engine.changed(&view.id, view.steps).await;
@@ -157,14 +162,16 @@ async fn confirm(State(engine): State<Engine>, Json(asked): Json<Asked>) -> Answ
     let view = engine.view(&id).await.map_err(|error| refused(&error))?;
     let plan = Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
     let pair = plan.map_err(|error| refused(&error))?.pair();
-    let actor = fixtures::ana().actor();
+    let actor = view.requested_by.ok_or_else(|| refused(&"nobody asked for it"))?;
     let view = engine.confirm(&id, actor, fixtures::reason(), pair).await;
     Ok(stands(&view.map_err(|error| refused(&error))?))
 }
 
 async fn withdraw(State(engine): State<Engine>, Json(asked): Json<Asked>) -> Answer<Stands> {
     let id: RollbackId = parsed(&asked.rollback.clone().unwrap_or_default());
-    let view = engine.withdraw(&id, fixtures::ana().actor()).await;
+    let view = engine.view(&id).await.map_err(|error| refused(&error))?;
+    let actor = view.requested_by.ok_or_else(|| refused(&"nobody asked for it"))?;
+    let view = engine.withdraw(&id, actor).await;
     Ok(stands(&view.map_err(|error| refused(&error))?))
 }
 
