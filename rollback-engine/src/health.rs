@@ -43,6 +43,8 @@ pub enum Part {
         notifier: Label,
         /// The channel.
         channel: ChannelId,
+        /// What cannot be delivered: what is posted there, pages, or direct messages.
+        what: &'static str,
     },
     /// The directory that says who is in which group.
     Directory,
@@ -92,7 +94,7 @@ impl Part {
             Self::Store => "store".into(),
             Self::Cd(name) => name.to_string(),
             Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
-            Self::Channel { notifier, channel } => format!("{notifier}/{channel}"),
+            Self::Channel { notifier, channel, what } => format!("{notifier}/{channel} ({what})"),
             Self::Directory => "directory".into(),
             Self::Rollback(id) => id.to_string(),
         }
@@ -118,8 +120,8 @@ impl fmt::Display for Part {
             Self::Store => f.write_str("the rollback service's own store"),
             Self::Cd(name) => write!(f, "the CD system \"{name}\""),
             Self::Chat(name) => write!(f, "the chat \"{name}\""),
-            Self::Channel { notifier, channel } => {
-                write!(f, "the channel \"{channel}\" of \"{notifier}\"")
+            Self::Channel { notifier, channel, what } => {
+                write!(f, "the {what} of \"{channel}\", by \"{notifier}\"")
             }
             Self::Directory => f.write_str("the directory of people and groups"),
             Self::Sink { name, required: Required::Yes } => {
@@ -193,6 +195,10 @@ pub(crate) struct Health {
     parts: Mutex<BTreeMap<Part, Seen>>,
 }
 
+fn clipped(why: &str) -> String {
+    why.chars().take(WHY_MAX).collect()
+}
+
 impl Health {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, parts: Mutex::default() }
@@ -209,7 +215,7 @@ impl Health {
         let before = parts.get(&part).and_then(|seen| seen.trouble.clone());
         let trouble = answer.err().map(|why| Trouble {
             since: before.as_ref().map_or(now, |before| before.since),
-            why: why.chars().take(WHY_MAX).collect(),
+            why: clipped(&why),
         });
         match (&before, &trouble) {
             (None, Some(trouble)) => {
@@ -224,9 +230,16 @@ impl Health {
         parts.insert(part, Seen { at: now, trouble });
     }
 
-    /// Forgets a part: it is not asked any more.
-    pub(crate) fn forget(&self, part: &Part) {
-        self.locked().remove(part);
+    /// Whether this failure of a part is another one than was reported last.
+    pub(crate) fn is_news(&self, part: &Part, why: &str) -> bool {
+        let parts = self.locked();
+        let known = parts.get(part).and_then(|seen| seen.trouble.as_ref());
+        known.is_none_or(|known| known.why != clipped(why))
+    }
+
+    /// Forgets a part: it is not asked any more. Says whether it was in trouble.
+    pub(crate) fn forget(&self, part: &Part) -> bool {
+        self.locked().remove(part).is_some_and(|seen| seen.trouble.is_some())
     }
 
     pub(crate) fn parts(&self) -> Vec<PartStanding> {
@@ -307,7 +320,7 @@ impl Engine {
 
     /// Forgets what was reported of a part: it is not asked any more.
     pub fn forget_part(&self, part: &Part) {
-        self.inner.health.forget(part);
+        let _in_trouble = self.inner.health.forget(part);
     }
 
     /// Has the store write something, and notes whether it could.

@@ -6,9 +6,9 @@ use crate::health::Part;
 use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
+use rollback_core::Timestamp;
 use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
-use rollback_core::{Label, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,7 +223,7 @@ async fn deliver_lines(
     let done = notifier.deliver_lines(head, following);
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, done).await;
     let done = done.unwrap_or_else(|| Err(silence(notifier)));
-    note(inner, notifier, first, done.as_ref().map(|(_more, delivered)| delivered));
+    note(inner, notifier, done.as_ref().map(|(_more, delivered)| delivered));
     match done {
         Ok((more, delivered)) => {
             let told = more.saturating_add(1).min(lines.len());
@@ -264,7 +264,7 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
     let delivery = delivery_of(inner, queued, notice).await;
     let done = within(inner.clock.as_ref(), DELIVERY_MAX, notifier.deliver(&delivery)).await;
     let done = done.unwrap_or_else(|| Err(silence(notifier)));
-    note(inner, notifier, queued, done.as_ref());
+    note(inner, notifier, done.as_ref());
     settle(inner, queued, done).await
 }
 
@@ -294,12 +294,12 @@ async fn settle(
 ) -> Result<Outcome, StoreError> {
     match done {
         Ok(Delivered::Posted(message)) => {
-            inner.delivery.goes_out(queued);
+            goes_out(inner, queued);
             inner.store.delivered(queued, Some(message)).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
         Ok(Delivered::Sent) => {
-            inner.delivery.goes_out(queued);
+            goes_out(inner, queued);
             inner.store.delivered(queued, None).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
@@ -341,38 +341,50 @@ async fn settle(
 
 /// Notes what a notifier's answer says of the notifier. A notice that it rejects, or keeps for its
 /// turn, says nothing of it.
-fn note(
-    inner: &Inner,
-    notifier: &dyn Notifier,
-    queued: &Queued,
-    answer: Result<&Delivered, &NotifyError>,
-) {
-    let name = || Label::from(notifier.name());
-    let channel = Part::Channel { notifier: name(), channel: queued.channel.clone() };
+fn note(inner: &Inner, notifier: &dyn Notifier, answer: Result<&Delivered, &NotifyError>) {
     let answer = match answer {
-        Ok(Delivered::Posted(_) | Delivered::Sent) => {
-            inner.health.forget(&channel);
-            Ok(())
-        }
-        // It answers, and refuses this place until somebody changes something.
-        Err(NotifyError::Blocked { why }) => return inner.health.report(channel, Err(why.clone())),
+        Ok(Delivered::Posted(_) | Delivered::Sent) => Ok(()),
         Err(NotifyError::Retry { why, .. } | NotifyError::InDoubt { why }) => Err(why.clone()),
-        Ok(Delivered::NotMine) | Err(NotifyError::NotYet { .. } | NotifyError::Rejected { .. }) => {
-            return;
-        }
+        // One place of it is blocked, and it answers.
+        Ok(Delivered::NotMine)
+        | Err(
+            NotifyError::NotYet { .. } | NotifyError::Rejected { .. } | NotifyError::Blocked { .. },
+        ) => return,
     };
-    inner.health.report(Part::Chat(name()), answer);
+    inner.health.report(Part::Chat(notifier.name().into()), answer);
+}
+
+/// Where a notice belongs: what is told to one person may go out while the channel is blocked.
+fn place(queued: &Queued) -> Part {
+    let what = match queued.notice {
+        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "messages in the channel",
+        Notice::Private { .. } | Notice::Deployer { .. } => "messages to one person",
+        Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "pages to on-call",
+    };
+    let (notifier, channel) = (queued.notifier.clone(), queued.channel.clone());
+    Part::Channel { notifier, channel, what }
+}
+
+/// Notes that something was delivered where this notice belongs.
+fn goes_out(inner: &Inner, queued: &Queued) {
+    if inner.health.forget(&place(queued)) {
+        tracing::info!(
+            notifier = %queued.notifier, channel = %queued.channel,
+            "messages are delivered again"
+        );
+    }
 }
 
 /// Keeps a notice that cannot be delivered until somebody fixes what is wrong, and tells that once.
 async fn blocked(inner: &Inner, queued: &Queued, why: &str) -> Result<Outcome, StoreError> {
-    let now = inner.clock.now();
-    if inner.delivery.is_blocked(queued, why, now) {
+    let (now, place) = (inner.clock.now(), place(queued));
+    if inner.health.is_news(&place, why) {
         tracing::error!(
             notifier = %queued.notifier, channel = %queued.channel, %why,
             "messages cannot be delivered until this is fixed; they are kept"
         );
     }
+    inner.health.report(place, Err(why.to_owned()));
     let wait = pause_after(queued.attempts, BLOCKED_MAX);
     inner.store.postpone(queued, now.after(wait), queued.attempt).await?;
     Counts::one_more(&inner.delivery.blocked);
@@ -385,4 +397,25 @@ fn lost(queued: &Queued, error: &dyn std::fmt::Display, what: &str) {
 
 fn pause_after(attempts: u32, longest: Duration) -> Duration {
     RETRY_MIN.saturating_mul(2_u32.saturating_pow(attempts.min(10))).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::known_good::Choice;
+    use rollback_core::notice::{Blocked, DeployCard};
+    use rollback_core::{Deploy, ServiceKey};
+    use rollback_testkit::fixtures::parsed;
+
+    /// Otherwise a page that went out would hide that nothing reaches the channel.
+    #[test]
+    fn what_is_told_elsewhere_says_nothing_of_the_channel() {
+        let (key, at) =
+            (ServiceKey::new(parsed("checkout"), parsed("production")), Timestamp::from_millis(0));
+        let deploy = Deploy::new(parsed("ci-42"), key, "2.14.0", at);
+        let message = Notice::Deploy(Box::new(DeployCard::new(deploy, None, Choice::none("none"))));
+        let page = Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")));
+        let queued = |notice| Queued::new("chat", "key", notice, parsed("C0PAYMENTS"));
+        assert_ne!(place(&queued(message)), place(&queued(page)));
+    }
 }

@@ -2,19 +2,15 @@
 
 use crate::checkpoint::{CheckpointStanding, Making};
 use crate::engine::Engine;
+use crate::health::{Part, PartStanding, Trouble};
 use crate::places::OpenStanding;
 use rollback_core::audit::{Head, Record};
-use rollback_core::notice::Notice;
-use rollback_core::ports::{Query, Queued, StoreError};
+use rollback_core::ports::{Query, StoreError};
 use rollback_core::{ChannelId, Label, RollbackId, RollbackView, Timestamp};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// Channels that are remembered as blocked at once; further ones are told in the log alone.
-const BLOCKED_MAX: usize = 1_000;
 
 /// Why the engine is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +158,12 @@ impl Engine {
     /// this process has seen.
     #[must_use]
     pub fn blocked_channels(&self) -> Vec<BlockedChannel> {
-        self.inner.delivery.blocked_channels()
+        let blocked = |PartStanding { part, trouble, .. }: PartStanding| {
+            let Part::Channel { notifier, channel, what } = part else { return None };
+            let Trouble { since, why } = trouble?;
+            Some(BlockedChannel { notifier, channel, what, why, since })
+        };
+        self.inner.health.parts().into_iter().filter_map(blocked).collect()
     }
 
     /// The rollbacks that are put aside because their work ended whoever did it, until somebody
@@ -195,18 +196,6 @@ impl Engine {
     }
 }
 
-/// What is blocked, by notifier, channel and what is told.
-type Blocks = BTreeMap<(Label, ChannelId, &'static str), BlockedChannel>;
-
-fn place(queued: &Queued) -> (Label, ChannelId, &'static str) {
-    let what = match queued.notice {
-        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "messages in the channel",
-        Notice::Private { .. } | Notice::Deployer { .. } => "messages to one person",
-        Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "pages to on-call",
-    };
-    (queued.notifier.clone(), queued.channel.clone(), what)
-}
-
 /// What became of notices in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -214,7 +203,6 @@ pub(crate) struct Counts {
     pub(crate) postponed: AtomicU64,
     pub(crate) blocked: AtomicU64,
     pub(crate) abandoned: AtomicU64,
-    blocks: Mutex<Blocks>,
     waiting_since: Mutex<Option<Timestamp>>,
 }
 
@@ -231,42 +219,6 @@ impl Counts {
     /// Notes that something waits.
     pub(crate) fn waits(&self, now: Timestamp) {
         self.since().get_or_insert(now);
-    }
-
-    /// Notes that nothing can be delivered where this notice belongs. True when that is news.
-    pub(crate) fn is_blocked(&self, queued: &Queued, why: &str, now: Timestamp) -> bool {
-        let mut blocks = self.blocks();
-        let place = place(queued);
-        if let Some(known) = blocks.get_mut(&place) {
-            let is_news = known.why != why;
-            known.why = why.to_owned();
-            return is_news;
-        }
-        if blocks.len() < BLOCKED_MAX {
-            let (notifier, channel, what) = place.clone();
-            let why = why.to_owned();
-            blocks.insert(place, BlockedChannel { notifier, channel, what, why, since: now });
-        }
-        true
-    }
-
-    /// Notes that something was delivered where this notice belongs.
-    pub(crate) fn goes_out(&self, queued: &Queued) {
-        let mut blocks = self.blocks();
-        if !blocks.is_empty() && blocks.remove(&place(queued)).is_some() {
-            tracing::info!(
-                notifier = %queued.notifier, channel = %queued.channel,
-                "messages are delivered again"
-            );
-        }
-    }
-
-    fn blocked_channels(&self) -> Vec<BlockedChannel> {
-        self.blocks().values().cloned().collect()
-    }
-
-    fn blocks(&self) -> MutexGuard<'_, Blocks> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn since(&self) -> MutexGuard<'_, Option<Timestamp>> {

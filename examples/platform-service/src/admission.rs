@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use rollback_core::access::Standing;
 use rollback_core::ports::{Clock, Directory, Freshness, Query, Store};
-use rollback_core::{GroupId, UserId, WorkspaceId};
+use rollback_core::{GroupId, StateName, UserId, WorkspaceId};
 use rollback_engine::Engine;
 use rollback_slack::{
     Accepted, CallError, INTERACTIVITY_PATH, Intake, Interactivity, SigningSecrets, SlackDirectory,
@@ -27,16 +27,18 @@ use crate::RunError;
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// How many rollbacks are looked at to find one that is in flight: those that hold their service are
-/// among the newest.
-const LOOK_BACK_MAX: usize = 200;
-
-/// Whether the store has a rollback that has not ended. Where that cannot be read, it may.
+/// Whether the store has a rollback that has not ended, however many came after it. Where that cannot
+/// be read, it may.
 pub(crate) async fn in_flight(store: &dyn Store) -> bool {
-    match store.list(&Query::all(LOOK_BACK_MAX)).await {
-        Ok(listed) => listed.iter().any(|listed| !listed.view.state.is_end()),
-        Err(_) => true,
+    for state in StateName::ALL.into_iter().filter(|state| !state.is_end()) {
+        let mut query = Query::all(1);
+        query.state = Some(state);
+        match store.list(&query).await {
+            Ok(listed) if listed.is_empty() => {}
+            Ok(_) | Err(_) => return true,
+        }
     }
+    false
 }
 
 /// Slack as the directory, once it is known which workspace's members count.
