@@ -53,7 +53,7 @@
 //!
 //! // The directory knows her: a full member. The guards' facts are asked for next.
 //! let profile = Profile::new(Account::Member, "T0HOME".parse()?);
-//! let standing = Standing::new(Fact::known(profile, now), Default::default());
+//! let standing = Standing::new(Fact::known(profile, now), Default::default()).about(ana.id);
 //! let step = opened.rollback.step(now, Event::StandingObserved(Box::new(standing)));
 //! assert_eq!(step.rollback.state_name(), StateName::Confirming);
 //! assert_eq!(step.effects, [Effect::GatherFacts]);
