@@ -9,11 +9,13 @@ mod checkpoint;
 
 use self::canonical::Strict;
 pub use self::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::access::RULE_BREAK_GLASS;
 use crate::event::Receipt;
 use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
 use crate::time::Timestamp;
 use crate::view::{Execution, GuardView};
+use crate::words;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -649,6 +651,13 @@ impl Template<'_> {
 }
 
 impl Draft {
+    /// Whether only the emergency group's rule allowed it.
+    #[must_use]
+    pub fn is_through_break_glass(&self) -> bool {
+        let allowed = words::decision(RULE_BREAK_GLASS, None);
+        self.decision.as_ref().is_some_and(|rule| rule.as_str().starts_with(allowed.as_str()))
+    }
+
     pub(crate) fn by(mut self, actor: &Actor) -> Self {
         self.actor = Some(actor.into());
         self

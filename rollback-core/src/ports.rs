@@ -566,6 +566,10 @@ pub enum CommandError {
          changed; try again when some have ended, or roll back with your CD system itself"
     )]
     TooMany(usize),
+    /// The rules do not allow it, or it could not be found out whether they do; where that is no state
+    /// of the rollback, since nothing steps it any more.
+    #[error("{0}")]
+    Denied(String),
     /// Its journal does not replay to what is stored, so that this release does nothing for it.
     #[error("this rollback is stopped, and nothing was changed: {0}")]
     Stopped(String),

@@ -3,14 +3,16 @@
 //! person, who starts the release that opened it and releases it, or settles it. None of this is in
 //! its journal, which this release cannot read as it was meant.
 
-use crate::access::{Access, Duty, Moment};
+use crate::access::{Access, Duty, Moment, Route, Standing};
 use crate::audit::{BackendEntry, Draft, Kind, Template};
 use crate::event::{Audience, Effect, Line, Settlement};
 use crate::id::{Label, RollbackId};
+use crate::model::Actor;
 use crate::store::Listed;
 use crate::time::Timestamp;
 use crate::view::{Cause, Purpose, PutAside, RollbackView, StateName};
 use crate::words;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -27,6 +29,17 @@ pub struct Standstill {
     pub draft: Draft,
     /// Whom to tell.
     pub effects: Vec<Effect>,
+}
+
+/// Somebody may not do what they asked for. Nothing changes but the audit record.
+#[derive(Debug)]
+#[must_use = "store it: a denial is on record"]
+#[non_exhaustive]
+pub struct Denied {
+    /// What to store.
+    pub standstill: Standstill,
+    /// What whoever asked is told.
+    pub text: String,
 }
 
 /// Stops a rollback because of this difference. It holds what it held.
@@ -61,7 +74,39 @@ pub fn settles(record: &Draft) -> bool {
 /// Whether the record is about a rollback that was stopped, and no step of its journal asks for it.
 #[must_use]
 pub fn is_beside_the_journal(record: &Draft) -> bool {
-    settles(record) || record.id == called(&record.operation_id, "stopped")
+    let denied = alloc::format!("{}/denied/", record.operation_id);
+    settles(record)
+        || record.id == called(&record.operation_id, "stopped")
+        || record.id.as_str().starts_with(&denied)
+}
+
+/// Whether somebody may do this to a rollback that is stopped, by which way and rule.
+///
+/// # Errors
+///
+/// [`Denied`] where they may not, or where it cannot be found out.
+pub fn allowed(
+    listed: &Listed,
+    (actor, standing): (&Actor, &Standing),
+    duty: Duty,
+    access: &Access,
+    moment: Moment,
+    backend: &BackendEntry,
+) -> Result<(Route, Label), Box<Denied>> {
+    let decision = access.decide(duty, actor, standing, moment);
+    let denial = match decision.verdict {
+        Ok(route) => return Ok((route, Label::new(decision.rule))),
+        Err(denial) => denial,
+    };
+    let view = listed.view.clone();
+    let text = words::denied(&view.key, duty, &denial, access);
+    let what = alloc::format!("denied/{}/{}", moment.now.as_millis(), actor.id);
+    let mut draft = draft(&view, Kind::Denied, backend, moment.now, &what).by(actor);
+    draft.decision = Some(words::decision(&decision.rule, Some(&denial)));
+    draft.explanation = Some(text.clone());
+    let holds_service = listed.holds_service;
+    let standstill = Standstill { view, holds_service, draft, effects: Vec::new() };
+    Err(Box::new(Denied { standstill, text }))
 }
 
 /// What a person found out about the order of a rollback that is stopped ends it. Where none was sent,
@@ -69,20 +114,17 @@ pub fn is_beside_the_journal(record: &Draft) -> bool {
 ///
 /// # Errors
 ///
-/// Why the person may not, in words. Nothing follows from it.
+/// [`Denied`] where they may not, or where it cannot be found out.
 pub fn settle(
     listed: &Listed,
     settlement: &Settlement,
     access: &Access,
     moment: Moment,
     backend: &BackendEntry,
-) -> Result<Standstill, String> {
+) -> Result<Standstill, Box<Denied>> {
     let Settlement { actor, standing, finding, .. } = settlement;
-    let decision = access.decide(Duty::Settle, actor, standing, moment);
-    let rule = Label::new(decision.rule);
-    if let Err(denial) = decision.verdict {
-        return Err(words::denied(&listed.view.key, Duty::Settle, &denial, access));
-    }
+    let who = (actor, standing);
+    let (route, rule) = allowed(listed, who, Duty::Settle, access, moment, backend)?;
     let mut view = listed.view.clone();
     view.state = match (listed.was_ordered, view.purpose) {
         (true, Purpose::Real) => StateName::OutcomeUnknown,
@@ -95,7 +137,10 @@ pub fn settle(
     let mut draft = draft(&view, Kind::Settled, backend, moment.now, "settled").by(actor);
     draft.decision = Some(words::decision(rule.as_str(), None));
     draft.explanation = Some(finding.as_str().into());
-    let tell = [Audience::Thread(Line::Settled(actor.clone())), Audience::Channel];
+    let mut tell = alloc::vec![Audience::Thread(Line::Settled(actor.clone())), Audience::Channel];
+    if route == Route::BreakGlass {
+        tell.push(Audience::BreakGlass { by: actor.clone(), duty: Duty::Settle });
+    }
     Ok(Standstill {
         view,
         holds_service: false,

@@ -9,7 +9,8 @@
 //! host ────┘
 //! ```
 
-use crate::engine::Engine;
+use crate::clock;
+use crate::engine::{Engine, Inner};
 use rollback_core::ports::{Clock, Query, StoreError};
 use rollback_core::{BackendName, ChannelId, Label, RollbackId, StateName, Timestamp, in_words};
 use std::collections::BTreeMap;
@@ -261,13 +262,42 @@ impl Health {
     }
 }
 
+impl Inner {
+    /// Notes which background loops panic again and again.
+    pub(crate) fn look_at_loops(&self) {
+        for standing in self.loops.standing(self.clock.now()) {
+            let answer = match standing.failing_since {
+                Some(_) => {
+                    Err("it panics and is begun anew; see the log for the reason".to_owned())
+                }
+                None => Ok(()),
+            };
+            self.health.report(Part::Loop(standing.name.into()), answer);
+        }
+    }
+
+    /// Has the store write something, within this time where one is given, and notes whether it could.
+    pub(crate) async fn writes(&self, within: Option<Duration>) -> Result<(), StoreError> {
+        let ping = self.store.ping();
+        let written = match within {
+            Some(bound) => match clock::within(self.clock.as_ref(), bound, ping).await {
+                Some(written) => written,
+                None => Err(StoreError::Unavailable(format!("nothing within {}", in_words(bound)))),
+            },
+            None => ping.await,
+        };
+        self.health.report(Part::Store, written.as_ref().copied().map_err(ToString::to_string));
+        written
+    }
+}
+
 impl Engine {
     /// What blocks a rollback now, each part by its name. The store is asked to write something.
     /// What cannot be looked up is a part in trouble.
     pub async fn health(&self) -> Status {
         let inner = &self.inner;
-        self.look_at_loops();
-        let written = self.writes().await;
+        self.inner.look_at_loops();
+        let written = inner.writes(None).await;
         let (put_aside, unsettled) = match written {
             Ok(()) => (self.put_aside().await, self.unsettled().await),
             Err(_told) => (Ok(Vec::new()), Ok(Vec::new())),
@@ -287,23 +317,10 @@ impl Engine {
     #[must_use]
     pub fn health_without_store(&self, waited: Duration) -> Status {
         let health = &self.inner.health;
-        self.look_at_loops();
+        self.inner.look_at_loops();
         health.report(Part::Store, Err(format!("it did not answer for {}", in_words(waited))));
         let (put_aside, unsettled) = (Vec::new(), Vec::new());
         Status { at: self.inner.clock.now(), parts: health.parts(), put_aside, unsettled }
-    }
-
-    /// Notes which background loops panic again and again.
-    fn look_at_loops(&self) {
-        for standing in self.loops() {
-            let answer = match standing.failing_since {
-                Some(_) => {
-                    Err("it panics and is begun anew; see the log for the reason".to_owned())
-                }
-                None => Ok(()),
-            };
-            self.inner.health.report(Part::Loop(standing.name.into()), answer);
-        }
     }
 
     /// How every part stands that was asked something since the start, from memory.
@@ -321,14 +338,6 @@ impl Engine {
     /// Forgets what was reported of a part: it is not asked any more.
     pub fn forget_part(&self, part: &Part) {
         let _in_trouble = self.inner.health.forget(part);
-    }
-
-    /// Has the store write something, and notes whether it could.
-    pub(crate) async fn writes(&self) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        let written = inner.store.ping().await;
-        inner.health.report(Part::Store, written.as_ref().copied().map_err(ToString::to_string));
-        written
     }
 
     async fn unsettled(&self) -> Result<Vec<RollbackId>, StoreError> {

@@ -54,21 +54,12 @@ struct Prober {
 impl Prober {
     async fn turn(&mut self, inner: &Inner) {
         self.turn = self.turn.wrapping_add(1);
-        let store = async {
-            let bound = inner.source_timeout;
-            let written = within(inner.clock.as_ref(), bound, inner.store.ping()).await;
-            inner.health.report(
-                Part::Store,
-                match written {
-                    Some(written) => written.map_err(|error| error.to_string()),
-                    None => Err(crate::facts::silent("the store", bound)),
-                },
-            );
-        };
+        inner.look_at_loops();
+        let store = inner.writes(Some(inner.source_timeout));
         let asked = self.quiet(inner).into_iter().map(|(name, key)| ask(inner, name, key));
         let sinks = inner.sinks.iter().filter(|sink| sink.required).map(|sink| sink.look(inner));
         let (asked, sinks) = (join_all(asked), join_all(sinks));
-        tokio::join!(store, asked, sinks);
+        let (_noted, _asked, _looked) = tokio::join!(store, asked, sinks);
         self.tell(inner).await;
     }
 

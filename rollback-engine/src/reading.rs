@@ -133,7 +133,7 @@ impl Engine {
         if is_stopping || !self.inner.running.load(Ordering::Relaxed) {
             return Err(NotReady::NotRunning);
         }
-        self.writes().await.map_err(NotReady::Store)
+        self.inner.writes(None).await.map_err(NotReady::Store)
     }
 
     /// How the outbox stands.

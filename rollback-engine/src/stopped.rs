@@ -4,14 +4,14 @@
 use crate::engine::{Engine, Inner, not_recorded};
 use crate::operation::{Operation, Standing};
 use crate::telling;
-use rollback_core::access::Moment;
+use rollback_core::access::{Duty, Moment};
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{self, Entry};
 use rollback_core::ports::{
     Capabilities, Claim, CommandError, Commit, CompareAndSet, Fence, Journal, Listed, Query,
     StoreError,
 };
-use rollback_core::stopped::{self, Standstill};
+use rollback_core::stopped::{self, Denied, Standstill};
 use rollback_core::{
     BackendName, Event, Rollback, RollbackId, RollbackView, ServiceKey, Settlement, Timestamp,
 };
@@ -215,9 +215,20 @@ impl Operation {
                 return Ok(None);
             }
         };
-        if let (Event::Released(_), Some(again)) = (event, stopped.again.take()) {
-            let since =
-                stopped.view().put_aside.map_or_else(|| inner.clock.now(), |aside| aside.since);
+        if let (Event::Released(said), Some(again)) = (event, stopped.again.take()) {
+            let policy = &again.rollback.opening().policy;
+            let moment = Moment::new(inner.clock.now(), policy.limits.fact_age_max);
+            let who = (&said.actor, &said.standing);
+            let may = stopped::allowed(
+                &stopped.listed, who, Duty::Release, &policy.access, moment, &stopped.backend,
+            );
+            if let Err(denied) = may {
+                let answer = self.denied(inner, &mut stopped.listed, *denied, moment.now).await;
+                stopped.again = Some(again);
+                *loaded = Some(Read::Stopped(stopped));
+                return Err(answer);
+            }
+            let since = stopped.view().put_aside.map_or(moment.now, |aside| aside.since);
             let sound = self.put_aside(inner, again, since).await;
             *loaded = Some(Read::Sound(sound.map_err(|error| not_recorded(&error))?));
             return Ok(None);
@@ -244,11 +255,27 @@ impl Operation {
         let limits = inner.catalog.services.get(&key).map(|service| service.limits);
         let moment = Moment::new(now, limits.unwrap_or_default().fact_age_max);
         let access = inner.access().for_service(&key);
-        let standstill = stopped::settle(listed, settlement, &access, moment, backend)
-            .map_err(CommandError::Stopped)?;
+        let standstill = match stopped::settle(listed, settlement, &access, moment, backend) {
+            Ok(standstill) => standstill,
+            Err(denied) => return Err(self.denied(inner, listed, *denied, now).await),
+        };
         let stored = self.stand_still(inner, listed, standstill, None, now).await;
         stored.map_err(|error| not_recorded(&error))?;
         Ok(listed.view.clone())
+    }
+
+    /// Puts a denial on record, and says what whoever asked is told.
+    async fn denied(
+        &self,
+        inner: &Inner,
+        listed: &mut Listed,
+        denied: Denied,
+        now: Timestamp,
+    ) -> CommandError {
+        match self.stand_still(inner, listed, denied.standstill, None, now).await {
+            Ok(()) => CommandError::Denied(denied.text),
+            Err(error) => not_recorded(&error),
+        }
     }
 
     /// Writes into a journal that replays again that it was left alone, so that a person can release
@@ -260,6 +287,10 @@ impl Operation {
         since: Timestamp,
     ) -> Result<Loaded, StoreError> {
         let Loaded { rollback, entries } = again;
+        if rollback.view().put_aside.is_some() {
+            // Whoever wrote it before died before the release was stored.
+            return Ok(Loaded { rollback, entries });
+        }
         let event = Event::PutAside(0);
         let transition = rollback.step(since, event.clone());
         let mut commit = self.commit(inner, &transition, entries).await?;

@@ -37,13 +37,19 @@ pub(crate) struct Loops(Mutex<BTreeMap<&'static str, Panics>>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Panics {
     count: u64,
+    /// Panics one soon after the other, and since when.
+    in_a_row: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
 
 impl Panics {
     fn failing_since(&self, now: Timestamp) -> Option<Timestamp> {
-        self.last.filter(|last| now.since(*last) < CALM).and(self.first)
+        self.first.filter(|_| self.in_a_row > 1 && self.is_recent(now))
+    }
+
+    fn is_recent(&self, now: Timestamp) -> bool {
+        self.last.is_some_and(|last| now.since(last) < CALM)
     }
 }
 
@@ -59,13 +65,15 @@ impl Loops {
     fn panicked(&self, name: &'static str, now: Timestamp) {
         let mut loops = self.locked();
         let panics = loops.entry(name).or_default();
-        let failing = panics.failing_since(now);
+        if !panics.is_recent(now) {
+            (panics.in_a_row, panics.first) = (0, Some(now));
+        }
         panics.count = panics.count.saturating_add(1);
-        panics.first = failing.or(Some(now));
+        panics.in_a_row = panics.in_a_row.saturating_add(1);
         panics.last = Some(now);
     }
 
-    fn standing(&self, now: Timestamp) -> Vec<LoopStanding> {
+    pub(crate) fn standing(&self, now: Timestamp) -> Vec<LoopStanding> {
         let loops = self.locked();
         let standing = |(name, panics): (&&'static str, &Panics)| LoopStanding {
             name,
@@ -134,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_fails_from_its_first_panic_until_it_has_been_calm_for_a_while() {
+    fn a_loop_that_panics_again_fails_since_its_first_panic_until_it_has_been_calm_for_a_while() {
         let loops = Loops::default();
         loops.begun("outbox");
         let standing = |seconds| {
@@ -145,11 +153,14 @@ mod tests {
         };
         assert_eq!(standing(0), (0, None));
         loops.panicked("outbox", at(10));
+        assert_eq!(standing(10), (1, None), "one panic, and it is begun anew");
         loops.panicked("outbox", at(200));
         assert_eq!(standing(200), (2, Some(at(10))));
         assert_eq!(standing(499), (2, Some(at(10))));
         assert_eq!(standing(500), (2, None), "calm for five minutes");
         loops.panicked("outbox", at(600));
-        assert_eq!(standing(600), (3, Some(at(600))));
+        assert_eq!(standing(600), (3, None));
+        loops.panicked("outbox", at(601));
+        assert_eq!(standing(601), (4, Some(at(600))));
     }
 }

@@ -92,7 +92,9 @@ fn a_person_settles_what_is_stopped_and_the_service_is_free() {
         let finding = || Reason::parse("looked at it myself: it took effect").unwrap();
         let denied = host.engine.settle(&id, eve().actor(), finding()).await.unwrap_err();
         assert!(denied.to_string().contains("settle a rollback"), "{denied}");
+        assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
         assert!(site.view(&id).await.put_aside.is_some(), "somebody who may not has settled it");
+        assert_eq!(site.kinds(&id).await.last(), Some(&"denied"));
         let settled = host.engine.settle(&id, ana().actor(), finding()).await.unwrap();
         assert_eq!((settled.state, settled.settled), (StateName::OutcomeUnknown, true));
         assert_eq!(site.view(&id).await, settled);
@@ -123,8 +125,10 @@ fn what_replays_again_goes_on_once_a_person_releases_it() {
         let next = site.boot(Fate::Spared);
         a_while().await;
         assert_eq!(site.view(&id).await.state, StateName::Verifying, "nobody released it");
-        let denied = next.engine.release(&id, eve().actor()).await.unwrap();
-        assert!(denied.put_aside.is_some());
+        let denied = next.engine.release(&id, eve().actor()).await.unwrap_err();
+        assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
+        assert_eq!(site.kinds(&id).await.last(), Some(&"denied"));
+        assert_eq!(site.view(&id).await.put_aside.unwrap().cause, Cause::Replay, "it did not crash");
         let _released = next.engine.release(&id, ana().actor()).await.unwrap();
         let ended = site.ended(&id).await;
         assert_eq!(ended.state, StateName::Succeeded, "{}", ended.explanation);

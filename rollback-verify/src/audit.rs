@@ -125,10 +125,9 @@ pub(crate) fn break_glass_pages(case: &Case<'_>) -> Vec<String> {
     for walk in case.walks.values().filter(|walk| walk.journal.opening.rules >= Rules::V2) {
         for step in walk.steps.iter().filter(|step| is_said(&step.event)) {
             let acts = case.records_of(walk.id()).filter(|record| {
-                let rule = record.draft.decision.as_ref().map(Label::as_str);
                 step.records.contains(&record.draft.id)
                     && is_an_act(record.draft.kind)
-                    && rule.is_some_and(|rule| rule.starts_with(THROUGH_BREAK_GLASS))
+                    && record.draft.is_through_break_glass()
             });
             let acts = acts.count();
             if acts != step.pages {
@@ -140,9 +139,6 @@ pub(crate) fn break_glass_pages(case: &Case<'_>) -> Vec<String> {
     }
     found
 }
-
-/// How the record of an act begins that only the emergency group's rule allowed.
-const THROUGH_BREAK_GLASS: &str = "allowed by `break-glass`";
 
 /// Whether somebody said something.
 const fn is_said(event: &Event) -> bool {

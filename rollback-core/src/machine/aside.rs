@@ -11,10 +11,6 @@ use crate::view::PutAside;
 use crate::words;
 use core::time::Duration;
 
-/// The number of attempts that says that no attempt is why: the journal did not replay to what is
-/// stored, and does so again.
-const NO_ATTEMPT: u32 = 0;
-
 pub(super) fn put(state: State, attempts: u32, turn: &mut Turn<'_>) -> Next {
     if is_over(&state) {
         return ignore(state, Ignored::Ended);
@@ -22,9 +18,10 @@ pub(super) fn put(state: State, attempts: u32, turn: &mut Turn<'_>) -> Next {
     if turn.notes.put_aside.is_some() {
         return ignore(state, Ignored::Again);
     }
-    if attempts == NO_ATTEMPT {
-        // That was told when it was stopped.
-        turn.notes.put_aside = Some(PutAside::new(attempts, turn.now));
+    if attempts == 0 {
+        // No crash is why: its journal did not replay to what was stored, and does so again. That was
+        // told when it was stopped.
+        turn.notes.put_aside = Some(PutAside::not_replayed(turn.now));
         return turn.stay(state);
     }
     let text = words::put_aside(&turn.opening.plan, attempts, turn.notes.ordered);
