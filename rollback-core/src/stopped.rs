@@ -102,7 +102,7 @@ pub fn allowed(
     let text = words::denied(&view.key, duty, &denial, access);
     let what = alloc::format!("denied/{}/{}", moment.now.as_millis(), actor.id);
     let mut draft = draft(&view, Kind::Denied, backend, moment.now, &what).by(actor);
-    draft.decision = Some(words::decision(&decision.rule, Some(&denial)));
+    draft.decision = Some(words::decision(decision.rule, Some(&denial)));
     draft.explanation = Some(text.clone());
     let holds_service = listed.holds_service;
     let standstill = Standstill { view, holds_service, draft, effects: Vec::new() };

@@ -311,10 +311,10 @@ pub enum Prominence {
     None,
     /// A guard refused it before the confirmation.
     Refused,
-    /// Proposed and still open.
-    Proposed,
     /// Confirmed and ended.
     Ended,
+    /// Proposed and still open: somebody may take it up, so no end hides it.
+    Proposed,
     /// Put aside before the confirmation, until a person releases it.
     PutAside,
     /// It holds its service: confirmed and not ended, or of an unknown outcome that is not settled.
@@ -325,7 +325,7 @@ pub enum Prominence {
 impl Prominence {
     /// Every one, the least first.
     pub const ALL: [Self; 6] =
-        [Self::None, Self::Refused, Self::Proposed, Self::Ended, Self::PutAside, Self::Holds];
+        [Self::None, Self::Refused, Self::Ended, Self::Proposed, Self::PutAside, Self::Holds];
 
     /// The number by which a store keeps it; grows with it, and never changes its meaning.
     #[must_use]
@@ -333,8 +333,8 @@ impl Prominence {
         match self {
             Self::None => 0,
             Self::Refused => 1,
-            Self::Proposed => 2,
-            Self::Ended => 3,
+            Self::Ended => 2,
+            Self::Proposed => 3,
             Self::PutAside => 4,
             Self::Holds => 5,
         }

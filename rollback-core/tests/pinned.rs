@@ -233,7 +233,7 @@ fn whoever_may_settles_what_is_stopped_and_nobody_else() {
         stopped::settle(listed, &said, &fixtures::access(), moment, &backend)
     };
     let denied = settled_by(&fixtures::eve(), &listed).unwrap_err();
-    assert!(denied.contains("settle a rollback of"), "{denied}");
+    assert!(denied.text.contains("settle a rollback of"), "{denied:?}");
     let settled = settled_by(&fixtures::ana(), &listed).unwrap();
     assert!(!settled.holds_service && stopped::settles(&settled.draft));
     let view = settled.view;

@@ -204,6 +204,11 @@ impl Suspect {
         }
     }
 
+    /// Whether it has not had its turn yet.
+    pub(crate) const fn waits(&self) -> bool {
+        self.until.is_none()
+    }
+
     /// Whether it may be worked on now.
     pub(crate) fn may_go(&mut self) -> bool {
         if self.until.is_some() {
@@ -211,6 +216,8 @@ impl Suspect {
         }
         self.changed.mark_unchanged();
         let now = self.inner.clock.now();
+        // No longer than it was meant to be, also where the clock was set back.
+        self.from = self.from.min(now.after(AFTER_OTHERS));
         if now < self.from || !self.inner.suspects.admits(&self.id, self.attempts) {
             return false;
         }
@@ -219,16 +226,20 @@ impl Suspect {
     }
 
     /// Whether the others have waited long enough.
-    pub(crate) fn has_had_its_time(&self) -> bool {
-        self.until.is_some_and(|until| self.inner.clock.now() >= until)
+    pub(crate) fn has_had_its_time(&mut self) -> bool {
+        let now = self.inner.clock.now();
+        self.until = self.until.map(|until| until.min(now.after(TRIAL_MAX)));
+        self.until.is_some_and(|until| now >= until)
     }
 
     /// Completes when it is worth asking again.
     pub(crate) async fn news(&mut self) {
         let clock = &self.inner.clock;
         match self.until {
-            Some(until) => clock.sleep_until(until).await,
-            None if clock.now() < self.from => clock.sleep_until(self.from).await,
+            Some(until) => clock.sleep(until.since(clock.now()).min(TRIAL_MAX)).await,
+            None if clock.now() < self.from => {
+                clock.sleep(self.from.since(clock.now()).min(AFTER_OTHERS)).await;
+            }
             // The sender lives as long as the engine.
             None => drop(self.changed.changed().await),
         }

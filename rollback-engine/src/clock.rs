@@ -129,6 +129,10 @@ impl Clock for SystemClock {
             }
         }
     }
+
+    async fn sleep(&self, wait: Duration) {
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// How far the machine's clock may be behind what was recorded last: other machines' clocks differ.
@@ -195,17 +199,16 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// Awaits `future` for at most `within`.
+/// Awaits `future` for at most `within`, whatever is done to the clock meanwhile.
 pub(crate) async fn within_or_panic<T>(
     clock: &dyn Clock,
     within: Duration,
     future: impl Future<Output = T>,
 ) -> Option<T> {
-    let until = clock.now().after(within);
     tokio::select! {
         biased;
         done = future => Some(done),
-        () = clock.sleep_until(until) => None,
+        () = clock.sleep(within) => None,
     }
 }
 

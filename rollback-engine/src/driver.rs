@@ -109,6 +109,8 @@ struct Driver {
     suspicion: Suspicion,
     /// When the claim was asked for last: a clock that is before it was set back.
     claimed_at: Timestamp,
+    /// When this was awake last.
+    awake_at: Timestamp,
     /// How many events the rollback had taken when it was looked at last.
     steps: u64,
 }
@@ -133,8 +135,9 @@ enum Woken {
 
 impl Driver {
     fn new(inner: Arc<Inner>, operation: Arc<Operation>) -> Self {
-        let attempt = Attempt::new(&inner);
+        let (attempt, awake_at) = (Attempt::new(&inner), inner.clock.now());
         Self {
+            awake_at,
             inner,
             operation,
             claim: None,
@@ -185,6 +188,7 @@ impl Driver {
             return Ok(false);
         }
         self.note_state(standing.view.state);
+        self.note_gap();
         self.steps = standing.view.steps;
         let deadline = self.deadline(&standing);
         self.note_survival().await?;
@@ -198,9 +202,13 @@ impl Driver {
             }
             self.start_work(standing).await?;
         }
-        match self.wait(deadline).await {
+        let woken = self.wait(deadline).await;
+        let has_slept = self.note_gap();
+        match woken {
             // A claim that is due is renewed by the next look.
             Woken::Again | Woken::Stopping | Woken::Renew => {}
+            // Nobody has looked meanwhile.
+            Woken::Deadline if has_slept => {}
             Woken::Deadline => self.feed(Event::DeadlineReached, None).await?,
             Woken::Done(task, (job, effect, event)) => {
                 if self.work.get(&job).is_some_and(|work| work.is(task)) {
@@ -249,7 +257,12 @@ impl Driver {
             self.suspicion = Suspicion::None;
             return Ok(true);
         }
-        Ok(suspect.may_go())
+        let waited = suspect.waits();
+        let goes = suspect.may_go();
+        if let (true, true, Some((_, entered))) = (waited, goes, &mut self.entered) {
+            *entered = self.inner.clock.now();
+        }
+        Ok(goes)
     }
 
     /// Whether the attempt to work is one too many: then the rollback is put aside instead.
@@ -322,20 +335,38 @@ impl Driver {
         }
     }
 
-    /// The moment to say that time is up. A state that waits for the CD system gets one good look
-    /// after a restart before its time is called up: what happened meanwhile counts.
+    /// Whether nobody has looked for longer than a claim lasts, within which this is awake several
+    /// times: the machine was suspended, the process stood still, or the clock was set forward.
+    /// Whatever waits for a system then gets the look that a restart would give it.
+    fn note_gap(&mut self) -> bool {
+        let now = self.inner.clock.now();
+        let has_slept = now.since(self.awake_at) > self.inner.lease;
+        self.awake_at = now;
+        if let Some((_, entered)) = &mut self.entered
+            && (has_slept || now < *entered)
+        {
+            *entered = now;
+        }
+        has_slept
+    }
+
+    /// The moment to say that time is up. A state that waits for a system gets one good look after a
+    /// restart before its time is called up: what happened meanwhile counts. While a suspect waits
+    /// for its turn nobody asks any system, and no time is up.
     fn deadline(&self, standing: &Standing) -> Option<Timestamp> {
         let deadline = standing.deadline?;
         let grace =
             self.inner.look_every.saturating_mul(2).saturating_add(self.inner.source_timeout);
-        let ordered = match standing.view.state {
-            StateName::Triggering | StateName::Running | StateName::Verifying => true,
-            StateName::Proposed
-            | StateName::Authorizing
-            | StateName::Confirming
-            | StateName::Approving
+        let waits_for_a_system = match standing.view.state {
+            StateName::Authorizing
             | StateName::Checking
             | StateName::Recording
+            | StateName::Triggering
+            | StateName::Running
+            | StateName::Verifying => true,
+            StateName::Proposed
+            | StateName::Confirming
+            | StateName::Approving
             | StateName::Succeeded
             | StateName::Failed
             | StateName::NotVerified
@@ -345,9 +376,12 @@ impl Driver {
             | StateName::Expired
             | StateName::OutcomeUnknown => false,
         };
-        match self.entered {
-            Some((_, entered)) if ordered => Some(deadline.max(entered.after(grace))),
-            Some(_) | None => Some(deadline),
+        match (&self.suspicion, self.entered) {
+            (Suspicion::Of(suspect), _) if waits_for_a_system && suspect.waits() => None,
+            (_, Some((_, entered))) if waits_for_a_system => {
+                Some(deadline.max(entered.after(grace)))
+            }
+            (_, Some(_) | None) => Some(deadline),
         }
     }
 
@@ -429,15 +463,21 @@ impl Driver {
     }
 
     async fn wait(&mut self, deadline: Option<Timestamp>) -> Woken {
-        let renew = self.claim.as_ref().map(|claim| renew_at(claim, self.inner.lease));
-        let clock = Arc::clone(&self.inner.clock);
-        let sleep = |at: Option<Timestamp>| {
-            let clock = Arc::clone(&clock);
-            async move {
-                match at {
-                    Some(at) => clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
+        let clock = self.inner.clock.as_ref();
+        // A claim is counted: whatever is done to the clock, it is renewed in time.
+        let renew = self.claim.as_ref().map(|claim| {
+            renew_at(claim, self.inner.lease).since(clock.now()).min(self.inner.lease)
+        });
+        let renew = async {
+            match renew {
+                Some(wait) => clock.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        let time_is_up = async {
+            match deadline {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -451,8 +491,8 @@ impl Driver {
             () = self.operation.wake.notified() => Woken::Again,
             () = self.attempt.pulse().over() => Woken::Again,
             () = news(&mut self.suspicion) => Woken::Again,
-            () = sleep(deadline) => Woken::Deadline,
-            () = sleep(renew) => Woken::Renew,
+            () = time_is_up => Woken::Deadline,
+            () = renew => Woken::Renew,
         }
     }
 
@@ -520,10 +560,9 @@ impl Driver {
     }
 
     async fn pause(&self, wait: Duration) {
-        let until = self.inner.clock.now().after(wait);
         tokio::select! {
             biased;
-            () = self.inner.clock.sleep_until(until) => {}
+            () = self.inner.clock.sleep(wait) => {}
             () = self.inner.stopping.cancelled() => {}
         }
     }

@@ -409,7 +409,7 @@ async fn keep_house(inner: Arc<Inner>) {
 async fn sweep(inner: &Arc<Inner>) {
     let mut prune_at = inner.clock.now();
     loop {
-        inner.clock.sleep_until(inner.clock.now().after(SWEEP_EVERY)).await;
+        inner.clock.sleep(SWEEP_EVERY).await;
         if let Err(error) = resume(inner).await {
             tracing::warn!(%error, "unattended rollbacks could not be looked up");
         }

@@ -208,12 +208,11 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             }
         }
         let wait = if behind { RETRY } else { RETRY.saturating_mul(12) };
-        let next = inner.clock.now().after(wait);
         tokio::select! {
             biased;
             () = inner.stopping.cancelled() => return,
             () = woken => {}
-            () = inner.clock.sleep_until(next) => {}
+            () = inner.clock.sleep(wait) => {}
         }
     }
 }

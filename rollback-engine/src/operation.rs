@@ -20,6 +20,10 @@ use tokio::sync::{Mutex, Notify, watch};
 /// rollback is a few people's clicks; more is a fault.
 const RETRIES_MAX: usize = 16;
 
+/// How many entries a journal may have for one more refusal to be written into it. The rest is kept
+/// for what the CD system says, for what people may do, and for the end.
+const DECLINED_MAX: u64 = 15_000;
+
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) id: RollbackId,
@@ -166,6 +170,13 @@ impl Operation {
                 let view = transition.rollback.view();
                 *loaded = Some(Read::Sound(Loaded { rollback: transition.rollback, entries }));
                 return Ok(view);
+            }
+            if matches!(transition.disposition, Disposition::Declined(_)) && entries >= DECLINED_MAX
+            {
+                return Err(StoreError::Unavailable(format!(
+                    "too much has been said about rollback `{}` for one more refusal to be written down",
+                    self.id
+                )));
             }
             let mut commit = self.commit(inner, &transition, entries).await?;
             commit.entry = Some(journal::Entry::decided(now, event.clone(), &transition));

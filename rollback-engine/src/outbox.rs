@@ -59,22 +59,23 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         if busy {
             continue;
         }
-        let next = match inner.store.next_due(&inner.instance, inner.clock.now()).await {
+        let now = inner.clock.now();
+        let wait = match inner.store.next_due(&inner.instance, now).await {
             Ok(Some(at)) => {
-                inner.delivery.waits(inner.clock.now());
-                at.max(inner.clock.now().after(Duration::from_millis(1)))
+                inner.delivery.waits(now);
+                at.since(now).clamp(Duration::from_millis(1), RETRY_MAX)
             }
             Ok(None) => {
                 inner.delivery.is_empty();
-                inner.clock.now().after(RETRY_MAX)
+                RETRY_MAX
             }
-            Err(_) => inner.clock.now().after(STORE_RETRY),
+            Err(_) => STORE_RETRY,
         };
         tokio::select! {
             biased;
             () = inner.stopping.cancelled() => {}
             () = inner.outbox_wake.notified() => {}
-            () = inner.clock.sleep_until(next) => {}
+            () = inner.clock.sleep(wait) => {}
         }
     }
 }

@@ -33,7 +33,8 @@ const FOUND_WITHIN: Duration = Duration::from_secs(3600);
 /// How many looks a deploy that was reported last has for its revision to go live: a minute.
 const LOOKS_TO_SETTLE: u32 = 4;
 
-/// How many looks there are for what is live: an hour. What runs then was never reported.
+/// How many looks there are for what is live: an hour. What has not gone live by then will not, and
+/// what runs then was never reported.
 const LOOKS_MAX: u32 = 240;
 
 /// How many services are looked at side by side, so that a CD system that hangs keeps few waiting.
@@ -269,7 +270,7 @@ pub(crate) async fn choose_again(inner: Arc<Inner>) {
         );
         let round = async {
             round.await;
-            inner.clock.sleep_until(inner.clock.now().after(AGAIN_EVERY)).await;
+            inner.clock.sleep(AGAIN_EVERY).await;
         };
         tokio::select! {
             biased;
@@ -355,16 +356,19 @@ impl Watched<'_> {
             // Nobody knows: whoever has the button keeps it.
             return placed.or_else(|| current(deploys, None, &[], Settled::NotYet));
         };
-        if placed.is_some_and(is_live) {
-            self.settled = true;
-            return placed;
-        }
+        // While a later one may still go live, it is looked again.
+        let is_last = |deploy: &Deploy| deploys.first().is_some_and(|last| last.id == deploy.id);
+        let is_settled = |found: &Deploy| is_live(found) && is_last(found);
         if !seen.is_moving() {
             self.looks = self.looks.saturating_add(1);
         }
+        if placed.is_some_and(is_live) {
+            self.settled = placed.is_some_and(is_settled) || self.looks > LOOKS_MAX;
+            return placed;
+        }
         let settled = if self.looks > LOOKS_TO_SETTLE { Settled::Yes } else { Settled::NotYet };
         let found = current(deploys, Some(live), seen.history(), settled);
-        self.settled = found.is_some_and(is_live) || self.looks > LOOKS_MAX;
+        self.settled = found.is_some_and(is_settled) || self.looks > LOOKS_MAX;
         found
     }
 

@@ -34,6 +34,6 @@ pub(crate) async fn is(
                 None => CommandError::NotPostedYet,
             });
         }
-        inner.clock.sleep_until(inner.clock.now().after(LOOK_EVERY)).await;
+        inner.clock.sleep(LOOK_EVERY).await;
     }
 }

@@ -25,11 +25,10 @@ pub(crate) async fn run(inner: Arc<Inner>, every: Duration) {
             () = inner.stopping.cancelled() => return,
             () = prober.turn(&inner) => {}
         }
-        let next = inner.clock.now().after(every);
         tokio::select! {
             biased;
             () = inner.stopping.cancelled() => return,
-            () = inner.clock.sleep_until(next) => {}
+            () = inner.clock.sleep(every) => {}
         }
     }
 }

@@ -215,12 +215,19 @@ impl Operation {
                 return Ok(None);
             }
         };
-        if let (Event::Released(said), Some(again)) = (event, stopped.again.take()) {
+        if let Event::Released(said) = event
+            && let Some(again) = stopped.again.take()
+        {
             let policy = &again.rollback.opening().policy;
             let moment = Moment::new(inner.clock.now(), policy.limits.fact_age_max);
             let who = (&said.actor, &said.standing);
             let may = stopped::allowed(
-                &stopped.listed, who, Duty::Release, &policy.access, moment, &stopped.backend,
+                &stopped.listed,
+                who,
+                Duty::Release,
+                &policy.access,
+                moment,
+                &stopped.backend,
             );
             if let Err(denied) = may {
                 let answer = self.denied(inner, &mut stopped.listed, *denied, moment.now).await;

@@ -120,7 +120,7 @@ pub(crate) fn spawn<F>(
             tokio::select! {
                 biased;
                 () = inner.stopping.cancelled() => return,
-                () = inner.clock.sleep_until(now.after(pause)) => {}
+                () = inner.clock.sleep(pause) => {}
             }
             pause = pause.saturating_mul(2).min(RESTART_MAX);
         }

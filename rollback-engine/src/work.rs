@@ -41,6 +41,9 @@ pub(crate) enum Look {
 /// The longest pause between two looks at what has ended with an unknown outcome.
 const WATCH_EVERY_MAX: Duration = Duration::from_secs(60);
 
+/// The share of the time since the opening that lies between two steps of words.
+const WORDS_SHARE: u32 = 50;
+
 /// How long a CD system must not have answered about an execution to be called silent: a restart
 /// of it is shorter.
 const SILENT_FOR: Duration = Duration::from_secs(60);
@@ -167,7 +170,7 @@ pub(crate) async fn caught_up(inner: &Inner, last: Timestamp) {
     if now < last {
         let ahead = last.since(now).min(CLOCK_SKEW_MAX);
         tracing::warn!(?ahead, "the clock of this process is behind another one's");
-        inner.clock.sleep_until(now.after(ahead)).await;
+        inner.clock.sleep(ahead).await;
     }
 }
 
@@ -442,13 +445,18 @@ async fn observe(
 ) -> Event {
     let mut rest = inner.look_every / HINTS.0;
     let (mut wait, mut silent_since) = (inner.look_every, None);
+    let began = inner.clock.now();
+    let words_at = began.after(words_every(inner, view, began));
     loop {
         let asked_at = inner.clock.now();
         match look(inner, view, order, receipt).await {
-            Ok(progress) if is_news(view, &progress) => {
-                return Event::ProgressObserved(Box::new(progress));
-            }
-            Ok(_as_before) => silent_since = None,
+            Ok(progress) => match News::of(view, &progress) {
+                News::Phase => return Event::ProgressObserved(Box::new(progress)),
+                News::Words if asked_at >= words_at => {
+                    return Event::ProgressObserved(Box::new(progress));
+                }
+                News::Words | News::None => silent_since = None,
+            },
             Err(why) => {
                 let since = *silent_since.get_or_insert(asked_at);
                 let long = inner.clock.now().since(since) >= SILENT_FOR;
@@ -468,12 +476,36 @@ async fn observe(
     }
 }
 
-/// Whether a look says something that is not known. An answer after a silence is news as such; a
-/// look that a later one overtook is none.
-fn is_news(view: &RollbackView, progress: &Progress) -> bool {
-    let Some(last) = &view.progress else { return true };
-    let answers_again = view.silent_since.is_some();
-    answers_again || (progress != last && progress.phase >= last.phase)
+/// What a look says that is not known.
+enum News {
+    None,
+    /// The CD system says it in other words.
+    Words,
+    /// Another phase, or an answer after a silence.
+    Phase,
+}
+
+impl News {
+    /// A look that a later one overtook is none. Once the rollback has ended, only another phase is:
+    /// nobody follows the words of what was given up.
+    fn of(view: &RollbackView, progress: &Progress) -> Self {
+        let Some(last) = &view.progress else { return Self::Phase };
+        let is_end = view.state.is_end();
+        if progress.phase > last.phase || (view.silent_since.is_some() && !is_end) {
+            Self::Phase
+        } else if progress == last || progress.phase < last.phase || is_end {
+            Self::None
+        } else {
+            Self::Words
+        }
+    }
+}
+
+/// How long lies between two steps that only change the CD system's words. Each is an entry of the
+/// journal, which has room for some thousands: the longer it takes, the fewer there are, some 250 in
+/// an hour and 500 in a week.
+fn words_every(inner: &Inner, view: &RollbackView, now: Timestamp) -> Duration {
+    (now.since(view.opened_at) / WORDS_SHARE).max(inner.look_every)
 }
 
 /// What is said of an execution at which this process cannot look: as a CD system that is silent.
@@ -616,5 +648,5 @@ async fn watch(inner: &Inner, view: &RollbackView, order: &Order, pulse: &Pulse)
 }
 
 async fn pause(inner: &Inner, wait: Duration) {
-    inner.clock.sleep_until(inner.clock.now().after(wait)).await;
+    inner.clock.sleep(wait).await;
 }

@@ -1,12 +1,13 @@
-//! A process that starts with an earlier clock than the one before it had.
+//! A process that starts with an earlier clock than the one before it had, and clocks that are set
+//! while something runs.
 
 mod common;
 
 use common::{Setup, Site, paused};
 use rollback_core::ports::{CommandError, Commands};
-use rollback_core::{StateName, Timestamp};
-use rollback_testkit::fakes::FakeHealth;
-use rollback_testkit::fixtures::{ana, at};
+use rollback_core::{Phase, StateName, Timestamp};
+use rollback_testkit::fakes::{FakeDirectory, FakeHealth, Fault, Method};
+use rollback_testkit::fixtures::{self, ana, at};
 use rollback_testkit::{Fate, ManualClock};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,5 +66,61 @@ fn a_request_is_known_again_after_a_clock_that_was_an_hour_ahead_for_a_while() {
         // And what is new is taken at once.
         assert_eq!(back.engine.receive(&[[9; 32]], site.now(), keep).await, Ok(()));
         back.crash();
+    });
+}
+
+/// A site whose clock somebody can set.
+fn site_with_a_clock(setup: Setup) -> (Site, ManualClock) {
+    let mut site = Site::new(setup);
+    let clock = ManualClock::starting_at(at(0));
+    site.clock = Arc::new(clock.clone());
+    site.health = Arc::new(FakeHealth::new(Arc::clone(&site.clock)));
+    site.directory = Arc::new(FakeDirectory::new(Arc::clone(&site.clock), fixtures::everybody()));
+    (site, clock)
+}
+
+/// Pauses and time-outs are no times of day: a look is due a second after the last one, whatever the
+/// clock shows by then.
+#[test]
+fn a_clock_that_is_set_back_an_hour_holds_up_no_look_no_message_and_no_cancelling() {
+    paused(async {
+        let (site, clock) = site_with_a_clock(Setup::default());
+        let host = site.boot(Fate::Spared);
+        host.engine.deployed(site.deploy()).await.unwrap();
+        site.cd.set_phases(std::iter::repeat_n(Phase::Started, 600));
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+
+        clock.set_back(Duration::from_secs(3_600));
+        let looks = || site.cd.calls().into_iter().filter(|call| *call == Method::Observe).count();
+        let before = looks();
+        // One that gets no answer is asked again after its time-out.
+        site.cd.fail(Method::Observe, Fault::Hang);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(looks() > before + 40, "{} looks within a minute", looks() - before);
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(site.cd.calls().contains(&Method::Cancel));
+        let thread = site.thread();
+        assert!(thread.iter().any(|line| line.contains("Cancelling")), "{thread:?}");
+        host.crash();
+    });
+}
+
+/// The machine was suspended, and the time of day jumped: the target was live and healthy all along.
+#[test]
+fn whoever_slept_past_a_deadline_looks_before_it_says_that_time_is_up() {
+    paused(async {
+        let settle = Duration::from_secs(20);
+        let (site, clock) = site_with_a_clock(Setup { settle, ..Setup::default() });
+        let host = site.boot(Fate::Spared);
+        host.engine.deployed(site.deploy()).await.unwrap();
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Verifying).await;
+        clock.set_forward(Duration::from_secs(8 * 3_600));
+        let ended = site.ended(&id).await;
+        assert_eq!(ended.state, StateName::Succeeded, "{}", ended.explanation);
+        host.crash();
     });
 }

@@ -8,7 +8,7 @@ use common::{Host, Setup, Site, paused};
 use rollback_core::notice::Notice;
 use rollback_core::ports::{CommandError, Commands as _, Commit, Query};
 use rollback_core::{Cause, Reason, RollbackId, RollbackView, StateName};
-use rollback_testkit::fixtures::{self, ana, eve};
+use rollback_testkit::fixtures::{self, ana, eve, finn};
 use rollback_testkit::{Fate, Message};
 use std::time::Duration;
 
@@ -112,6 +112,23 @@ fn a_person_settles_what_is_stopped_and_the_service_is_free() {
     });
 }
 
+#[test]
+fn on_call_is_paged_when_only_break_glass_lets_somebody_settle_what_is_stopped() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        let (host, id, _) = stopped(&site).await;
+        let finding = Reason::parse("nobody else is there: it took effect").unwrap();
+        let settled = host.engine.settle(&id, finn().actor(), finding).await.unwrap();
+        assert!(settled.settled);
+        a_while().await;
+        let is_told = |message: &Message| {
+            message.shown.iter().any(|(_, notice)| matches!(notice, Notice::BreakGlass { .. }))
+        };
+        assert_eq!(site.chat.messages().iter().filter(|message| is_told(message)).count(), 1);
+        host.crash();
+    });
+}
+
 /// The release that opened it was started again.
 #[test]
 fn what_replays_again_goes_on_once_a_person_releases_it() {
@@ -125,10 +142,17 @@ fn what_replays_again_goes_on_once_a_person_releases_it() {
         let next = site.boot(Fate::Spared);
         a_while().await;
         assert_eq!(site.view(&id).await.state, StateName::Verifying, "nobody released it");
+        // Whatever else is said in between, it can still be released.
+        let finding = Reason::parse("I only think so").unwrap();
+        drop(next.engine.settle(&id, eve().actor(), finding).await.unwrap_err());
         let denied = next.engine.release(&id, eve().actor()).await.unwrap_err();
         assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
         assert_eq!(site.kinds(&id).await.last(), Some(&"denied"));
-        assert_eq!(site.view(&id).await.put_aside.unwrap().cause, Cause::Replay, "it did not crash");
+        assert_eq!(
+            site.view(&id).await.put_aside.unwrap().cause,
+            Cause::Replay,
+            "it did not crash"
+        );
         let _released = next.engine.release(&id, ana().actor()).await.unwrap();
         let ended = site.ended(&id).await;
         assert_eq!(ended.state, StateName::Succeeded, "{}", ended.explanation);

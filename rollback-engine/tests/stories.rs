@@ -698,6 +698,48 @@ fn a_cd_system_that_is_silent_while_it_runs_ends_unknown_and_is_heard_when_it_an
     });
 }
 
+/// Each change of its words is an entry of the journal, which must have room for the end.
+#[test]
+fn a_cd_system_that_says_something_else_at_each_look_fills_no_journal() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.chatter();
+        site.cd.set_phases(std::iter::repeat_n(Phase::Started, 1_000_000));
+        let id = host.click_and_confirm(&site, &ana()).await;
+        let view = site.until_that(&id, |view| view.progress.is_some(), "looked at").await;
+        let first = view.progress.unwrap().message;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let view = site.view(&id).await;
+        assert_ne!(view.progress.unwrap().message, first, "what it says is shown within seconds");
+        tokio::time::sleep(MINUTE * 120).await;
+        let view = site.view(&id).await;
+        assert_eq!(view.state, StateName::Running, "{}", view.explanation);
+        assert!(view.steps < 330, "{} entries within two hours", view.steps);
+    });
+}
+
+/// What was given up is looked at now and then, also where the CD system says the same in other words.
+#[test]
+fn an_unknown_outcome_is_looked_at_at_its_pace_whatever_the_cd_system_says() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.chatter();
+        site.cd.set_phases(std::iter::repeat_n(Phase::Started, 1_000_000));
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until_that(&id, |view| view.progress.is_some(), "looked at").await;
+        for _ in 0..200 {
+            site.cd.fail(Method::Observe, Fault::Hang);
+        }
+        assert_eq!(site.ended(&id).await.state, StateName::OutcomeUnknown);
+        site.cd.clear_faults();
+        let looks = || site.cd.calls().into_iter().filter(|call| *call == Method::Observe).count();
+        let before = looks();
+        tokio::time::sleep(MINUTE * 60).await;
+        let asked = looks() - before;
+        assert!((30..100).contains(&asked), "{asked} looks within an hour");
+    });
+}
+
 #[test]
 fn a_short_silence_while_it_runs_concerns_nobody() {
     paused(async {
@@ -1424,7 +1466,10 @@ fn a_deploy_that_never_went_live_gives_the_button_back_and_one_that_is_slow_keep
         tokio::time::sleep(2 * MINUTE).await;
         assert_eq!(current().await, ["ci-42"]);
         site.cd.heal();
-        site.cd.set_history(history, Some(parsed("43")));
+        // Long after it was reported it goes live by itself.
+        site.cd.set_history(history.clone(), Some(parsed("43")));
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(current().await, ["ci-43"], "it went live late");
         let mut again = site.deploy_of("43", "2.15.0");
         again.id = parsed("ci-43-again");
         host.engine.deployed(again).await.unwrap();

@@ -443,10 +443,23 @@ async fn a_panic_while_deploys_are_looked_at_again_is_followed_by_another_look()
         let standing = loops.into_iter().find(|standing| standing.name == name).unwrap();
         (standing.panics, standing.failing_since)
     };
-    assert_eq!(failing("deploys"), (1, Some(fixtures::at(0))));
+    assert_eq!(failing("deploys"), (1, None), "once is chance");
+    stage.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_panics_again_is_told_until_it_has_been_calm_for_a_while() {
+    let stage = Stage::with(Traps::at("deploys", [1, 2]));
+    stage.until("the loop goes on", |stage| stage.traps.calls("deploys") > 2).await;
+    let failing = |name| {
+        let loops = stage.engine.loops();
+        let standing = loops.into_iter().find(|standing| standing.name == name).unwrap();
+        (standing.panics, standing.failing_since)
+    };
+    assert_eq!(failing("deploys"), (2, Some(fixtures::at(0))));
     assert_eq!(failing("outbox"), (0, None));
     tokio::time::sleep(Duration::from_secs(301)).await;
-    assert_eq!(failing("deploys"), (1, None), "it is well again");
+    assert_eq!(failing("deploys"), (2, None), "it is well again");
     stage.stop().await;
 }
 

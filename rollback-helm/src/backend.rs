@@ -309,7 +309,7 @@ impl CdBackend for HelmBackend {
             if let Err(error) = hint {
                 tracing::debug!(%error, "watching failed; looking now and then instead");
                 let clock = &self.site.config.clock;
-                clock.sleep_until(clock.now().after(POLL_EVERY)).await;
+                clock.sleep(POLL_EVERY).await;
             }
         };
         tokio::select! {

@@ -6,7 +6,7 @@ use crate::client::{Client, Dry};
 use crate::config::Config;
 use crate::marks;
 use crate::objects::{Object, Pod, canonical};
-use crate::obstacle::keeper;
+use crate::obstacle::undone_by;
 use crate::order::{Asked, Decision, fence};
 use crate::progress::{Execution, Found, Look};
 use crate::rollout;
@@ -19,7 +19,7 @@ use rollback_core::ports::{
     StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{Phase, Plan, Presence, Progress, Receipt, Revision, RollbackId, ServiceKey};
+use rollback_core::{Phase, Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -231,8 +231,7 @@ impl CdBackend for KubeBackend {
                     preflight
                 }
             };
-            let keeper = keeper(&seen.object).filter(|keeper| keeper.by_itself);
-            preflight.undone_by = Presence::seen(keeper.map(|keeper| keeper.who));
+            preflight.undone_by = undone_by(&seen.object);
             preflight.not_undone = seen.not_undone(to, &self.pods(&seen).await?);
             Ok(preflight)
         };
@@ -341,7 +340,7 @@ impl CdBackend for KubeBackend {
         if let Err(error) = hint {
             tracing::debug!(%error, "watching failed; looking now and then instead");
             let clock = &self.config.clock;
-            clock.sleep_until(clock.now().after(POLL_EVERY)).await;
+            clock.sleep(POLL_EVERY).await;
         }
     }
 }

@@ -4,7 +4,14 @@ use crate::classify::{Seen, id, trap_words};
 use crate::config::Kind;
 use crate::objects::{Object, Pod, canonical};
 use crate::pods;
-use rollback_core::RevisionId;
+use rollback_core::{Presence, RevisionId};
+
+/// The label by which Argo CD tracks what is its own, unless it is told otherwise. Helm and people set
+/// it, too.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// How the field managers of Argo CD begin.
+const ARGO: &str = "argocd-";
 
 /// Who would put a workload back, and where to go instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,6 +46,12 @@ pub(crate) fn keeper(object: &Object) -> Option<Keeper> {
         let who = format!("the Argo CD application `{application}`");
         return keeper(who, "use a backend of kind `argocd` for it", true);
     }
+    // Where it tracks by a label that others use as well, its own writing tells.
+    if meta.managed_fields.iter().any(|it| it.manager.starts_with(ARGO)) {
+        let application = meta.label(INSTANCE).unwrap_or("of another name");
+        let who = format!("the Argo CD application `{application}`");
+        return keeper(who, "use a backend of kind `argocd` for it", true);
+    }
     if let Some(release) = meta.annotation("meta.helm.sh/release-name") {
         let who = format!("the Helm release `{release}`");
         return keeper(who, "use a backend of kind `helm` for it", false);
@@ -46,6 +59,20 @@ pub(crate) fn keeper(object: &Object) -> Option<Keeper> {
     let owner = meta.controller()?;
     let who = format!("{} `{}`, which owns it,", owner.kind, owner.name);
     keeper(who, "change it there", true)
+}
+
+/// Who would put the workload back without being asked.
+pub(crate) fn undone_by(object: &Object) -> Presence<String> {
+    if let Some(keeper) = keeper(object) {
+        return Presence::seen(keeper.by_itself.then_some(keeper.who));
+    }
+    let meta = &object.metadata;
+    if meta.managed_fields.is_empty() && meta.label(INSTANCE).is_some() {
+        return Presence::cannot_tell(format!(
+            "it has the label `{INSTANCE}`, by which Argo CD knows what is its own, and nothing says who wrote it (it has no managedFields)"
+        ));
+    }
+    Presence::Nothing
 }
 
 impl Seen {
@@ -190,6 +217,21 @@ mod tests {
         let nobody = json!({"labels": {"app.kubernetes.io/instance": "shop"},
             "ownerReferences": [{"kind": "X", "name": "x", "uid": "1"}]});
         assert_eq!(with_meta(&nobody).obstacle(&to("web-b")), None);
+    }
+
+    #[test]
+    fn argo_cd_that_tracks_by_label_is_known_by_what_it_wrote_and_not_seeing_it_is_not_nothing() {
+        let labels = json!({"app.kubernetes.io/instance": "shop"});
+        let written_by = |manager: &str| {
+            let managed = json!([{"manager": manager, "operation": "Update"}]);
+            with_meta(&json!({"labels": labels, "managedFields": managed})).object
+        };
+        let by_argo = undone_by(&written_by("argocd-controller"));
+        assert_eq!(by_argo, Presence::Something("the Argo CD application `shop`".into()));
+        assert_eq!(undone_by(&written_by("kubectl-client-side-apply")), Presence::Nothing);
+        let unwritten = undone_by(&with_meta(&json!({"labels": labels})).object);
+        assert!(matches!(unwritten, Presence::CannotTell(_)), "{unwritten:?}");
+        assert_eq!(undone_by(&seen().object), Presence::Nothing);
     }
 
     #[test]

@@ -26,6 +26,8 @@ impl Clock for Real {
     }
 
     async fn sleep_until(&self, _: Timestamp) {}
+
+    async fn sleep(&self, _: Duration) {}
 }
 
 async fn slack() -> (LocalSlack, SlackNotifier) {

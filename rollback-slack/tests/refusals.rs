@@ -28,6 +28,8 @@ impl Clock for Real {
     }
 
     async fn sleep_until(&self, _: Timestamp) {}
+
+    async fn sleep(&self, _: Duration) {}
 }
 
 /// A Slack that answers everything with this code.

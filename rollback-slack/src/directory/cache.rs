@@ -164,6 +164,8 @@ mod tests {
         }
 
         async fn sleep_until(&self, _: Timestamp) {}
+
+        async fn sleep(&self, _: Duration) {}
     }
 
     fn clock() -> Stopped {

@@ -104,6 +104,9 @@ struct World {
     script: Vec<Phase>,
     pretends: bool,
     cancels_nothing: bool,
+    /// Whether it says at each look how many there were.
+    chatters: bool,
+    looks: u64,
 }
 
 /// An execution that the CD system accepted.
@@ -215,6 +218,11 @@ impl FakeBackend {
     /// Whatever runs, it is too late to cancel it.
     pub fn cancel_nothing(&self) {
         self.world().cancels_nothing = true;
+    }
+
+    /// Whatever is looked at, each look is told in other words.
+    pub fn chatter(&self) {
+        self.world().chatters = true;
     }
 
     /// Somebody makes a known revision live by hand.
@@ -521,6 +529,8 @@ impl CdBackend for FakeBackend {
         self.read(Method::Observe, "look at an execution").await?;
         let mut world = self.world();
         let live = world.live.as_ref().and_then(|id| world.reference(id));
+        world.looks = world.looks.saturating_add(1);
+        let words = world.chatters.then(|| format!("{} looks", world.looks).into());
         let execution = world
             .executions
             .get_mut(order.rollback())
@@ -530,7 +540,7 @@ impl CdBackend for FakeBackend {
             return Err(PortError::new(ErrorKind::Rejected, "fake", "look at an execution", why));
         };
         let mut progress = Progress::new(execution.phase());
-        progress.live = live;
+        (progress.live, progress.message) = (live, words);
         if execution.phases.len() > 1 {
             execution.phases.pop_front();
         }

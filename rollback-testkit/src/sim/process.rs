@@ -180,4 +180,9 @@ impl Clock for ProcessClock {
         // Who is dead or stands still does not even wake up.
         self.process.alive().await;
     }
+
+    async fn sleep(&self, wait: Duration) {
+        self.right.sleep(wait).await;
+        self.process.alive().await;
+    }
 }
