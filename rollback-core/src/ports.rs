@@ -367,6 +367,16 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
         Ok(Kept::ByStore)
     }
 
+    /// Looks whether the next record could be kept, between two records. The default asks how far the
+    /// sink has come. What this finds wrong is shown and paged; the next record is tried all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it probably could not.
+    async fn look(&self) -> Result<(), PortError> {
+        self.kept().await.map(drop)
+    }
+
     /// Keeps a checkpoint, durably, before it answers. A newer one does not replace an older one.
     /// The same twice may be kept twice. The default keeps none.
     ///
