@@ -1,8 +1,7 @@
-//! Who is connected: bounded for all together and for each peer, and far enough below the process's
-//! file descriptors that what runs (CD systems, the store, Slack) always gets one.
+//! Bounds connections, in all and for each peer, below the process's file descriptors, so that CD
+//! systems, the store and Slack always get one.
 //!
-//! A connection on which nothing is being answered makes room for whoever comes: whoever connects
-//! and says nothing keeps nobody out.
+//! An idle connection is closed when a new one needs its place.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,7 +26,7 @@ const FILES_KEPT_MIN: usize = 64;
 /// Where the kernel does not say how many descriptors there may be: what most systems begin with.
 const FILES_USUAL: usize = 1_024;
 
-/// How often there is a line about connections that were closed or turned away.
+/// How often a throttled line is logged.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Counts of the connections of a server. Cheap to clone; every clone counts the same.
@@ -65,8 +64,9 @@ fn one_more(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many connections there may be: as many as the limits say, and no more than leave a quarter of
-/// the file descriptors to what runs, for two listeners together.
+/// How many connections there may be: as many as the limits say, and at most three eighths of the file
+/// descriptors. A quarter is kept for the store, Slack and the CD systems, and the rest is halved so
+/// that a host may run a second server.
 pub(crate) fn connections_max(limits: &ServeLimits) -> usize {
     bounded(limits.connections_max, files_max())
 }
@@ -93,7 +93,7 @@ fn soft_limit(limits: &str) -> Option<usize> {
     }
 }
 
-/// The seats of a server.
+/// The connections of a server.
 #[derive(Debug)]
 pub(crate) struct Seats {
     max: usize,
@@ -101,16 +101,30 @@ pub(crate) struct Seats {
     taken: Mutex<BTreeMap<u64, Arc<Seat>>>,
     freed: Notify,
     connections: Connections,
-    told: Mutex<Told>,
+    lines: Mutex<LogThrottle>,
 }
 
+/// Logs one line a minute, however many there are to log.
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct LogThrottle {
     last: Option<Instant>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
-/// What a connection sits on.
+impl LogThrottle {
+    /// Counts a line. When it is time for one, gives the number of those that were suppressed since the
+    /// last one.
+    pub(crate) fn record(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < LINE_EVERY) {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+/// A place for one connection.
 #[derive(Debug)]
 struct Seat {
     peer: IpAddr,
@@ -121,7 +135,7 @@ struct Seat {
     close: CancellationToken,
 }
 
-/// A connection's hold on its seat: free again when it is dropped.
+/// A connection's hold on its place, which is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     number: u64,
@@ -137,12 +151,12 @@ impl Seats {
             taken: Mutex::default(),
             freed: Notify::new(),
             connections,
-            told: Mutex::default(),
+            lines: Mutex::default(),
         })
     }
 
-    /// A seat for a connection of this peer, which number it. Waits while something is being answered
-    /// on every other one. None where the peer has as many of those as one may have.
+    /// Acquires a place for connection `number` of this peer. Waits while all connections are busy. None
+    /// if the peer has too many busy ones.
     pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr, number: u64) -> Option<Held> {
         loop {
             let freed = self.freed.notified();
@@ -182,7 +196,7 @@ impl Seats {
         Found::Seat(Held { number, seat, seats: Arc::clone(self) })
     }
 
-    /// Closes the connection that has been silent longest.
+    /// Closes the connection that has been idle longest.
     fn make_room(&self, taken: &mut BTreeMap<u64, Arc<Seat>>, of: Option<IpAddr>) -> bool {
         let silent = taken.iter().filter(|(_, seat)| of.is_none_or(|peer| seat.peer == peer));
         let longest = silent
@@ -196,17 +210,12 @@ impl Seats {
         true
     }
 
-    /// A line a minute, however many there are.
     fn tell(&self, what: &'static str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if told.last.is_some_and(|last| now.saturating_duration_since(last) < LINE_EVERY) {
-            told.unsaid = told.unsaid.saturating_add(1);
-            return;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(suppressed) = lines.record(Instant::now()) {
+            let (connections_max, per_peer) = (self.max, self.per_peer);
+            tracing::warn!(connections_max, per_peer, suppressed, "{what}");
         }
-        let unsaid = std::mem::take(&mut told.unsaid);
-        told.last = Some(now);
-        tracing::warn!(connections_max = self.max, per_peer = self.per_peer, unsaid, "{what}");
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Seat>>> {

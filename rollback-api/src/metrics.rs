@@ -236,7 +236,7 @@ impl Inner {
             registry.register(name, help, family.clone());
         };
         counts("rollbacks", "Rollbacks that ended, by how they ended", &self.rollbacks);
-        counts("denials", "Times that somebody was turned away", &self.denials);
+        counts("denials", "Times that somebody was denied", &self.denials);
         counts("guard_refusals", "Guards that stopped a rollback", &self.guards);
         counts("deploys_reported", "Deploys that were reported", &self.deploys);
         counts("http_requests", "HTTP requests that were answered", &self.requests);
@@ -250,19 +250,19 @@ impl Inner {
         let help = "Whether the store took a write when it was last asked";
         registry.register("store_up", help, self.store_up.clone());
         registry.register_collector(Box::new(Parts(Arc::clone(&self.parts))));
-        let help = "Rollbacks whose outcome nobody knows until somebody settles it";
+        let help = "Rollbacks with an unknown outcome that nobody has settled";
         registry.register("unsettled", help, self.unsettled.clone());
         let help = "Messages that wait to be delivered";
         registry.register("outbox_waiting", help, self.waiting.clone());
-        let help = "How long there has always been a message that waits";
+        let help = "How long at least one message has been waiting, without a break";
         registry.register("outbox_waiting_seconds", help, self.waiting_seconds.clone());
         let help = "Channels in which nothing can be delivered until somebody fixes what is wrong";
         registry.register("outbox_blocked_channels", help, self.blocked.clone());
         let help = "The sequence number of the last audit record";
         registry.register("audit_last_sequence", help, self.recorded.clone());
-        let help = "Rollbacks that are quarantined until somebody releases or settles them";
+        let help = "Quarantined rollbacks, which wait for a person's decision";
         registry.register("put_aside", help, self.aside.clone());
-        let help = "Of these, rollbacks whose journal does not replay to what is stored";
+        let help = "Quarantined rollbacks whose journal does not replay to the stored state";
         registry.register("replay_mismatches", help, self.stopped.clone());
         self.register_loops(&mut registry);
         self.register_openings(&mut registry);
@@ -302,7 +302,7 @@ impl Inner {
     fn register_openings(&self, registry: &mut Registry) {
         let help = "Rollbacks that this process has open";
         registry.register("open", help, self.open.clone());
-        let help = "How many there may be for another one to be opened";
+        let help = "Most rollbacks that this process has open at once";
         registry.register("open_max", help, self.open_max.clone());
         let standing = Arc::clone(&self.standing);
         registry.register_collector(Box::new(Kinds {

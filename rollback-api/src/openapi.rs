@@ -384,7 +384,7 @@ fn status(generator: &mut SchemaGenerator) -> Value {
     let status = json_body(&told::<wire::HealthReport>(generator));
     let operation = operation(
         "What blocks a rollback now, each by its name: the store, the chat, each CD system, the \
-         directory, the audit sinks; and what is put aside or unsettled.",
+         directory, the audit sinks; and what is quarantined or unsettled.",
         &[(200, answer("How things stand, whatever that is.", &status))],
         &[],
     );

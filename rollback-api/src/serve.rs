@@ -1,6 +1,6 @@
 //! Serves a router: bounded in connections, heads and patience, and drained at the end.
 
-use crate::connections::{Connections, Held, Seats, connections_max, files_max};
+use crate::connections::{Connections, Held, LogThrottle, Seats, connections_max, files_max};
 use crate::limits::ServeLimits;
 use crate::problem::Problem;
 use axum::Router;
@@ -25,9 +25,6 @@ use tower::ServiceExt;
 /// How long accepting rests after it failed: the usual reason is that no file descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
 
-/// How often there is a line about it.
-const ACCEPT_TELL_EVERY: Duration = Duration::from_secs(60);
-
 /// How many times the largest head is still read, so that it can be refused in words. What is larger
 /// is cut off with a bare status.
 const CUT_OFF: usize = 4;
@@ -35,7 +32,7 @@ const CUT_OFF: usize = 4;
 /// Serves `router` on `listener` until `shutdown` completes; then no connection is accepted any
 /// more, and what is being answered has [`ServeLimits::drain_max`] to end.
 ///
-/// HTTP/1.1 without TLS: what faces the world stands in front. A head that is too large, has too
+/// HTTP/1.1 without TLS: put a TLS proxy in front. A head that is too large, has too
 /// many headers or takes too long is refused before any of `router` runs.
 ///
 /// # Errors
@@ -97,21 +94,14 @@ pub async fn serve_counted(
     Ok(())
 }
 
-/// What went wrong with accepting, and when that was told last.
+/// Limits the log lines about connections that could not be accepted.
 #[derive(Debug, Default)]
-struct Accepting {
-    told: Option<Instant>,
-    unsaid: u64,
-}
+struct Accepting(LogThrottle);
 
 impl Accepting {
     async fn rest_after(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if self.told.is_none_or(|told| now.saturating_duration_since(told) >= ACCEPT_TELL_EVERY) {
-            tracing::warn!(%error, unsaid = self.unsaid, "a connection could not be accepted");
-            (self.told, self.unsaid) = (Some(now), 0);
-        } else {
-            self.unsaid = self.unsaid.saturating_add(1);
+        if let Some(suppressed) = self.0.record(Instant::now()) {
+            tracing::warn!(%error, suppressed, "a connection could not be accepted");
         }
         tokio::time::sleep(ACCEPT_REST).await;
     }
@@ -124,7 +114,7 @@ async fn drain(graceful: GracefulShutdown, within: Duration) {
     }
 }
 
-/// The next connection, once there is a seat for it; none where its peer has too many. What waits
+/// The next connection, once there is a place for it; none where its peer has too many. What waits
 /// meanwhile waits in the kernel.
 async fn accept(
     listener: &TcpListener,

@@ -398,8 +398,8 @@ pub(crate) struct Rollback {
     explanation: String,
     /// Whether it is a drill, whose order is never sent.
     drill: bool,
-    /// Whether it is put aside, because its work ended whoever did it: nobody works on it until a
-    /// person releases it.
+    /// Whether it is quarantined: it crashed the service, or its journal does not replay. No work is
+    /// done on it until a person decides.
     put_aside: bool,
 }
 
@@ -525,9 +525,10 @@ pub(crate) struct HealthReport {
     blockers: Vec<Blocker>,
     /// Every part that was asked something since the process started.
     parts: Vec<Part>,
-    /// Rollbacks that are put aside until somebody releases them.
+    /// Quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits for
+    /// a person's decision.
     put_aside: Vec<String>,
-    /// Rollbacks whose outcome nobody knows until somebody settles it.
+    /// Rollbacks with an unknown outcome that nobody has settled.
     unsettled: Vec<String>,
 }
 
@@ -535,8 +536,8 @@ pub(crate) struct HealthReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Blocker {
-    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `loop`
-    /// or `rollback`; more may come.
+    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink` or
+    /// `loop`; more may come.
     kind: &'static str,
     /// Which of its kind.
     name: String,

@@ -270,7 +270,7 @@ pub enum Duty {
     Withdraw,
     /// Say what became of one whose outcome is unknown.
     Settle,
-    /// Let one go on that was put aside.
+    /// Release one from quarantine.
     Release,
 }
 

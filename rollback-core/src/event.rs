@@ -42,7 +42,7 @@ pub enum Event {
     TriggerRefused(String),
     /// The CD system refused because something else is live; proved that nothing happened.
     TriggerConflicted(Box<Conflict>),
-    /// Nobody knows whether the CD system took the order.
+    /// It is unknown whether the CD system accepted the order.
     TriggerInDoubt(String),
     /// Reading found that the CD system had taken the order.
     OrderFound(Receipt),
@@ -68,7 +68,7 @@ pub enum Event {
     Settled(Box<Settlement>),
     /// Its work ended whoever began it, this many times in a row.
     PutAside(u32),
-    /// Somebody let go on what had been put aside.
+    /// Somebody released it from quarantine.
     Released(Box<Said>),
 }
 
@@ -101,8 +101,7 @@ impl Observation {
 }
 
 impl Event {
-    /// The event as the first rules had it: whoever asked the directory vouched for whom a standing
-    /// is about that does not say so itself.
+    /// The event under rules V1: a `Standing` without a user is about the actor of its event.
     pub(crate) fn vouched_for(mut self, requester: Option<&Actor>) -> Self {
         let (standing, actor) = match &mut self {
             Self::StandingObserved(standing) => (standing.as_mut(), requester),
@@ -363,13 +362,13 @@ pub enum Line {
     Cancelling(Actor),
     /// The CD system will not cancel it.
     NotCancelled,
-    /// It takes longer than it should, and is followed on.
+    /// It takes longer than it should, and is still followed.
     Overdue,
     /// It ended: see the state in the view.
     Ended,
     /// The CD system answered again, after the outcome had been called unknown.
     Heard(Progress),
-    /// An order that was given up had an effect after all.
+    /// Late effect: an abandoned order ran after all.
     LateEffect,
     /// Somebody settled an unknown outcome.
     Settled(Actor),

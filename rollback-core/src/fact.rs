@@ -80,11 +80,11 @@ impl fmt::Display for Missing {
             ),
             Self::Ahead { ahead } => write!(
                 f,
-                "it was seen {} in the future; set the clock of its source, or of this service, right",
+                "its time is {} in the future; correct the clock of its source or of this service",
                 in_words(*ahead)
             ),
             Self::BeforeApproval => f.write_str(
-                "it was seen before the confirmation or the last approval, and may have changed since",
+                "it was read before the confirmation or the last approval, and may have changed since",
             ),
             Self::AboutAnother => {
                 f.write_str("the directory's answer does not say that it is about this account")

@@ -340,7 +340,7 @@ impl Finding {
         match (&self.verdict, &self.vouched_by) {
             (Verdict::Pass, None) => self.guard.promise().to_string(),
             (Verdict::Pass, Some(by)) => {
-                alloc::format!("{}: not seen, {by} vouches for it", self.guard.promise())
+                alloc::format!("{} (not checked: {by} says so)", self.guard.promise())
             }
             (Verdict::Block(explanation) | Verdict::Unknown(explanation), _) => {
                 explanation.to_string()
@@ -457,7 +457,7 @@ fn judge(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdic
             Acceptance::Accepted => Verdict::Pass,
             Acceptance::Rejected(why) => Verdict::Block(Explanation::new(
                 alloc::format!("the CD system would not accept it: {why}"),
-                "mend that at the CD system, then click again",
+                "fix that at the CD system, then click again",
             )),
         }),
         Guard::Custom(name) => {

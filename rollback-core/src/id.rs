@@ -385,7 +385,7 @@ impl fmt::Display for Reason {
 }
 
 impl BackendName {
-    /// What a backend is called in records of a service that is not configured any more.
+    /// Placeholder in records of a service whose backend is not configured.
     #[must_use]
     pub fn not_configured() -> Self {
         Self("not-configured".to_string())

@@ -60,13 +60,16 @@ pub struct Opening {
 pub enum Rules {
     /// Journals that name no version.
     V1,
-    /// Deadlines count only once they are reached; doubt, and what runs, outlast theirs; an end after
-    /// the order rests on what is live.
+    /// A deadline counts only once it is reached; an order in doubt lasts for `doubt_within`; a rollback
+    /// may run past `run_within`, and a CD system that is silent about it is told; a failure or a
+    /// cancellation is followed by a look at what is live; approvers are checked again before the
+    /// order, on facts read since the last approval; `newer_deploy` goes by what is live; a `Standing`
+    /// must name its user.
     V2,
 }
 
 impl Rules {
-    /// The rules that a rollback is judged by which is opened now.
+    /// The rules for newly opened rollbacks.
     pub const LATEST: Self = Self::V2;
 
     const fn first() -> Self {

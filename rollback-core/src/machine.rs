@@ -62,7 +62,7 @@ pub enum State {
     Refused,
     /// The person may not. Nothing was changed.
     Denied,
-    /// A person stopped it.
+    /// A person stopped it, or the CD system cancelled it.
     Withdrawn,
     /// Nobody answered in time. Nothing was changed.
     Expired,
@@ -548,7 +548,7 @@ impl Rollback {
         }
     }
 
-    /// Whether people were told that it takes longer than its limit, and it is followed on.
+    /// Whether people were told that it takes longer than its limit. It is still followed.
     const fn is_overdue(&self) -> bool {
         if let State::Triggering(_, Sending::InDoubt(doubt)) = &self.state {
             return doubt.overdue;

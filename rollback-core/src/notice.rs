@@ -96,12 +96,12 @@ pub enum Notice {
         /// The rollback as it stood.
         view: Box<RollbackView>,
     },
-    /// To whoever is on call: something that every rollback needs does not work, or works again. The
+    /// To whoever is on call: a dependency of some or all rollbacks is not working, or works again. The
     /// latest wins.
     Blocked(Box<Blocked>),
 }
 
-/// Something that every rollback needs and that does not work.
+/// A dependency of some or all rollbacks that is not working.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Blocked {
@@ -113,13 +113,27 @@ pub struct Blocked {
     pub why: String,
     /// When it worked again; none while it does not.
     pub over: Option<Timestamp>,
+    /// What follows from it for rollbacks, in full sentences.
+    #[serde(default)]
+    pub consequence: String,
+    /// The channel that it is about, if it is about one.
+    #[serde(default)]
+    pub channel: Option<ChannelId>,
 }
 
 impl Blocked {
     /// It does not work.
     #[must_use]
     pub fn new(what: impl Into<String>, since: Timestamp, why: impl Into<String>) -> Self {
-        Self { what: what.into(), since, why: why.into(), over: None }
+        let (over, consequence, channel) = (None, String::new(), None);
+        Self { what: what.into(), since, why: why.into(), over, consequence, channel }
+    }
+
+    /// The same, with what follows from it and the channel that it is about.
+    #[must_use]
+    pub fn meaning(mut self, consequence: impl Into<String>, channel: Option<ChannelId>) -> Self {
+        (self.consequence, self.channel) = (consequence.into(), channel);
+        self
     }
 }
 

@@ -110,13 +110,13 @@ pub struct Limits {
     /// For reading the facts, and for acknowledging the record of intent.
     #[serde(with = "crate::time::millis")]
     pub check_within: Duration,
-    /// From the order to the CD system's word that it is complete. What takes longer is told, and
-    /// followed on.
+    /// From the order to the CD system's word that it is complete. A rollback that takes longer is
+    /// reported, and still followed.
     #[serde(with = "crate::time::millis")]
     pub run_within: Duration,
-    /// How long an order may be in doubt, and how long the CD system may be silent about what it
-    /// carries out, before people are called. Where the order cannot be fenced off, the outcome is
-    /// unknown from then on.
+    /// How long an order may be in doubt, or the CD system silent about what it carries out, before
+    /// on-call is paged. An order in doubt that cannot be fenced, and an execution that the CD system
+    /// is silent about, then have an unknown outcome.
     #[serde(with = "crate::time::millis")]
     pub doubt_within: Duration,
     /// From there until the target is seen live and healthy.

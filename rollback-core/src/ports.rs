@@ -329,7 +329,7 @@ pub enum NotifyError {
         /// What happened.
         why: String,
     },
-    /// Nothing was posted, and nothing will be until somebody mends what is wrong: the token, a
+    /// Nothing was posted, and nothing will be until somebody fixes what is wrong: the token, a
     /// scope, the channel. The notice is kept and tried again until then.
     #[error("it cannot be posted until this is fixed: {why}")]
     Blocked {
@@ -365,6 +365,16 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// [`PortError`] when that cannot be found out; it is asked again.
     async fn kept(&self) -> Result<Kept, PortError> {
         Ok(Kept::ByStore)
+    }
+
+    /// Looks whether the next record could be kept, between two records. The default asks how far the
+    /// sink has come. What this finds wrong is shown and paged; the next record is tried all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] when it probably could not.
+    async fn look(&self) -> Result<(), PortError> {
+        self.kept().await.map(drop)
     }
 
     /// Keeps a checkpoint, durably, before it answers. A newer one does not replace an older one.
@@ -525,7 +535,7 @@ pub enum Button {
     Decide(RollbackId),
     /// Stops a rollback; in the deploy message.
     Stop(RollbackId),
-    /// Lets a rollback go on that was put aside; in the deploy message.
+    /// Releases a quarantined rollback; in the deploy message.
     Release(RollbackId),
 }
 
@@ -573,16 +583,16 @@ pub enum CommandError {
     /// Its journal does not replay to what is stored, so that this release does nothing for it.
     #[error("this rollback is stopped, and nothing was changed: {0}")]
     Stopped(String),
-    /// Somebody was turned away several times within a minute.
+    /// Somebody was denied several times within a minute.
     #[error(
-        "you were turned away several times in a row; nothing was changed; try again in {0} s, or \
-         ask one of the owners"
+        "you were denied several times within a minute; nothing was changed; try again in {0} s, or \
+         ask an owner"
     )]
     TooOften(u64),
     /// Slack has not said yet which workspace this is.
     #[error(
-        "Slack has not said yet which workspace this service belongs to, so nobody can be checked; \
-         nothing was changed; try again when Slack answers"
+        "Slack has not confirmed yet which workspace this service belongs to, so it cannot check \
+         anybody; nothing was changed; try again in a minute"
     )]
     NotAdmitting,
     /// The service is stopping.
@@ -684,7 +694,7 @@ pub trait Commands: fmt::Debug + Send + Sync {
         finding: Reason,
     ) -> Result<RollbackView, CommandError>;
 
-    /// Somebody lets a rollback go on that was put aside because its work ended whoever did it.
+    /// Releases a quarantined rollback: it continues.
     ///
     /// # Errors
     ///

@@ -136,7 +136,7 @@ impl Authorized {
         let decision = policy.access.decide(Duty::Request, &actor, standing, moment);
         let rule = Label::new(decision.rule);
         let verdict = decision.verdict;
-        if verdict.is_ok() && is_nobody(policy, standing) {
+        if verdict.is_ok() && lacks_person(policy, standing) {
             return Err((actor, Denial::PersonUnknown, RULE_FOUR_EYES.into()));
         }
         match verdict {
@@ -188,7 +188,7 @@ impl Authorized {
         let decision = policy.access.decide(Duty::Request, &self.actor, standing, moment);
         let rule = Label::new(decision.rule);
         let route = match decision.verdict {
-            Ok(_) if is_nobody(policy, standing) => {
+            Ok(_) if lacks_person(policy, standing) => {
                 return Err((Denial::PersonUnknown, RULE_FOUR_EYES.into()));
             }
             Ok(route) => route,
@@ -204,7 +204,7 @@ impl Authorized {
 }
 
 /// Whether four eyes go by person and the directory does not say which person this is.
-fn is_nobody(policy: &Policy, standing: &Standing) -> bool {
+fn lacks_person(policy: &Policy, standing: &Standing) -> bool {
     let by_person = match policy.four_eyes {
         FourEyes::Account => false,
         FourEyes::Person => policy.approvals_min > 0,
@@ -314,7 +314,7 @@ impl Vote {
         let decision = policy.access.decide(Duty::Approve, actor, standing, moment);
         let rule = Label::new(decision.rule);
         match decision.verdict {
-            Ok(_) if is_nobody(policy, standing) => {
+            Ok(_) if lacks_person(policy, standing) => {
                 Err(NoVote::Denied(Denial::PersonUnknown, RULE_FOUR_EYES.into()))
             }
             Ok(route) => Ok((route, rule, decision.observed_at)),

@@ -1,7 +1,7 @@
-//! A rollback whose journal does not replay to what is stored. The rules of this release are not
-//! those that it was judged by, so nothing more is done for it: it keeps its service and waits for a
-//! person, who starts the release that opened it and releases it, or settles it. None of this is in
-//! its journal, which this release cannot read as it was meant.
+//! A rollback whose journal does not replay to the stored state. This version's rules differ from those
+//! it was judged by, so nothing more is done: it keeps its service until a person releases it on the
+//! version that opened it, or settles it. Nothing of this is written to the journal, which this version
+//! might misread.
 
 use crate::access::{Access, Duty, Moment, Route, Standing};
 use crate::audit::{BackendEntry, Draft, Kind, Template};
@@ -131,7 +131,7 @@ pub fn settle(
         (true | false, Purpose::Drill) | (false, Purpose::Real) => StateName::Withdrawn,
     };
     view.settled = view.state == StateName::OutcomeUnknown;
-    view.explanation = alloc::format!("settled: {finding}");
+    view.explanation = words::settled(finding);
     (view.put_aside, view.deadline) = (None, None);
     view.ended_at = view.ended_at.or(Some(moment.now));
     let mut draft = draft(&view, Kind::Settled, backend, moment.now, "settled").by(actor);

@@ -401,14 +401,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError>;
 
     /// The rollbacks that have not ended, or whose outcome is unknown and not settled, that nobody has
-    /// a claim on that lasts; none that is put aside.
+    /// a claim on that lasts; none that is quarantined.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
     async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError>;
 
-    /// The rollbacks that are put aside until a person releases them.
+    /// The quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits
+    /// for a person's decision.
     ///
     /// # Errors
     ///
@@ -439,15 +440,14 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::ClaimLost`] when the claim is not held; all other kinds as they come.
     async fn attempt(&self, claim: &Claim, name: &Label) -> Result<u32, StoreError>;
 
-    /// How many attempts to work on a rollback there have been in a row that are not known to be
-    /// over: whoever made them was ended while the work was under way, or is at it now.
+    /// Counts open attempts to work on a rollback: begun, and not known to have ended without a crash.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
     async fn attempts(&self, id: &RollbackId) -> Result<u32, StoreError>;
 
-    /// The attempt that was counted last is over, and ended nobody: the attempts are forgotten.
+    /// Forgets the attempts: the last one ended without a crash.
     ///
     /// # Errors
     ///

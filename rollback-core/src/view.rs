@@ -235,17 +235,17 @@ impl Execution {
     }
 }
 
-/// Why nobody works on a rollback until a person has decided.
+/// Why a rollback is quarantined.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "a new cause must say what a person can do about it")]
 pub enum Cause {
-    /// The service crashed again and again while it worked on the rollback.
+    /// The service crashed several times in a row while it processed the rollback.
     #[default]
     Crashes,
-    /// Its journal does not replay to what is stored: it was judged by other rules than those of
-    /// this release.
+    /// Its journal does not replay to the stored state: it was judged by other rules than this
+    /// version's.
     Replay,
 }
 
@@ -261,7 +261,7 @@ impl Cause {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PutAside {
-    /// How many times in a row it ended whoever worked on it.
+    /// Crashes in a row; 0 for a replay mismatch.
     pub attempts: u32,
     /// Since when.
     pub since: Timestamp,
@@ -307,7 +307,7 @@ const fn is_not(flag: &bool) -> bool {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "stores keep the rank; a new one needs a migration")]
 pub enum Prominence {
-    /// Nothing to show: somebody looked at it, or may not.
+    /// Not shown: not confirmed, or ended without a confirmation.
     None,
     /// A guard refused it before the confirmation.
     Refused,
@@ -315,7 +315,7 @@ pub enum Prominence {
     Ended,
     /// Proposed and still open: somebody may take it up, so no end hides it.
     Proposed,
-    /// Put aside before the confirmation, until a person releases it.
+    /// Quarantined before the confirmation, until a person releases it.
     PutAside,
     /// It holds its service: confirmed and not ended, or of an unknown outcome that is not settled.
     /// There is one at most.
@@ -402,7 +402,7 @@ pub struct RollbackView {
     /// Whether a person has settled an unknown outcome.
     #[serde(default, skip_serializing_if = "is_not")]
     pub settled: bool,
-    /// Whether it was put aside, until a person releases it.
+    /// Quarantined, until a person releases or settles it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_aside: Option<PutAside>,
     /// The deploy whose button it was.
@@ -413,10 +413,10 @@ pub struct RollbackView {
     pub purpose: Purpose,
     /// Whether it can still be cancelled.
     pub cancellable: bool,
-    /// Whether it is being found out if the CD system took the order.
+    /// Whether it is unknown if the CD system accepted the order; that is being checked.
     #[serde(default, skip_serializing_if = "is_not")]
     pub in_doubt: bool,
-    /// Whether it takes longer than its limit; it is followed on.
+    /// Whether it takes longer than its limit; it is still followed.
     #[serde(default, skip_serializing_if = "is_not")]
     pub overdue: bool,
     /// Since when the CD system does not answer about what it carries out.

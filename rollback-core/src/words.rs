@@ -1,9 +1,10 @@
-//! Words for people. The only file with sentences about how a rollback stands.
+//! Words for people: the explanations in messages and audit records that take values or stand in more
+//! than one place. A chat has a headline and a line of progress of its own.
 
 use crate::access::{Access, Account, Denial, Duty, RULE_DEFAULT};
 use crate::event::{Phase, Progress};
 use crate::guard::Report;
-use crate::id::Label;
+use crate::id::{Label, Reason};
 use crate::journal::Opening;
 use crate::machine::{Found, Unsuccessful};
 use crate::model::{Actor, Plan, RevisionRef, ServiceKey};
@@ -48,7 +49,7 @@ pub(crate) fn denied(key: &ServiceKey, duty: Duty, denial: &Denial, access: &Acc
         Denial::NobodyMay => "nobody is named as its owner; name one in the policy".to_string(),
         Denial::PersonUnknown => {
             return format!(
-                "you may not {what}: this service asks that another person approves, and the directory does not say which person you are; nothing was changed; ask somebody whom it knows, or have four eyes go by account for this service"
+                "you may not {what}: this service needs a second person's approval, and the directory cannot identify you as a person; nothing was changed; ask somebody it can identify, or set `four_eyes: account` for this service"
             );
         }
         Denial::Unknown(missing) => {
@@ -89,9 +90,11 @@ pub(crate) fn decision(rule: &str, denial: Option<&Denial>) -> Label {
     .into()
 }
 
-/// What the audit record says about an approval: what tells the two people apart.
+/// What the audit record says about an approval: the rule, and how the people are distinguished.
 pub(crate) fn approval(rule: &str, apart: FourEyes) -> Label {
-    format!("allowed by `{rule}`; told from the others by {}", apart.as_str()).into()
+    let by = apart.as_str();
+    format!("allowed by `{rule}`; distinguished from the requester and the other approvers by {by}")
+        .into()
 }
 
 /// What the audit record says where nobody asked the rules of the organization.
@@ -101,7 +104,7 @@ pub(crate) fn denied_by(rule: &str) -> Label {
 
 /// Why an approval does not count when the order is due: it is the second of one human.
 pub(crate) fn vote_again(approver: &Actor) -> String {
-    format!("{} approved it with another account, too", called(approver))
+    format!("{} approved twice, with two accounts", called(approver))
 }
 
 fn called(actor: &Actor) -> String {
@@ -117,10 +120,10 @@ pub(crate) fn vote_lost(approver: &Actor, denial: Option<&Denial>) -> String {
     match denial {
         None => format!("the approval of {who} does not count: it is the requester's own"),
         Some(Denial::Unknown(missing)) => {
-            format!("whether {who}, who approved it, still may could not be found out: {missing}")
+            format!("{who} approved it, but whether they still may is unknown: {missing}")
         }
         Some(Denial::PersonUnknown) => format!(
-            "the approval of {who} does not count any more: the directory does not say which person that is"
+            "the approval of {who} no longer counts: the directory cannot identify them as a person"
         ),
         Some(
             Denial::ForeignWorkspace
@@ -192,7 +195,7 @@ pub(crate) fn rehearsed(plan: &Plan) -> String {
 
 pub(crate) fn rehearsal_failed(why: &str) -> String {
     format!(
-        "drill: the CD system would not have taken the order: {why}; no order was sent; mend that before it is needed"
+        "drill: the CD system would not have taken the order: {why}; no order was sent; fix that before it is needed"
     )
 }
 
@@ -204,20 +207,20 @@ pub(crate) fn rehearsal_unknown(why: &str) -> String {
 
 pub(crate) fn not_executed(plan: &Plan, why: &str) -> String {
     format!(
-        "the order was sent ({why}) and the CD system proves that it was not and will not be carried out; {} is unchanged; click again to open a new rollback",
+        "the order was in doubt ({why}); the CD system has proved that it did not run and never will; {} is unchanged; click again to open a new rollback",
         plan.key()
     )
 }
 
 /// An order may have been taken.
 pub(crate) fn in_doubt(why: &str) -> String {
-    format!("{why}; whether the CD system took the order is being found out; nothing is sent again")
+    format!("{why}; checking whether the CD system accepted the order; it is not sent again")
 }
 
 /// An order may have been taken, and may still come.
 pub(crate) fn doubt_remains(why: &str, remains: &str, within: Duration) -> String {
     format!(
-        "{why}; {remains}; it is looked for again for {}; nothing is sent again",
+        "{why}; {remains}; still checking whether the order was accepted, for at most {} in all; it is not sent again",
         in_words(within)
     )
 }
@@ -225,19 +228,24 @@ pub(crate) fn doubt_remains(why: &str, remains: &str, within: Duration) -> Strin
 /// An order may have been taken, and the CD system has not answered for long.
 pub(crate) fn doubt_lasts(plan: &Plan, why: &str, within: Duration) -> String {
     format!(
-        "{why}; the CD system has not answered for {}, so it is still not known whether it took the order; nothing is sent again, and no other rollback of {} can start; get the CD system to answer, and this ends by itself",
+        "{why}; the CD system has not answered for {}, so it is still not known whether it accepted the order; it is not sent again, and no other rollback of {} can start; get the CD system to answer, and this ends by itself",
         in_words(within),
         plan.key()
     )
 }
 
+/// The CD system took the order.
+pub(crate) fn carried_out() -> String {
+    "the CD system carries it out".into()
+}
+
 /// How an execution that the CD system carries out stands.
 pub(crate) fn running(opening: &Opening, overdue: bool) -> String {
     if !overdue {
-        return "the CD system carries it out".into();
+        return carried_out();
     }
     format!(
-        "the rollback of {} takes longer than {}: the CD system has not said that it is complete; it is followed on; look at the CD system, or stop the rollback",
+        "the rollback of {} has been running for more than {}; the rollback service keeps following it; check the CD system, or stop the rollback",
         opening.plan.key(),
         in_words(opening.policy.limits.run_within)
     )
@@ -246,7 +254,7 @@ pub(crate) fn running(opening: &Opening, overdue: bool) -> String {
 /// The CD system does not answer about what it carries out.
 pub(crate) fn silent(opening: &Opening, why: &str) -> String {
     format!(
-        "the CD system took the order for {} and does not answer about it now: {why}; it is asked again; nothing is sent again",
+        "the CD system accepted the order for {} but does not answer now: {why}; it is asked again; the order is not sent again",
         opening.plan.key()
     )
 }
@@ -254,7 +262,7 @@ pub(crate) fn silent(opening: &Opening, why: &str) -> String {
 /// Why an execution that the CD system took has an unknown outcome.
 pub(crate) fn silent_since(since: Timestamp, now: Timestamp) -> String {
     format!(
-        "the CD system took the order and has not answered about it for {}",
+        "the CD system accepted the order and has not answered about it for {}",
         in_words(now.since(since))
     )
 }
@@ -265,7 +273,7 @@ pub(crate) fn heard_again(plan: &Plan, progress: &Progress) -> String {
     let said = match progress.phase {
         Phase::Started | Phase::HealthChecking => {
             return format!(
-                "the CD system answers again: the rollback of {key} to {to} still runs; it is followed on"
+                "the CD system answers again: the rollback of {key} to {to} is still running; the rollback service keeps following it"
             );
         }
         Phase::Complete => "is complete".to_string(),
@@ -280,6 +288,16 @@ pub(crate) fn heard_again(plan: &Plan, progress: &Progress) -> String {
     )
 }
 
+/// Nobody has clicked on a proposal yet.
+pub(crate) fn proposed() -> String {
+    "proposed; nothing happens until an owner clicks".into()
+}
+
+/// A person has recorded the real outcome.
+pub(crate) fn settled(finding: &Reason) -> String {
+    format!("settled: {finding}")
+}
+
 /// A person settles what had not ended.
 pub(crate) fn given_up(plan: &Plan) -> String {
     format!("a person settled the rollback of {} before its outcome was known", plan.key())
@@ -291,16 +309,26 @@ pub(crate) fn cancel_accepted() -> String {
 
 pub(crate) fn cancel_refused(plan: &Plan) -> String {
     format!(
-        "the CD system answers that it will not cancel the rollback of {}: it is too late, or it cannot do that; the thread tells how it ends",
+        "the CD system will not cancel the rollback of {}: it is too late, or it does not support cancelling; the outcome follows in the thread",
         plan.key()
     )
+}
+
+/// What is done after the CD system said that it is complete.
+pub(crate) fn looked_at_after_success() -> String {
+    "the CD system says it is done; checking the result".into()
+}
+
+/// What was seen of the result before the first look.
+pub(crate) fn not_looked_at() -> String {
+    "it has not been looked at yet".into()
 }
 
 /// What is done after the CD system said that it was no success.
 pub(crate) fn looked_at_after(said: &Unsuccessful) -> String {
     match said {
-        Unsuccessful::Failed(_) => "the CD system says it failed; what is live is looked at".into(),
-        Unsuccessful::Cancelled => "the CD system cancelled it; what is live is looked at".into(),
+        Unsuccessful::Failed(_) => "the CD system says it failed; checking what is live".into(),
+        Unsuccessful::Cancelled => "the CD system cancelled it; checking what is live".into(),
     }
 }
 
@@ -349,20 +377,20 @@ pub(crate) fn failed(plan: &Plan, message: Option<&Label>) -> String {
 
 pub(crate) fn outcome_unknown(plan: &Plan, why: &str) -> String {
     format!(
-        "nobody knows whether {} was rolled back: {why}; look at the CD system, then settle this rollback; until then no other one of this service can start",
+        "the outcome of the rollback of {} is unknown: {why}; check the CD system, then settle this rollback; until then no other rollback of this service can start",
         plan.key()
     )
 }
 
-/// What was put aside, and what is left to do about it.
+/// A rollback that is quarantined after crashes, and what a person can do about it.
 pub(crate) fn put_aside(plan: &Plan, attempts: u32, ordered: bool) -> String {
     let order = if ordered {
-        "its order may have been carried out, and nobody looks"
+        "its order may have run, and nobody is checking"
     } else {
         "no order was sent"
     };
     format!(
-        "whoever worked on the rollback of {} was ended by it {attempts} times in a row, so nobody does any more: {order}; read the log, mend what ends it, then release it",
+        "the rollback service crashed {attempts} times while processing the rollback of {}; it is quarantined; {order}; fix the cause (see the rollback service's log), then press Release",
         plan.key()
     )
 }
@@ -370,23 +398,23 @@ pub(crate) fn put_aside(plan: &Plan, attempts: u32, ordered: bool) -> String {
 /// A rollback whose journal does not replay to what is stored.
 pub(crate) fn stopped(key: &ServiceKey, why: &str, ordered: bool) -> String {
     let order = if ordered {
-        "its order may have been carried out, so look at the CD system"
+        "its order may have run, so check the CD system"
     } else {
         "no order was sent"
     };
     format!(
-        "the rollback of {key} is stopped: {why}; {order}; start the release that opened it and release it there, or settle it; until then no other rollback of this service can start"
+        "this version cannot continue the rollback of {key}: {why}; {order}; start the version that opened it and press Release there, or settle it; until then no other rollback of this service can start"
     )
 }
 
-/// What was put aside goes on.
+/// A quarantined rollback continues.
 pub(crate) fn released() -> String {
-    "it had been put aside and was released; it goes on from where it stood".to_string()
+    "it was quarantined and has been released; it continues where it was".to_string()
 }
 
 pub(crate) fn late_effect(plan: &Plan) -> String {
     format!(
-        "the order to bring {} to {} had an effect after all; look at the service, then settle this rollback",
+        "late effect: the abandoned order brought {} to {} after all; check the service, then settle this rollback",
         plan.key(),
         plan.to()
     )

@@ -214,7 +214,7 @@ fn a_rollback_that_is_stopped_says_why_and_what_to_do_and_keeps_how_it_stands() 
     assert!(is_stopped(&view));
     assert_eq!(view.put_aside.unwrap().cause, Cause::Replay);
     assert_eq!((view.state, view.cancellable), (StateName::Running, false));
-    for said in ["it differs", "may have been carried out", "release it there, or settle it"] {
+    for said in ["it differs", "its order may have run", "press Release there, or settle it"] {
         assert!(view.explanation.contains(said), "{}", view.explanation);
     }
     // Being stopped is no event of the journal, and no difference.

@@ -456,9 +456,9 @@ fn what_is_put_aside_asks_for_nothing_holds_what_it_held_and_pages() {
         assert_eq!(rollback.pending(), [], "{state}");
         let view = rollback.view();
         assert_eq!(view.put_aside, Some(PutAside::new(3, at(20))), "{state}");
-        assert!(view.explanation.contains("3 times in a row"), "{}", view.explanation);
+        assert!(view.explanation.contains("crashed 3 times"), "{}", view.explanation);
         let sent = count >= TRIGGERING;
-        assert_eq!(view.explanation.contains("may have been carried out"), sent, "{state}");
+        assert_eq!(view.explanation.contains("its order may have run"), sent, "{state}");
         let again = step(rollback, 21, Event::PutAside(3));
         assert_eq!(again.disposition, Disposition::Ignored(Ignored::Again), "{state}");
     }
@@ -502,7 +502,7 @@ fn what_is_released_asks_for_what_it_asked_for_and_has_the_time_that_it_had() {
         assert_eq!(names(&rollback.pending()), asked, "after {count} events");
         assert_eq!(rollback.deadline(), Some(deadline.after(Duration::from_secs(600))));
         assert_eq!(rollback.view().put_aside, None);
-        assert!(rollback.view().explanation.contains("goes on from where it stood"));
+        assert!(rollback.view().explanation.contains("it continues where it was"));
         // It can be put aside again, and is on record each time.
         let again = step(rollback, 700, Event::PutAside(3));
         assert_eq!(again.drafts.len(), 1);
@@ -584,7 +584,7 @@ fn what_the_cd_system_is_silent_about_has_its_own_limit_and_never_less_time_than
     let again = (1_600, phase(Phase::Started));
     assert_eq!(deadline(vec![unseen(1_500), again]), Some(at(DUE)), "it answers again");
     let late = (DUE, Event::DeadlineReached);
-    assert_eq!(deadline(vec![late.clone()]), None, "it is followed on");
+    assert_eq!(deadline(vec![late.clone()]), None, "it is still followed");
     assert_eq!(deadline(vec![late.clone(), unseen(2_000)]), Some(at(2_900)));
     let heard = (2_100, phase(Phase::Started));
     assert_eq!(deadline(vec![late, unseen(2_000), heard]), None);
@@ -754,21 +754,31 @@ fn four_eyes_tell_apart_what_they_say_they_tell_apart() {
     let (ana, bo) = (fixtures::ana(), fixtures::bo());
     let again = fixtures::ana_again();
     for (four_eyes, asks, approves, expected) in [
-        (FourEyes::Account, ana.clone(), bo.clone(), Some("told from the others by person")),
+        (
+            FourEyes::Account,
+            ana.clone(),
+            bo.clone(),
+            Some("distinguished from the requester and the other approvers by person"),
+        ),
         (FourEyes::Account, ana.clone(), again.clone(), None),
         (
             FourEyes::Account,
             ana.clone(),
             nameless(bo.clone()),
-            Some("told from the others by account"),
+            Some("distinguished from the requester and the other approvers by account"),
         ),
         (
             FourEyes::Account,
             nameless(ana.clone()),
             bo.clone(),
-            Some("told from the others by account"),
+            Some("distinguished from the requester and the other approvers by account"),
         ),
-        (FourEyes::Person, ana.clone(), bo.clone(), Some("told from the others by person")),
+        (
+            FourEyes::Person,
+            ana.clone(),
+            bo.clone(),
+            Some("distinguished from the requester and the other approvers by person"),
+        ),
         (FourEyes::Person, ana.clone(), again, None),
         (FourEyes::Person, ana.clone(), nameless(bo), None),
     ] {
@@ -797,7 +807,11 @@ fn four_eyes_tell_apart_what_they_say_they_tell_apart() {
     let asks = nameless(ana);
     let asked = tell(fixtures::clicked_by(&asks, policy.clone()), [(1, standing(&asks, 1))]);
     assert_eq!(asked.state_name(), StateName::Denied);
-    assert!(asked.view().explanation.contains("which person you are"), "{:?}", asked.view());
+    assert!(
+        asked.view().explanation.contains("cannot identify you as a person"),
+        "{:?}",
+        asked.view()
+    );
     // Where nobody approves, nobody is told apart.
     policy.approvals_min = 0;
     let asked = tell(fixtures::clicked_by(&asks, policy), [(1, standing(&asks, 1))]);

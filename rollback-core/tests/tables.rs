@@ -408,7 +408,7 @@ fn a_guard_that_rests_on_somebodys_word_says_whose() {
     let mut preflight = fixtures::accepted();
     assert_eq!(said(preflight.clone()), "nothing would undo it by itself");
     preflight.vouched_by = Some("the configuration".into());
-    let vouched = "nothing would undo it by itself: not seen, the configuration vouches for it";
+    let vouched = "nothing would undo it by itself (not checked: the configuration says so)";
     assert_eq!(said(preflight.clone()), vouched);
     preflight.undone_by = Presence::Something("auto-sync".into());
     assert!(said(preflight).starts_with("auto-sync would undo"), "who was seen beats any word");

@@ -1,10 +1,9 @@
-//! Attempts to work on a rollback, each counted in the store before it is made: what ends whoever works
-//! is otherwise begun anew by the next process, for ever.
+//! Counts attempts to work on a rollback, in the store, before each one: a rollback that crashes the
+//! process is not retried for ever.
 //!
-//! An attempt is over once the work has come round to where it began: a look, the wait for the next
-//! look, and that one. What a process that dies leaves open it was working on at that moment. Those
-//! rollbacks are suspects, and are taken one at a time: only the one that is to blame is being worked
-//! on when it ends the next process.
+//! An attempt ends after two complete rounds without a crash. The attempts that were open when a
+//! process died mark suspects; suspects are retried one at a time, fewest attempts first, so that only
+//! the guilty one is running at the next crash.
 
 use crate::engine::Inner;
 use rollback_core::ports::{Claim, StoreError};
@@ -15,18 +14,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// How often work that ends whoever does it is begun. Once may be chance, and twice a machine that
-/// is going down; whoever would be next is spared.
+/// How many attempts may crash. One crash may be chance and two a failing machine; after three the
+/// rollback is quarantined.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
-/// How many rounds of the work show that it ends nobody: one look, and the one after the wait.
+/// How many complete rounds without a crash end an attempt: one look, and the one after the wait.
 const ROUNDS: u32 = 2;
 
-/// How long the others wait for one suspect. Longer than most looks; one at a CD system that hangs
-/// ends nobody.
+/// How long the other suspects wait for one. Longer than most looks; waiting for a CD system that hangs
+/// crashes nothing.
 const TRIAL_MAX: Duration = Duration::from_secs(10);
 
-/// How long a rollback that has ended several processes lets the other suspects go first.
+/// How long a rollback with several open attempts lets the other suspects go first.
 const AFTER_OTHERS: Duration = Duration::from_millis(500);
 
 /// One attempt. A step that is stored begins the next one in the same transaction.
@@ -42,20 +41,20 @@ enum Counted {
     /// It is, and is under way.
     Yes,
     No,
-    /// It was, and is over: it ended nobody.
+    /// It was, and has ended without a crash.
     Survived,
 }
 
-/// Beats once for each round of the work.
+/// Counts the complete rounds of the work.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     rounds: AtomicU32,
-    /// The work has come round.
+    /// Enough rounds are complete.
     over: Notify,
 }
 
 impl Pulse {
-    /// Another round is done.
+    /// Another round is complete.
     pub(crate) fn beat(&self) {
         if self.rounds.fetch_add(1, Ordering::AcqRel).saturating_add(1) == ROUNDS {
             self.over.notify_one();
@@ -66,7 +65,7 @@ impl Pulse {
         self.rounds.load(Ordering::Acquire) >= ROUNDS
     }
 
-    /// Completes when the work has come round, once.
+    /// Completes when enough rounds are complete, once.
     pub(crate) async fn over(&self) {
         self.over.notified().await;
     }
@@ -77,7 +76,7 @@ impl Attempt {
         Self { name: inner.new_attempt(), counted: Counted::No, pulse: Arc::default() }
     }
 
-    /// Whatever is begun from now on is another attempt.
+    /// Whatever starts from now on is another attempt.
     pub(crate) fn anew(&mut self, inner: &Inner) {
         if self.counted != Counted::No {
             *self = Self::new(inner);
@@ -89,17 +88,17 @@ impl Attempt {
         (self.counted, self.pulse) = (Counted::Yes, Arc::default());
     }
 
-    /// What beats for it.
+    /// Its count of rounds.
     pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
 
-    /// Whether the work has come round, and that is not stored yet.
+    /// Whether it has ended without a crash, and that is not stored yet.
     pub(crate) fn is_over(&self) -> bool {
         self.counted == Counted::Yes && self.pulse.has_come_round()
     }
 
-    /// Stores that it is over.
+    /// Stores that it has ended without a crash.
     pub(crate) async fn survived(
         &mut self,
         inner: &Inner,
@@ -127,7 +126,7 @@ impl Attempt {
     }
 }
 
-/// The rollbacks that were being worked on when a process died, and which of them is on trial.
+/// The rollbacks that were being worked on when a process died, and which of them is retried now.
 #[derive(Debug)]
 pub(crate) struct Suspects {
     bench: Mutex<Bench>,
@@ -137,7 +136,7 @@ pub(crate) struct Suspects {
 #[derive(Debug, Default)]
 struct Bench {
     on_trial: Option<RollbackId>,
-    /// With how many attempts each has open: whoever has fewer goes first.
+    /// Each with its number of open attempts: fewer go first.
     waiting: BTreeSet<(u32, RollbackId)>,
 }
 
@@ -178,7 +177,7 @@ impl Suspects {
     }
 }
 
-/// A rollback that may have ended a process, until it has shown that it ends none.
+/// A rollback that may have crashed a process, until an attempt has ended without a crash.
 #[derive(Debug)]
 pub(crate) struct Suspect {
     inner: Arc<Inner>,

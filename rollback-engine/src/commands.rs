@@ -280,7 +280,7 @@ impl Engine {
         work::standing_of_a_caller(&self.inner, &view, actor, duty).await
     }
 
-    /// Takes a click, unless it is known already that it would be turned away.
+    /// Takes a click, after the denial limit was checked.
     async fn clicked(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
         match on {
             ClickedOn::Proposal(id) => self.say(id, Event::Clicked(actor)).await,

@@ -265,7 +265,7 @@ impl Driver {
         Ok(goes)
     }
 
-    /// Whether the attempt to work is one too many: then the rollback is put aside instead.
+    /// Whether the attempt to work is one too many: then the rollback is quarantined instead.
     async fn is_deadly(&mut self) -> Result<bool, StoreError> {
         let Some(claim) = &self.claim else { return Ok(false) };
         let deadly = self.attempt.is_one_too_many(&self.inner, claim).await?;
@@ -386,7 +386,7 @@ impl Driver {
     }
 
     async fn start_work(&mut self, standing: Standing) -> Result<(), StoreError> {
-        let Standing { view, pending, backend, in_doubt, last, .. } = standing;
+        let Standing { view, pending, backend, last, .. } = standing;
         let state = view.state;
         let trigger = Job { state, kind: Kind::Trigger };
         let Some(claim) = self.claim.clone() else { return Ok(()) };
@@ -401,7 +401,7 @@ impl Driver {
         }
         for effect in pending {
             let Some(kind) = kind(&effect) else { continue };
-            if kind == Kind::Reconcile && !in_doubt {
+            if kind == Kind::Reconcile && !view.in_doubt {
                 if self.work.contains_key(&trigger) {
                     continue;
                 }

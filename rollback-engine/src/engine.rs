@@ -212,9 +212,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Looks this often whether the store can be written and every CD system answers, also while nobody
-    /// rolls anything back, and tells whoever is on call when something blocks rollbacks for more than
-    /// two minutes. Without it only what is asked anyway is noted.
+    /// Checks at this interval that the store can be written, each CD system answers and each required
+    /// audit sink can take a record. Pages on-call when something has blocked rollbacks for two minutes.
+    /// Without it, only the answers to regular requests are noted.
     #[must_use]
     pub const fn probe_every(mut self, every: Duration) -> Self {
         self.probe_every = Some(every);
@@ -432,15 +432,15 @@ async fn resume(inner: &Arc<Inner>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Says what is put aside again and again, for whoever reads logs and missed the first time.
+/// Logs every quarantined rollback again, for whoever missed the first line.
 async fn recall(inner: &Inner) {
     match inner.store.put_aside().await {
         Ok(aside) => {
             for rollback in aside {
-                tracing::error!(%rollback, "it is put aside until somebody releases it");
+                tracing::error!(%rollback, "it is quarantined until a person decides");
             }
         }
-        Err(error) => tracing::warn!(%error, "what is put aside could not be looked up"),
+        Err(error) => tracing::warn!(%error, "the quarantined rollbacks could not be looked up"),
     }
 }
 

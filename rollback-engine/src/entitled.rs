@@ -1,5 +1,5 @@
-//! What the directory is asked about somebody: as little as their decision needs, and afresh before
-//! anybody is told no.
+//! What the directory is asked for a decision about somebody, and the limit on denials. As little as
+//! the decision needs is asked, and afresh before anybody is told no.
 
 use crate::clock::within;
 use crate::engine::Inner;
@@ -11,17 +11,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often somebody may be turned away within [`TURNED_AWAY_FOR`] before they are told to wait. Each
-/// time costs questions to the directory, which has a pace for everybody together.
+/// How often somebody may be denied within [`TURNED_AWAY_FOR`] before they are told to wait. Each
+/// denial costs questions to the directory, whose rate limit everybody shares.
 const TURNED_AWAY_MAX: usize = 5;
 
-/// How long somebody who was turned away is remembered.
+/// How long a denial is remembered.
 const TURNED_AWAY_FOR: Duration = Duration::from_secs(60);
 
 /// How many people are remembered. A chat signs who they are, so nobody can invent them.
 const PEOPLE_MAX: usize = 1_000;
 
-/// Somebody who wants to do something.
+/// An access check: who wants to do what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
     pub(crate) access: &'a Access,
@@ -35,9 +35,8 @@ impl Wish<'_> {
         self.access.decide(self.duty, self.actor, standing, moment).verdict.err()
     }
 
-    /// What the directory says about them, as far as the decision needs it. A yes may rest on what
-    /// was heard within the limits at the click, and on nothing older than this call afterwards; a
-    /// no never rests on what was heard before.
+    /// Reads what the decision needs from the directory. At the click a yes may use cached answers up to
+    /// the limit; later, and always before a no, the directory is asked again.
     pub(crate) async fn standing(&self, inner: &Inner, freshness: Freshness) -> Standing {
         let user = &self.actor.id;
         if !inner.admits() {
@@ -88,7 +87,7 @@ impl Wish<'_> {
         }
     }
 
-    /// Whether somebody with this standing is certainly turned away.
+    /// Whether somebody with this standing is certainly denied.
     pub(crate) fn is_turned_away(&self, standing: &Standing, now: Timestamp) -> bool {
         let moment = Moment::new(now, self.limits.directory_age_max);
         match self.denial(standing, moment) {
@@ -128,14 +127,14 @@ fn is_recent(at: Timestamp, now: Timestamp) -> bool {
     now.since(at) < TURNED_AWAY_FOR && at <= now
 }
 
-/// Who was turned away lately, and how often.
+/// Limits denials: who was denied lately, and how often.
 #[derive(Debug, Default)]
 pub(crate) struct TurnedAway {
     people: Mutex<BTreeMap<UserId, VecDeque<Timestamp>>>,
 }
 
 impl TurnedAway {
-    /// Whether somebody may ask again: not when they were turned away too often lately.
+    /// Checks that somebody was not denied too often lately.
     ///
     /// # Errors
     ///
@@ -157,7 +156,7 @@ impl TurnedAway {
         }
     }
 
-    /// They were certainly turned away.
+    /// Records a denial.
     pub(crate) fn was_turned_away(&self, user: &UserId, now: Timestamp) {
         let mut people = self.people();
         if people.len() >= PEOPLE_MAX && !people.contains_key(user) {

@@ -5,7 +5,7 @@ use crate::engine::Inner;
 use crate::health::{Part, Required};
 use rollback_core::audit::{Head, SignedCheckpoint};
 use rollback_core::ports::{AuditSink, ErrorKind, Kept, PortError, Query, StoreError};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -21,11 +21,13 @@ pub(crate) struct Sink {
     pub(crate) required: bool,
     /// One export at a time, so that records arrive in their order.
     turn: Mutex<()>,
+    /// What the last look found wrong. A record that was kept all the same does not clear it.
+    looked: std::sync::Mutex<Option<String>>,
 }
 
 impl Sink {
     pub(crate) fn new(sink: Arc<dyn AuditSink>, required: bool) -> Self {
-        Self { sink, required, turn: Mutex::new(()) }
+        Self { sink, required, turn: Mutex::new(()), looked: std::sync::Mutex::default() }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -74,16 +76,28 @@ impl Sink {
         match &caught_up {
             Err(error) if error.adapter == "store" => {}
             Err(error) => inner.health.report(self.part(), Err(error.what.clone())),
-            Ok(()) => inner.health.report(self.part(), Ok(())),
+            Ok(()) => inner.health.report(self.part(), self.found().clone().map_or(Ok(()), Err)),
         }
         caught_up
     }
 
-    /// Looks whether the sink can be read, between two records, and notes it if it cannot.
+    /// Looks whether the sink could take a record, between two records, and notes it if it could not.
     pub(crate) async fn look(&self, inner: &Inner) {
-        if let Err(error) = self.kept(inner).await {
-            inner.health.report(self.part(), Err(error.what));
+        let seen = self.within(inner, "look at it", self.sink.look()).await;
+        let seen = seen.err().map(|error| error.what);
+        let before = std::mem::replace(&mut *self.found(), seen.clone());
+        match (before, seen) {
+            (_, Some(why)) => inner.health.report(self.part(), Err(why)),
+            // Only what a look had found: what a record failed with is cleared by a record.
+            (Some(before), None) if !inner.health.is_news(&self.part(), &before) => {
+                inner.health.report(self.part(), Ok(()));
+            }
+            (Some(_) | None, None) => {}
         }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<String>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn part(&self) -> Part {

@@ -58,8 +58,6 @@ pub enum Part {
     },
     /// A background loop of this process.
     Loop(Label),
-    /// One rollback that this process does not go on with.
-    Rollback(RollbackId),
 }
 
 /// Whether an order waits for a part.
@@ -84,7 +82,6 @@ impl Part {
             Self::Directory => "directory",
             Self::Sink { .. } => "audit_sink",
             Self::Loop(_) => "loop",
-            Self::Rollback(_) => "rollback",
         }
     }
 
@@ -97,7 +94,6 @@ impl Part {
             Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
             Self::Channel { notifier, channel, what } => format!("{notifier}/{channel} ({what})"),
             Self::Directory => "directory".into(),
-            Self::Rollback(id) => id.to_string(),
         }
     }
 
@@ -109,28 +105,63 @@ impl Part {
                 true
             }
             Self::Sink { required, .. } => matches!(required, Required::Yes),
-            Self::Loop(_) | Self::Rollback(_) => true,
+            Self::Loop(_) => true,
+        }
+    }
+
+    /// What follows for rollbacks while it does not work, for people.
+    #[must_use]
+    pub const fn consequence(&self) -> &'static str {
+        match self {
+            Self::Store => "No rollback can start or continue.",
+            Self::Cd(_) => "Rollbacks of its services are refused.",
+            Self::Chat(_) => {
+                "Messages and buttons are missing; they are delivered once this is fixed. Running \
+                 rollbacks continue."
+            }
+            Self::Channel { .. } => {
+                "These messages are missing; they are delivered once this is fixed. Running \
+                 rollbacks continue."
+            }
+            Self::Directory => "Nobody can be checked, so everybody is denied.",
+            Self::Sink { required: Required::Yes, .. } => {
+                "Each order waits until this sink has kept its record, and is refused without it."
+            }
+            Self::Sink { required: Required::No, .. } => "Orders do not wait for it.",
+            Self::Loop(_) => "See the rollback service's log.",
+        }
+    }
+
+    /// The channel that it is, if it is one.
+    pub(crate) const fn channel(&self) -> Option<&ChannelId> {
+        match self {
+            Self::Channel { channel, .. } => Some(channel),
+            Self::Store
+            | Self::Cd(_)
+            | Self::Chat(_)
+            | Self::Directory
+            | Self::Sink { .. }
+            | Self::Loop(_) => None,
         }
     }
 }
 
-/// For people: `the CD system "inhouse"`.
+/// For people: `CD system "inhouse"`.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store => f.write_str("the rollback service's own store"),
-            Self::Cd(name) => write!(f, "the CD system \"{name}\""),
-            Self::Chat(name) => write!(f, "the chat \"{name}\""),
+            Self::Store => f.write_str("the rollback service's store"),
+            Self::Cd(name) => write!(f, "CD system \"{name}\""),
+            Self::Chat(name) => write!(f, "chat \"{name}\""),
             Self::Channel { notifier, channel, what } => {
-                write!(f, "the {what} of \"{channel}\", by \"{notifier}\"")
+                write!(f, "{what} in {channel} through {notifier}")
             }
-            Self::Directory => f.write_str("the directory of people and groups"),
+            Self::Directory => f.write_str("the user directory"),
             Self::Sink { name, required: Required::Yes } => {
-                write!(f, "the required audit log \"{name}\"")
+                write!(f, "required audit sink \"{name}\"")
             }
-            Self::Sink { name, required: Required::No } => write!(f, "the audit log \"{name}\""),
-            Self::Loop(name) => write!(f, "the service's own \"{name}\""),
-            Self::Rollback(id) => write!(f, "the rollback \"{id}\""),
+            Self::Sink { name, required: Required::No } => write!(f, "audit sink \"{name}\""),
+            Self::Loop(name) => write!(f, "background task \"{name}\""),
         }
     }
 }
@@ -165,9 +196,10 @@ pub struct Status {
     pub at: Timestamp,
     /// Every part that was asked something since the start.
     pub parts: Vec<PartStanding>,
-    /// The rollbacks that are put aside until somebody releases them.
+    /// Quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits for
+    /// a person's decision.
     pub put_aside: Vec<RollbackId>,
-    /// The rollbacks whose outcome nobody knows until somebody settles it.
+    /// Rollbacks with an unknown outcome that nobody has settled.
     pub unsettled: Vec<RollbackId>,
 }
 

@@ -89,7 +89,6 @@ pub(crate) struct Standing {
     pub(crate) last: rollback_core::Timestamp,
     /// The backend that it was opened for.
     pub(crate) backend: BackendName,
-    pub(crate) in_doubt: bool,
     /// Why the rollback must be stopped: its journal does not replay to what is stored. None once it
     /// is, and for one that is over anyway.
     pub(crate) differs: Option<String>,
@@ -103,10 +102,6 @@ impl Standing {
             deadline: rollback.deadline(),
             last: rollback.now(),
             backend: rollback.opening().backend.name.clone(),
-            in_doubt: matches!(
-                rollback.state(),
-                rollback_core::State::Triggering(_, rollback_core::Sending::InDoubt(_))
-            ),
             differs: None,
         }
     }

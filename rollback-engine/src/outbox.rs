@@ -33,12 +33,11 @@ const RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause, so that people are told within a minute after an outage.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// The longest pause while somebody must mend something first: half of what a person who has just
-/// mended it waits without wondering.
+/// Longest pause while a message is blocked: after a fix people expect it within two minutes.
 const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
-/// When a notice is given up: after most of a day of failures at the longest pause. What waits for
-/// somebody to mend something is never given up.
+/// When a notice is given up: after most of a day of failures at the longest pause. What is
+/// blocked until somebody fixes something is never given up.
 const ATTEMPTS_MAX: u32 = 2_500;
 
 /// How long the outbox waits when the store does not answer.
@@ -295,12 +294,12 @@ async fn settle(
 ) -> Result<Outcome, StoreError> {
     match done {
         Ok(Delivered::Posted(message)) => {
-            goes_out(inner, queued);
+            note_delivered(inner, queued);
             inner.store.delivered(queued, Some(message)).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
         Ok(Delivered::Sent) => {
-            goes_out(inner, queued);
+            note_delivered(inner, queued);
             inner.store.delivered(queued, None).await?;
             Counts::one_more(&inner.delivery.delivered);
         }
@@ -358,16 +357,16 @@ fn note(inner: &Inner, notifier: &dyn Notifier, answer: Result<&Delivered, &Noti
 /// Where a notice belongs: what is told to one person may go out while the channel is blocked.
 fn place(queued: &Queued) -> Part {
     let what = match queued.notice {
-        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "messages in the channel",
-        Notice::Private { .. } | Notice::Deployer { .. } => "messages to one person",
-        Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "pages to on-call",
+        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "channel messages",
+        Notice::Private { .. } | Notice::Deployer { .. } => "direct messages",
+        Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "on-call pages",
     };
     let (notifier, channel) = (queued.notifier.clone(), queued.channel.clone());
     Part::Channel { notifier, channel, what }
 }
 
 /// Notes that something was delivered where this notice belongs.
-fn goes_out(inner: &Inner, queued: &Queued) {
+fn note_delivered(inner: &Inner, queued: &Queued) {
     if inner.health.forget(&place(queued)) {
         tracing::info!(
             notifier = %queued.notifier, channel = %queued.channel,

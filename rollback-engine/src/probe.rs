@@ -1,5 +1,5 @@
-//! Looks now and then whether what a rollback needs is there, before somebody needs it; and tells
-//! whoever is on call when something that blocks rollbacks lasts.
+//! Checks at an interval whether what a rollback needs is working, before somebody needs it, and pages
+//! on-call when something has blocked rollbacks for long.
 
 use crate::clock::within;
 use crate::engine::Inner;
@@ -103,9 +103,9 @@ impl Prober {
             self.told.keys().filter(|part| !lasting.contains_key(part)).cloned().collect();
         for part in over {
             let Some(told) = self.told.remove(&part) else { continue };
-            let mut blocked = Blocked::new(part.to_string(), told.since, told.why);
+            let mut blocked = blocked(&part, told.since, told.why);
             blocked.over = Some(now);
-            tracing::info!(part = %part, "rollbacks are no longer blocked by this part");
+            tracing::info!(part = %part, "a part that was paged about works again");
             for notifier in &inner.notifiers {
                 let mut delivery = delivery(channel, &part, told.since, &blocked);
                 delivery.previous = told.taken.get(notifier.name()).cloned().flatten();
@@ -118,7 +118,7 @@ impl Prober {
                     tracing::warn!(
                         notifier = notifier.name(),
                         ?done,
-                        "that a part works again was not told"
+                        "on-call was not told that a part works again"
                     );
                 }
             }
@@ -128,13 +128,13 @@ impl Prober {
     async fn page(&mut self, inner: &Inner, channel: &ChannelId, part: &Part, trouble: &Trouble) {
         let seconds = inner.clock.now().since(trouble.since).as_secs();
         let told = self.told.entry(part.clone()).or_insert_with(|| {
-            tracing::error!(part = %part, why = %trouble.why, seconds, "rollbacks are blocked");
+            tracing::error!(part = %part, why = %trouble.why, seconds, "a part that rollbacks need is not working; on-call is paged");
             Told { since: trouble.since, why: trouble.why.clone(), taken: BTreeMap::new() }
         });
         if told.since != trouble.since {
             *told = Told { since: trouble.since, why: trouble.why.clone(), taken: BTreeMap::new() };
         }
-        let blocked = Blocked::new(part.to_string(), trouble.since, trouble.why.clone());
+        let blocked = blocked(part, trouble.since, trouble.why.clone());
         for notifier in &inner.notifiers {
             if told.taken.contains_key(notifier.name()) {
                 continue;
@@ -152,7 +152,7 @@ impl Prober {
                     tracing::warn!(
                         notifier = notifier.name(),
                         ?done,
-                        "that rollbacks are blocked was not told"
+                        "on-call was not told that a part is not working"
                     );
                 }
             }
@@ -169,6 +169,11 @@ async fn ask(inner: &Inner, name: &BackendName, key: &ServiceKey) {
     let bound = services.get(key).map_or(inner.source_timeout, |it| it.limits.cd_timeout);
     // The answer, and the lack of one, is noted on the way.
     drop(within(inner.clock.as_ref(), bound, backend.live(key)).await);
+}
+
+fn blocked(part: &Part, since: Timestamp, why: String) -> Blocked {
+    let channel = part.channel().cloned();
+    Blocked::new(part.to_string(), since, why).meaning(part.consequence(), channel)
 }
 
 fn delivery(channel: &ChannelId, part: &Part, since: Timestamp, blocked: &Blocked) -> Delivery {

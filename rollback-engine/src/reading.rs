@@ -166,8 +166,8 @@ impl Engine {
         self.inner.health.parts().into_iter().filter_map(blocked).collect()
     }
 
-    /// The rollbacks that are put aside because their work ended whoever did it, until somebody
-    /// releases them.
+    /// Quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits for
+    /// a person's decision.
     ///
     /// # Errors
     ///

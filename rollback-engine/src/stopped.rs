@@ -1,5 +1,5 @@
-//! What the store has of a rollback, replayed and compared; and what becomes of a rollback whose
-//! journal does not replay to what is stored.
+//! Replays a stored journal, compares it with the stored state, and quarantines a rollback where the
+//! two differ.
 
 use crate::engine::{Engine, Inner, not_recorded};
 use crate::operation::{Operation, Standing};
@@ -19,7 +19,8 @@ use rollback_core::{
 /// How often a journal and its row are read anew because somebody appended in between.
 const RETRIES_MAX: usize = 16;
 
-/// From where what is told when a rollback is stopped is counted: no step tells as many things.
+/// First number for the notices of a quarantine: larger than any number of notices of one step, so
+/// that their keys cannot collide.
 const TOLD_FROM: usize = 1_000;
 
 /// A rollback that was replayed.
@@ -146,7 +147,6 @@ impl Stopped {
             deadline: None,
             last: Timestamp::from_millis(0),
             backend: self.backend.name.clone(),
-            in_doubt: false,
             differs: differs.then(|| self.why.clone()),
         }
     }
@@ -168,7 +168,7 @@ impl Operation {
                 return Ok(());
             }
         };
-        tracing::error!(rollback = %self.id, %why, "its journal does not replay to what is stored; it is stopped until somebody releases or settles it");
+        tracing::error!(rollback = %self.id, %why, "its journal does not replay to the stored state; it is quarantined until a person decides");
         let now = inner.clock.now();
         let standstill = stopped::stop(&stopped.listed, why, &stopped.backend, now);
         self.stand_still(inner, &mut stopped.listed, standstill, Some(claim), now).await?;
@@ -308,8 +308,7 @@ impl Operation {
 }
 
 impl Engine {
-    /// The rollbacks that are stopped because their journals do not replay to what is stored, until
-    /// somebody releases or settles them.
+    /// Rollbacks that are quarantined because their journals do not replay to the stored state.
     ///
     /// # Errors
     ///

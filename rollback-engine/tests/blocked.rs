@@ -2,15 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
+use rollback_core::audit::Record;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
-    Capabilities, Clock, CompareAndSet, Fence, Notifier, NotifyError, Store,
+    AuditSink, Capabilities, Clock, CompareAndSet, ErrorKind, Fence, Notifier, NotifyError,
+    PortError, Store,
 };
-use rollback_engine::{Catalog, Engine, EngineBuilder, Part, ServiceConfig, Status};
+use rollback_engine::{Catalog, Engine, EngineBuilder, Part, Required, ServiceConfig, Status};
 use rollback_store::MemoryStore;
 use rollback_testkit::ManualClock;
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, Fault, Method};
 use rollback_testkit::fixtures::{self, parsed};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +36,36 @@ impl Notifier for OnCall {
     }
 }
 
+/// An audit log whose disk is nearly full: what fits is kept.
+#[derive(Debug, Default)]
+struct Disk {
+    is_full: AtomicBool,
+}
+
+#[async_trait]
+impl AuditSink for Disk {
+    fn name(&self) -> &'static str {
+        "disk"
+    }
+
+    async fn record(&self, _: &Record) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn look(&self) -> Result<(), PortError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            let what = "the disk of the file is full";
+            return Err(PortError::new(ErrorKind::Retry(None), "audit file", "look", what));
+        }
+        Ok(())
+    }
+}
+
 struct Site {
     engine: Engine,
     cd: Arc<FakeBackend>,
     on_call: Arc<OnCall>,
+    disk: Arc<Disk>,
     stop: CancellationToken,
 }
 
@@ -58,16 +87,19 @@ impl Site {
         let on_call = Arc::new(OnCall::default());
         let backend: Arc<FakeBackend> = Arc::clone(&cd);
         let pager: Arc<OnCall> = Arc::clone(&on_call);
+        let disk = Arc::new(Disk::default());
+        let log: Arc<Disk> = Arc::clone(&disk);
         let engine = EngineBuilder::new(store, Arc::new(people), catalog)
             .backend(parsed("prod"), backend)
             .notifier(pager)
+            .required_sink(log)
             .clock(clock)
             .probe_every(Duration::from_secs(15))
             .build();
         let stop = CancellationToken::new();
         let (running, stopped) = (engine.clone(), stop.clone().cancelled_owned());
         tokio::spawn(async move { running.run(stopped).await });
-        Self { engine, cd, on_call, stop }
+        Self { engine, cd, on_call, disk, stop }
     }
 
     fn told(&self) -> Vec<(Blocked, Option<MessageRef>)> {
@@ -126,6 +158,26 @@ async fn what_blocks_rollbacks_for_long_is_told_to_whoever_is_on_call_and_so_is_
     assert_eq!(previous.as_ref().unwrap().id.as_str(), "1", "the same message");
     pass(600).await;
     assert_eq!(site.told().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_of_the_audit_log_is_named_and_told_although_nothing_was_recorded() {
+    let site = Site::new();
+    let disk = Part::Sink { name: "disk".into(), required: Required::Yes };
+    pass(20).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    site.disk.is_full.store(true, Ordering::Relaxed);
+    // The export of the audit log comes round meanwhile, and finds nothing wrong.
+    pass(300).await;
+    assert_eq!(blocked(&site.engine.health().await), [disk]);
+    let told = site.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0.what.contains("required audit sink \"disk\""), "{told:?}");
+    assert!(told[0].0.why.contains("full"), "{told:?}");
+    site.disk.is_full.store(false, Ordering::Relaxed);
+    pass(60).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    assert!(site.told().last().unwrap().0.over.is_some());
 }
 
 #[tokio::test(start_paused = true)]

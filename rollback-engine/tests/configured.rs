@@ -86,7 +86,7 @@ fn an_order_in_doubt_is_left_to_whoever_reaches_its_cd_system() {
         site.cd.fail(Method::Start, Fault::LoseAnswer);
         site.cd.fail(Method::Find, Fault::Hang);
         let id = opener.click_and_confirm(&site, &ana()).await;
-        site.until_that(&id, |view| view.explanation.contains("found out"), "in doubt").await;
+        site.until_that(&id, |view| view.in_doubt, "in doubt").await;
         opener.crash();
         let looks = |site: &Site| {
             let calls = site.cd.calls();

@@ -255,7 +255,7 @@ fn a_rollback_that_panics_each_time_is_put_aside_and_the_process_goes_on() {
             let view = ana(&engine, &store, is_aside).await;
             assert_eq!(cd.panics.load(Ordering::Relaxed), ENOUGH);
             assert_eq!(view.state, StateName::Running, "{}", view.explanation);
-            assert!(view.explanation.contains("release it"), "{}", view.explanation);
+            assert!(view.explanation.contains("press Release"), "{}", view.explanation);
             assert_eq!(engine.put_aside().await.unwrap(), std::slice::from_ref(&view.id));
             let denied = engine.release(&view.id, fixtures::eve().actor()).await.unwrap();
             assert!(is_aside(&denied), "somebody who may not has released it");

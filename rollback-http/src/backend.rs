@@ -20,7 +20,7 @@ use rollback_core::{
 pub(crate) const ADAPTER: &str = "http";
 
 /// Whose word it is where the CD system does not say what would undo a rollback.
-const VOUCHED: &str = "the configuration of this backend (`undone_by: nothing`)";
+const VOUCHED: &str = "the configuration (`undone_by: nothing`)";
 
 /// A CD system that speaks the CD API contract. See the [crate's page](crate).
 ///

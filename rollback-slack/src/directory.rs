@@ -3,9 +3,9 @@
 //! What could not be found out is an unknown fact, never an old one in disguise, and never an
 //! error that somebody could take for "not a member".
 //!
-//! Slack takes twenty questions about the members of groups a minute, from everybody together. So
-//! one question serves all who ask about a group before it is sent, whatever waits for that pace
-//! waits and is no answer, and questions whose answer is likely a no have a share of their own.
+//! Slack allows twenty group lookups a minute. So one lookup serves everybody who asked before it was
+//! sent, callers wait for the limit instead of getting an error, and lookups that probably answer no
+//! have a share of their own.
 
 mod cache;
 mod share;
@@ -34,10 +34,10 @@ const GROUPS_MAX: usize = 500;
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long one call may wait between its own attempts.
 const RETRY_WITHIN: Duration = Duration::from_secs(2);
-/// How long a question waits for Slack's pace: less than a fact may be old, so that those that did
-/// not wait are still good.
+/// How long a lookup waits for Slack's limit: shorter than `fact_age_max`, so that facts read at once
+/// are still fresh.
 const PACE_MAX: Duration = Duration::from_secs(25);
-/// How long a question that is likely answered with a no waits for its share.
+/// How long a lookup that probably answers no waits for its share.
 const SHARE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// A person's entry is asked for again where the question about a group took longer.
 const PROFILE_AGE_MAX: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ impl SlackDirectory {
         // Waited for before the question is anybody's, so that it holds up nobody else's.
         if is_doubtful && !self.doubts.take(SHARE_WAIT_MAX).await {
             return Fact::unknown(
-                "too many people who are in none of the groups ask at once; try again in a minute",
+                "too many permission checks at once; nothing was decided; try again in a minute",
             );
         }
         let ask = async {
@@ -233,8 +233,7 @@ fn late() -> String {
 
 fn unanswered(error: &CallError) -> String {
     if matches!(error.why, Why::RateLimited { .. } | Why::NotItsTurn { .. }) {
-        return "Slack takes no more questions for now; nothing was decided; try again in a minute"
-            .into();
+        return "Slack's rate limit is reached; nothing was decided; try again in a minute".into();
     }
     match error.code() {
         Some("plan_upgrade_required") => {

@@ -125,8 +125,8 @@ fn of_rollback(view: &RollbackView) -> String {
 
 fn of_blocked(blocked: &Blocked) -> String {
     match blocked.over {
-        None => format!("Rollbacks are blocked: {}: {}", blocked.what, blocked.why),
-        Some(_) => format!("Rollbacks are no longer blocked by {}", blocked.what),
+        None => format!("Not working: {}: {}. {}", blocked.what, blocked.why, blocked.consequence),
+        Some(_) => format!("Working again: {}", blocked.what),
     }
 }
 

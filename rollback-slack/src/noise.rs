@@ -1,13 +1,13 @@
-//! What nobody signed is anybody's to send: it is counted one by one, and told in the log a few times a
-//! minute.
+//! Limits the log lines about unsigned requests, which anybody can send: each is counted, and a few
+//! lines a minute say how many there were.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often it is told.
+/// How often there is a line.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// What was refused and not told yet.
+/// Counts refused requests between two log lines.
 #[derive(Debug, Default)]
 pub(crate) struct Noise(Mutex<Heard>);
 
@@ -18,8 +18,8 @@ struct Heard {
 }
 
 impl Noise {
-    /// Notes one that was refused. Says how many there were since the last that was told, this one
-    /// included, when it is time to tell it.
+    /// Counts a refused request. When it is time for a log line, gives the number of requests since the
+    /// last one, this one included.
     pub(crate) fn hear(&self, now: Instant) -> Option<u64> {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.untold = heard.untold.saturating_add(1);

@@ -61,12 +61,12 @@ impl Default for SocketOptions {
     }
 }
 
-/// Why Socket Mode ended by itself: what no waiting mends.
+/// Why Socket Mode ended by itself: what no waiting fixes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SocketEnd {
     /// The app's token is not accepted.
-    #[error("Socket Mode ended; mend the app's token and start again")]
+    #[error("Socket Mode ended; fix the app's token and start again")]
     TokenRejected(#[source] CallError),
     /// Socket Mode was switched off for the app.
     #[error("Socket Mode ended, since it is switched off for the app; switch it on at Slack")]

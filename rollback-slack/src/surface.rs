@@ -37,8 +37,8 @@ const CLICK_MAX: Duration = Duration::from_millis(1_500);
 const QUIET_MAX: Duration = Duration::from_secs(3);
 
 /// What they are told then.
-const STILL_CHECKING: &str = "Still checking whether you may do this. It counts as pressed; you need \
-     not press again.";
+const STILL_CHECKING: &str = "Still checking whether you may do this. Your click was received; do not \
+     press again.";
 
 /// Interactions that are acknowledged and not done yet: while our own store does not answer, each
 /// waits for a second and a half, and then to be told.

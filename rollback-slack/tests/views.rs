@@ -91,7 +91,7 @@ fn what_is_put_aside_says_so_whatever_its_state_with_the_button_that_lets_it_go_
             let message = posted(&deploy_message(&card, 1).unwrap());
             assert_eq!(actions(&message).contains(&"rollback_release"), aside, "{state}");
             let text = message.to_string();
-            assert_eq!(text.contains("it ends whoever works on it"), aside, "{state}");
+            assert_eq!(text.contains("quarantined: it crashed the service"), aside, "{state}");
             assert!(!aside || text.contains("read the log"), "{state}");
             assert!(!aside || !has_button(&card), "{state}: another one could start");
         }

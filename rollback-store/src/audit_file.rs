@@ -20,17 +20,24 @@ use tail::{Tail, TailError};
 /// How large a file grows unless its owner says otherwise.
 const ROTATE_BYTES: u64 = 64 << 20;
 
+/// Less free space than this is a full disk: a rollback writes some twenty records of a few KiB, and the
+/// last of them must fit, too.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
 /// How the files are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AuditFileOptions {
     /// A file that a record would make larger than this is put aside first. Default 64 MiB.
     pub rotate_bytes: u64,
+    /// With less free space than this a look at the sink says that its disk is full; records are kept
+    /// for as long as they fit. Default 1 MiB.
+    pub free_bytes_min: u64,
 }
 
 impl Default for AuditFileOptions {
     fn default() -> Self {
-        Self { rotate_bytes: ROTATE_BYTES }
+        Self { rotate_bytes: ROTATE_BYTES, free_bytes_min: FREE_BYTES_MIN }
     }
 }
 
@@ -143,6 +150,12 @@ impl AuditSink for AuditFile {
         aside(move || shared.end().map(Kept::BySink)).await
     }
 
+    /// Also looks whether the file's disk is full.
+    async fn look(&self) -> Result<(), PortError> {
+        let shared = Arc::clone(&self.shared);
+        aside(move || shared.end().and_then(|_end| shared.has_room())).await
+    }
+
     async fn checkpoint(&self, checkpoint: &SignedCheckpoint) -> Result<(), PortError> {
         let (shared, note) = (Arc::clone(&self.shared), checkpoint.note.clone());
         let keep = move || shared.checkpoints.as_ref().map_or(Ok(()), |file| file.keep(&note));
@@ -176,6 +189,7 @@ enum NotKept {
     InTheWay(PathBuf),
     NoCheckpoints(PathBuf),
     Unwritable(String),
+    DiskFull { free: u64 },
 }
 
 impl From<io::Error> for NotKept {
@@ -201,7 +215,7 @@ impl From<NotKept> for PortError {
     fn from(not_kept: NotKept) -> Self {
         match not_kept {
             NotKept::Io(error) => {
-                let what = format!("the file cannot be written: {error}; mend its folder");
+                let what = format!("the file cannot be written: {error}; fix its folder");
                 failed(ErrorKind::Retry(None), what).caused_by(error)
             }
             NotKept::Tail(error) => failed(
@@ -235,6 +249,10 @@ impl From<NotKept> for PortError {
                 ),
             ),
             NotKept::Unwritable(problem) => failed(ErrorKind::Rejected, problem),
+            NotKept::DiskFull { free } => failed(
+                ErrorKind::Retry(None),
+                format!("the disk of the file is full: {free} bytes are free; make room on it"),
+            ),
         }
     }
 }
@@ -293,6 +311,13 @@ impl Shared {
         match tail::read(&self.path)?.last {
             Some(record) => Ok(Some(Head::after(&record))),
             None => self.head_of_the_file_before(),
+        }
+    }
+
+    fn has_room(&self) -> Result<(), NotKept> {
+        match free_bytes(&self.path)? {
+            Some(free) if free < self.options.free_bytes_min => Err(NotKept::DiskFull { free }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -380,15 +405,52 @@ fn append(mut file: File, begins_at: u64, line: &str) -> Result<(), NotKept> {
     Err(error.into())
 }
 
-/// A name is durable when its folder is.
-fn flush_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
-    };
+    }
+}
+
+/// How much is free on the disk of a file, for this process; none where the system does not say.
+fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
+    #[cfg(unix)]
+    {
+        let disk = rustix::fs::statvfs(folder_of(path))?;
+        Ok(free_of(disk.f_blocks, disk.f_bavail, disk.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _not_asked = folder_of(path);
+        Ok(None)
+    }
+}
+
+/// A file system that has no blocks of its own says nothing about room.
+#[cfg(unix)]
+fn free_of(blocks: u64, available: u64, bytes_each: u64) -> Option<u64> {
+    (blocks > 0).then(|| available.saturating_mul(bytes_each))
+}
+
+/// A name is durable when its folder is.
+fn flush_folder(path: &Path) -> io::Result<()> {
+    let folder = folder_of(path);
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]
     let _flushed_by_the_system = folder;
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_system_with_blocks_says_how_much_is_free() {
+        assert_eq!(free_of(100, 3, 4_096), Some(12_288));
+        assert_eq!(free_of(100, 0, 4_096), Some(0), "full");
+        assert_eq!(free_of(u64::MAX, u64::MAX, 4_096), Some(u64::MAX));
+        assert_eq!(free_of(0, 0, 4_096), None, "it does not say");
+    }
 }

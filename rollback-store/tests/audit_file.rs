@@ -228,6 +228,30 @@ async fn a_disk_that_takes_nothing_is_an_error() {
 
 #[cfg(unix)]
 #[tokio::test]
+async fn a_look_says_that_the_disk_is_full_and_records_are_kept_while_they_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, records) = (path(&folder), records(1));
+    let roomy = AuditFile::new(&path, AuditFileOptions::default());
+    roomy.look().await.expect("there is room for a rollback");
+    let mut options = AuditFileOptions::default();
+    options.free_bytes_min = u64::MAX;
+    let sink = AuditFile::new(&path, options);
+    let error = sink.look().await.expect_err("no disk has so much room");
+    assert!(error.what.contains("the disk of the file is full"), "{}", error.what);
+    sink.record(&records[0]).await.expect("it fits");
+    sink.kept().await.expect("a copy of the log");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_look_says_that_the_folder_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = AuditFile::new(folder.path().join("gone/audit.jsonl"), AuditFileOptions::default());
+    assert!(sink.look().await.is_err());
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn nobody_else_can_read_the_file_and_nobody_else_writes_it_at_once() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

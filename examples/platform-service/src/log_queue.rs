@@ -1,5 +1,5 @@
-//! The log never holds anybody up: lines wait in a bounded queue for whoever reads them, and where
-//! nobody does, they are dropped and counted.
+//! A log that never blocks: lines wait in a bounded queue until they are read, and are dropped and
+//! counted while nobody reads them.
 //!
 //! Of our own, and small, because of the end of the process: what is written last must not wait for a
 //! reader that has stalled either.
@@ -21,7 +21,7 @@ const BYTES_MAX: usize = 4 << 20;
 /// How long the end of the process waits for the last lines to be read.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// How often it is told that lines were dropped.
+/// How often a line says that lines were dropped.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// The queue of this process, for its metrics.

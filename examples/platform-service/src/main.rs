@@ -25,7 +25,7 @@ struct Cli {
     /// The configuration.
     #[arg(long, global = true, default_value = "rollback.yaml")]
     config: PathBuf,
-    /// Where Slack and pipelines reach the service. What faces the world, with TLS, stands in front.
+    /// Where Slack and pipelines reach the service. Put a TLS proxy in front.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// How logs are written; text on a terminal, JSON anywhere else.
@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Reads the configuration, asks every system that it names, and prints what must be mended.
+    /// Reads the configuration, asks every system that it names, and prints how to fix what fails.
     Check,
     /// The audit log.
     Audit(Audit),

@@ -1,4 +1,4 @@
-//! Looks whether Slack takes our token, also while nobody is told anything.
+//! Checks that Slack accepts our token, also while no message is sent.
 
 use rollback_engine::{Engine, Part};
 use rollback_slack::WebApi;
@@ -22,12 +22,12 @@ impl SlackProbe {
     /// Runs until `stop` completes.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) {
         let looks = async {
-            let mut was_in_vain = true;
+            let mut failed_before = true;
             loop {
                 let answer = self.look().await;
-                // What was delivered, or was not, says more than that Slack knows us.
-                if answer.is_err() || was_in_vain {
-                    was_in_vain = answer.is_err();
+                // A delivery says more than this probe, so a success is reported only after a failure.
+                if answer.is_err() || failed_before {
+                    failed_before = answer.is_err();
                     self.engine.report(Part::Chat("slack".into()), answer);
                 }
                 tokio::time::sleep(self.every).await;

@@ -77,7 +77,7 @@ pub enum NoSecret {
         problem: String,
     },
     /// The file.
-    #[error("the file `{path}` holds no secret that can be read ({problem}); mend it")]
+    #[error("the file `{path}` holds no secret that can be read ({problem}); fix it")]
     File {
         /// Which.
         path: String,

@@ -31,7 +31,7 @@ pub(super) fn proposed_by(by: &Proposer, reason: &Reason, turn: &mut Turn<'_>) -
     turn.audit(draft);
     turn.line(Line::Proposed);
     turn.tell(Audience::Channel);
-    turn.notes.explanation = "proposed; nothing happens until somebody who may clicks".into();
+    turn.notes.explanation = words::proposed();
     turn.wait(State::Proposed, turn.opening.policy.limits.click_within)
 }
 
@@ -145,7 +145,7 @@ fn back_to_proposed(turn: &mut Turn<'_>) -> Next {
     turn.notes.rule = None;
     turn.notes.break_glass = false;
     turn.notes.report = None;
-    turn.notes.explanation = "proposed; nothing happens until somebody who may clicks".into();
+    turn.notes.explanation = words::proposed();
     let opened = turn.opening.at;
     let (state, disposition) = turn.wait(State::Proposed, turn.opening.policy.limits.click_within);
     *turn.deadline = Some(opened.after(turn.opening.policy.limits.click_within));

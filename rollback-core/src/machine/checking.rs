@@ -176,7 +176,7 @@ fn order(recorded: Recorded, turn: &mut Turn<'_>) -> Next {
 fn refuse(report: Option<Report>, why: Option<&str>, turn: &mut Turn<'_>) -> Next {
     let plan = &turn.opening.plan;
     let text: String = match (&report, why) {
-        (_, Some(why)) => words::refused_because(plan, why, "mend that, then click again"),
+        (_, Some(why)) => words::refused_because(plan, why, "fix that, then click again"),
         (Some(report), None) => words::refused(plan, report),
         (None, None) => words::refused_because(plan, "a check failed", "click again"),
     };

@@ -15,7 +15,7 @@ use crate::proof::{Order, Recorded};
 use crate::words;
 use alloc::string::String;
 
-/// Nobody knows whether the CD system took the order.
+/// It is unknown whether the CD system accepted the order.
 pub(super) fn begin(recorded: Recorded, why: String, turn: &mut Turn<'_>) -> Next {
     turn.notes.explanation = words::in_doubt(&why);
     turn.tell(Audience::Channel);
@@ -74,7 +74,7 @@ pub(super) fn lasted(recorded: Recorded, mut doubt: Doubt, turn: &mut Turn<'_>) 
     turn.stay(State::Triggering(recorded, Sending::InDoubt(doubt)))
 }
 
-/// Tells that something takes longer than its limit. It is followed on, without a limit.
+/// Tells that something takes longer than its limit. It is still followed, without a limit.
 pub(super) fn overdue(text: String, turn: &mut Turn<'_>) {
     let mut draft = turn.draft(Kind::Phase);
     draft.explanation = Some(text.clone());

@@ -112,11 +112,11 @@ pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) 
             return turn.decline(state, &actor, why);
         }
     };
-    let state = given_up(state, turn);
+    let state = end_by_settlement(state, turn);
     let mut draft = turn.draft(Kind::Settled);
     draft.explanation = Some(finding.as_str().into());
     turn.acted(draft, &actor, Duty::Settle, (route, rule.as_str()));
-    turn.notes.explanation = alloc::format!("settled: {finding}");
+    turn.notes.explanation = words::settled(&finding);
     turn.notes.put_aside = None;
     turn.line(Line::Settled(actor));
     turn.tell(Audience::Channel);
@@ -125,7 +125,7 @@ pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) 
 
 /// The same rollback, settled. One that had not ended ends here: by a person's word, and not by what
 /// was seen.
-fn given_up(state: State, turn: &mut Turn<'_>) -> State {
+fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
     let (recorded, known) = match state {
         State::OutcomeUnknown(recorded, unsettled) => {
             return State::OutcomeUnknown(recorded, Unsettled { settled: true, ..unsettled });

@@ -35,7 +35,7 @@ pub(super) fn triggering(
             turn.notes.ordered = false;
             let plan = &turn.opening.plan;
             let why = alloc::format!("the CD system refused: {why}");
-            refuse_with(words::refused_because(plan, &why, "mend that, then click again"), turn)
+            refuse_with(words::refused_because(plan, &why, "fix that, then click again"), turn)
         }
         (Event::TriggerConflicted(conflict), Sending::Once) => {
             turn.notes.ordered = false;
@@ -136,7 +136,7 @@ fn rehearsing(recorded: Recorded, sending: Sending, event: Event, turn: &mut Tur
 
 fn accepted(recorded: Recorded, receipt: Receipt, turn: &mut Turn<'_>) -> Next {
     turn.notes.receipt = Some(receipt.clone());
-    turn.notes.explanation = "the CD system carries it out".into();
+    turn.notes.explanation = words::carried_out();
     let mut draft = turn.draft(Kind::Phase);
     draft.explanation = Some("the CD system accepted the order".into());
     turn.audit(draft);
@@ -290,7 +290,7 @@ fn fell_silent(recorded: Recorded, mut running: Running, why: &str, turn: &mut T
 }
 
 /// The time is up. While the CD system answers that it still carries it out, that is told, and it is
-/// followed on; only what it is silent about has an unknown outcome.
+/// still followed; the outcome is unknown only where the CD system is silent.
 fn ran_out(recorded: Recorded, mut running: Running, turn: &mut Turn<'_>) -> Next {
     let limits = turn.opening.policy.limits;
     if turn.opening.rules < Rules::V2 {

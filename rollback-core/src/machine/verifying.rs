@@ -1,4 +1,4 @@
-//! The state after the CD system's last word: what is live is looked at.
+//! The state after the CD system's last word: checks what is live.
 
 use super::executing::end;
 use super::turn::{Next, Turn, ignore};
@@ -13,18 +13,18 @@ use crate::proof::{Order, Recorded};
 use crate::words;
 use alloc::string::{String, ToString};
 
-/// The CD system says that it is done: the result is looked at.
+/// The CD system says that it is done: checks the result.
 pub(super) fn begin(recorded: Recorded, receipt: Receipt, turn: &mut Turn<'_>) -> Next {
-    turn.notes.explanation = "the CD system says it is done; the result is looked at".into();
+    turn.notes.explanation = words::looked_at_after_success();
     turn.tell(Audience::Channel);
     turn.effect(Effect::Verify(Order::issue(&recorded), receipt.clone()));
-    let seen = "it has not been looked at yet".into();
+    let seen = words::not_looked_at();
     let verifying = Verifying { receipt, good_since: None, seen, unsuccessful: None };
     turn.wait(State::Verifying(recorded, verifying), turn.opening.policy.limits.verify_within)
 }
 
-/// The CD system says that it failed or was cancelled: before that is the end, what is live is
-/// looked at, for a short time.
+/// The CD system says that it failed or was cancelled: before that is the end, checks what is live, for
+/// a short time.
 pub(super) fn after_failure(
     recorded: Recorded,
     receipt: Receipt,
@@ -34,7 +34,7 @@ pub(super) fn after_failure(
     turn.notes.explanation = words::looked_at_after(&said);
     turn.tell(Audience::Channel);
     turn.effect(Effect::Verify(Order::issue(&recorded), receipt.clone()));
-    let seen: String = "it has not been looked at yet".into();
+    let seen = words::not_looked_at();
     let unsuccessful = Some((said, Found::Unreadable(seen.clone())));
     let verifying = Verifying { receipt, good_since: None, seen, unsuccessful };
     let limits = turn.opening.policy.limits;

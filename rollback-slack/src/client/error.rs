@@ -86,7 +86,7 @@ pub enum Why {
     /// An answer over the bound.
     #[error("Slack's answer is too large")]
     AnswerTooLarge,
-    /// The token cannot do this, or nothing at all: no call will succeed until it is mended.
+    /// The token cannot do this, or nothing at all: no call will succeed until it is fixed.
     #[error("the token is not accepted, `{code}`{}", needed.as_ref().map(|scope| format!(", it lacks the scope `{scope}`")).unwrap_or_default())]
     TokenRejected {
         /// Slack's error code.
@@ -239,7 +239,7 @@ impl CallError {
         }
     }
 
-    /// Whether the token is of no use until somebody mends it.
+    /// Whether the token is of no use until somebody fixes it.
     #[must_use]
     pub const fn is_fatal_for_the_token(&self) -> bool {
         matches!(self.why, Why::TokenRejected { .. })

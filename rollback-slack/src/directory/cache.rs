@@ -1,8 +1,8 @@
-//! What was answered before: bounded in number, as old as the question allows, and asked for once
-//! however many want to know.
+//! Remembers answers: bounded in number, used only up to the age that a caller allows, and asked for
+//! once however many callers wait.
 //!
-//! A question may wait for its turn before it is sent. Whoever comes in the meantime shares its
-//! answer: it is sent after they came.
+//! A question may wait for the rate limit before it is sent. Callers that arrive in the meantime share
+//! its answer: an answer to a question that was sent after a caller arrived is as fresh as its own.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -61,7 +61,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
         Sent { turn: self.turn(), at: clock.now() }
     }
 
-    /// Somebody comes with a question; see [`Self::fact`].
+    /// Notes that a caller arrives; see [`Self::fact`].
     pub(super) fn comes(&self) -> u64 {
         self.turn()
     }
@@ -86,8 +86,8 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
         let mut held = slot.lock().await;
         if let Some(answer) = held.as_ref() {
             let enough = match (&answer.value, freshness) {
-                // A question sent after this one came is as good as its own, whatever it brought:
-                // while Slack is down nobody waits for everybody before them.
+                // An answer to a question that was sent after the caller arrived is as fresh as its
+                // own, a failure too: while Slack is down nobody waits for everybody before them.
                 _ if answer.asked > came => true,
                 (Ok(_), Freshness::AtMost(age)) => clock.now().since(answer.observed_at) <= age,
                 (Ok(_), Freshness::Now) | (Err(_), _) => false,

@@ -1,12 +1,12 @@
-//! The share of the questions to Slack that are likely answered with a no: whoever may not act, and
-//! presses again and again, takes none of the rest.
+//! Rate limit for lookups whose last answer was no: strangers who press again and again use only this
+//! share.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How many such questions may be asked at once, of the ten that may go out at once.
+/// How many such lookups may be sent at once, of the ten that may be sent at once in all.
 const AT_ONCE: u32 = 4;
 /// The pause between two of them after that: four a minute.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,8 +1,10 @@
 //! The deploy message: what went out, and the way back.
 
+use std::borrow::Cow;
+
 use rollback_core::known_good::Skipped;
 use rollback_core::notice::DeployCard;
-use rollback_core::{Label, Purpose, RevisionRef, RollbackView, StateName};
+use rollback_core::{Cause, Label, Purpose, PutAside, RevisionRef, RollbackView, StateName};
 
 use super::block::{Block, BlockId, Button, ButtonStyle, Confirm, ListStyle, Plain, Rich};
 use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RELEASE, RollbackButton};
@@ -343,19 +345,32 @@ fn cancel(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach> 
 fn release(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach> {
     Ok(Button {
         action_id: RELEASE,
-        text: Plain::new("Let it go on"),
+        text: Plain::new("Release"),
         value: Some(ids::written(&RollbackButton::new(view.id.clone(), version))?),
         url: None,
         style: None,
         confirm: Some(Confirm {
-            title: Plain::new("Let it go on?"),
-            text: Plain::new(
-                "It ended every process that worked on it. Read their log first: what is not \
-                 mended ends the next one, too.",
-            ),
-            confirm: Plain::new("Let it go on"),
-            deny: Plain::new("Leave it"),
+            title: Plain::new("Release the rollback?"),
+            text: Plain::new(before_a_release(view)),
+            confirm: Plain::new("Release"),
+            deny: Plain::new("Keep in quarantine"),
             style: ButtonStyle::Danger,
         }),
     })
+}
+
+fn before_a_release(view: &RollbackView) -> Cow<'static, str> {
+    match view.put_aside {
+        Some(PutAside { cause: Cause::Replay, .. }) => {
+            "This version replays its journal to another state. Release it only on the version that \
+             opened it, or after a fix."
+                .into()
+        }
+        Some(PutAside { cause: Cause::Crashes, attempts: attempts @ 1.., .. }) => format!(
+            "The rollback service crashed {attempts} times while processing it. Fix the cause first \
+             (see the service's log), or it will crash again."
+        )
+        .into(),
+        Some(_) | None => "It continues where it was.".into(),
+    }
 }

@@ -30,8 +30,8 @@ pub fn deployer_message(view: &RollbackView, version: u64) -> Result<Message, Br
     told(view, words, version)
 }
 
-/// The message to whoever is on call: a rollback through the emergency group, one that takes longer
-/// than it should, or one of which nobody knows what became of it.
+/// The message to whoever is on call: a rollback that is quarantined, takes longer than it should, or
+/// has an unknown outcome.
 ///
 /// # Errors
 /// [`Breach`] if it would not keep Slack's limits.
@@ -52,7 +52,9 @@ pub fn break_glass_message(
 ) -> Result<Message, Breach> {
     let did = match duty {
         Duty::Request => " confirmed the rollback of ",
-        Duty::Approve => " approved or rejected the rollback of ",
+        // Only a rejection ends with the very step that pages about it.
+        Duty::Approve if view.state == StateName::Withdrawn => " rejected the rollback of ",
+        Duty::Approve => " approved the rollback of ",
         Duty::Withdraw => " stopped the rollback of ",
         Duty::Settle => " settled the rollback of ",
         Duty::Release => " released the rollback of ",
@@ -61,27 +63,36 @@ pub fn break_glass_message(
     told(view, words.service(&view.key).say("\n"), version)
 }
 
-/// The message to whoever is on call when something that every rollback needs does not work for long,
-/// and afterwards that it works again.
+/// The message to whoever is on call when a dependency of some or all rollbacks has not been working for
+/// long, and afterwards that it works again.
 ///
 /// # Errors
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn blocked_message(blocked: &Blocked, version: u64) -> Result<Message, Breach> {
-    let what = |words: Words| words.line(&blocked.what, SENTENCE_UNITS_MAX);
+    let what = |words: Words| {
+        let words = words.line(&blocked.what, SENTENCE_UNITS_MAX);
+        match &blocked.channel {
+            Some(channel) => words.say(" (").channel(channel).say(")"),
+            None => words,
+        }
+    };
     let (head, text) = match blocked.over {
         None => {
-            let head = what(Words::new().say(":warning: *Rollbacks are blocked* by "));
-            let head = head.say(" since ").moment(blocked.since);
-            let advice = ". A rollback that is tried now is refused, or waits. \
-                          `GET /v1/status` shows everything that is blocked.";
-            (head.say(advice), what(Words::new().say("Rollbacks are blocked by ")))
+            let head = Words::new().say(":warning: *Not working since ").moment(blocked.since);
+            let head = what(head.say(":* ")).say(". ");
+            let head = if blocked.consequence.is_empty() {
+                head
+            } else {
+                head.line(&blocked.consequence, SENTENCE_UNITS_MAX).say(" ")
+            };
+            let advice = "`GET /v1/status` lists everything that is not working.";
+            (head.say(advice), what(Words::new().say("Not working: ")))
         }
         Some(over) => {
-            let head =
-                what(Words::new().say(":white_check_mark: Rollbacks are no longer blocked by "));
-            let head = head.say(". It did not work from ").moment(blocked.since);
+            let head = what(Words::new().say(":white_check_mark: *Working again:* "));
+            let head = head.say(". It failed from ").moment(blocked.since);
             let head = head.say(" to ").moment(over).say(".");
-            (head, what(Words::new().say("Rollbacks are no longer blocked by ")))
+            (head, what(Words::new().say("Working again: ")))
         }
     };
     let why = Spans::new().words(&blocked.why, PARAGRAPH_UNITS_MAX).section();

@@ -9,7 +9,7 @@ use thiserror::Error;
 pub const OPEN: &str = "rollback_open";
 /// The button that stops a rollback while that is possible.
 pub const CANCEL: &str = "rollback_cancel";
-/// The button that lets a rollback go on that was put aside.
+/// The button that releases a quarantined rollback.
 pub const RELEASE: &str = "rollback_release";
 /// The button that approves.
 pub const APPROVE: &str = "rollback_approve";

@@ -18,12 +18,12 @@ const fn headline(emoji: &'static str, words: &'static str) -> Headline {
 pub(super) const fn of(view: &RollbackView) -> Headline {
     match view.put_aside {
         Some(PutAside { cause: Cause::Crashes, .. }) => {
-            return headline("rotating_light", "Rollback put aside: it ends whoever works on it");
+            return headline("rotating_light", "Rollback quarantined: it crashed the service");
         }
         Some(PutAside { cause: Cause::Replay, .. }) => {
             return headline(
                 "rotating_light",
-                "Rollback stopped: this release cannot go on with it",
+                "Rollback quarantined: this version cannot replay it",
             );
         }
         None => {}
@@ -41,12 +41,15 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
         (Purpose::Drill, StateName::Failed) => headline("x", "Drill failed"),
         (_, StateName::NotVerified) => headline("warning", "Rolled back, not seen to be good"),
         (_, StateName::OutcomeUnknown) => {
-            headline("rotating_light", "Nobody knows what became of the rollback")
+            headline("rotating_light", "Rollback outcome unknown: somebody must check")
         }
         (Purpose::Real, StateName::Refused) => headline("no_entry", "Rollback refused"),
         (Purpose::Drill, StateName::Refused) => headline("no_entry", "Drill refused"),
         (_, StateName::Denied) => headline("no_entry", "Rollback denied"),
-        (_, StateName::Withdrawn) => headline("octagonal_sign", "Rollback stopped"),
+        (_, StateName::Withdrawn) if view.execution.is_some() => {
+            headline("octagonal_sign", "Rollback cancelled while it ran")
+        }
+        (_, StateName::Withdrawn) => headline("octagonal_sign", "Rollback withdrawn"),
         (_, StateName::Expired) => headline("alarm_clock", "Rollback expired"),
         (_, StateName::Proposed) => headline("bulb", "Rollback proposed"),
         (Purpose::Real, StateName::Approving) => {
@@ -79,7 +82,7 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
 }
 
 /// After the CD system's word that it is complete.
-const LOOKING: &str = "the CD system says it is done, looking at the result";
+const LOOKING: &str = "the CD system says it is done, checking the result";
 
 /// Whether more has to be said than what is being done.
 pub(super) const fn is_told_in_full(view: &RollbackView) -> bool {
@@ -93,21 +96,21 @@ pub(super) const fn is_told_in_full(view: &RollbackView) -> bool {
 /// What is being done right now.
 pub(super) const fn doing(view: &RollbackView) -> &'static str {
     if view.put_aside.is_some() {
-        return "nothing is done until somebody releases or settles it";
+        return "nothing is done until a person decides";
     }
     match view.state {
-        StateName::Proposed => "waiting for somebody who may to click",
+        StateName::Proposed => "waiting for an owner to confirm",
         StateName::Authorizing => "checking who may",
         StateName::Confirming => "waiting for the confirmation",
         StateName::Approving => "waiting for approval",
         StateName::Checking => "reading the guards once more",
         StateName::Recording => "recording the intent",
         StateName::Triggering if view.in_doubt => {
-            "whether the CD system took the order is being found out, nothing is sent again"
+            "checking whether the CD system accepted the order"
         }
         StateName::Triggering => "the order is on its way",
         StateName::Running if view.silent_since.is_some() => {
-            "the CD system does not answer about it, it is asked again"
+            "the CD system does not answer, it is asked again"
         }
         StateName::Running if matches!(view.cancellation, Some(Cancellation::Asked)) => {
             "the CD system is asked to cancel it"
@@ -116,7 +119,7 @@ pub(super) const fn doing(view: &RollbackView) -> &'static str {
             "the CD system is cancelling it"
         }
         StateName::Running if matches!(view.cancellation, Some(Cancellation::Refused)) => {
-            "it can no longer be cancelled, the CD system carries it out"
+            "the CD system will not cancel it, the rollback continues"
         }
         StateName::Running => match &view.progress {
             Some(progress) => phase(progress.phase),
@@ -124,8 +127,8 @@ pub(super) const fn doing(view: &RollbackView) -> &'static str {
         },
         StateName::Verifying => match &view.progress {
             Some(progress) => match progress.phase {
-                Phase::Failed => "the CD system says it failed, looking at what is live",
-                Phase::Cancelled => "the CD system cancelled it, looking at what is live",
+                Phase::Failed => "the CD system says it failed, checking what is live",
+                Phase::Cancelled => "the CD system cancelled it, checking what is live",
                 Phase::Started | Phase::HealthChecking | Phase::Complete => LOOKING,
             },
             None => LOOKING,

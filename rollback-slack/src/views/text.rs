@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use rollback_core::{Actor, Deployer, Label, RevisionRef, ServiceKey, Timestamp, UserId};
+use rollback_core::{
+    Actor, ChannelId, Deployer, Label, RevisionRef, ServiceKey, Timestamp, UserId,
+};
 
 use super::block::{Leaf, Mrkdwn, Rich, Style};
 use crate::escape::{code_span, mention, mrkdwn_line, plain_line, plain_lines};
@@ -68,6 +70,12 @@ impl Words {
     /// A person by the id that an authenticated request or the configuration gave.
     pub(super) fn person(mut self, id: &UserId) -> Self {
         self.0.push_str(&person(id.as_str()));
+        self
+    }
+
+    /// A channel by the id that the configuration gave.
+    pub(super) fn channel(mut self, id: &ChannelId) -> Self {
+        self.0.push_str(&mention(id.as_str()));
         self
     }
 

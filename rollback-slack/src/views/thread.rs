@@ -149,7 +149,7 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
             words.actor(actor).say(" asked the CD system to cancel the rollback")
         }
         Line::NotCancelled => {
-            words.say(":octagonal_sign: It can no longer be cancelled, the rollback goes on")
+            words.say(":octagonal_sign: *The CD system will not cancel it.* The rollback continues")
         }
         Line::Heard(progress) => words
             .say(":satellite_antenna: *The CD system answers again*: ")
@@ -159,14 +159,14 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
             words.say(":").say(headline.emoji).say(": *").say(headline.words).say("*")
         }
         Line::LateEffect => {
-            words.say(":rotating_light: *An order that was given up had an effect after all*")
+            words.say(":rotating_light: *Late effect: the abandoned rollback ran after all*")
         }
         Line::Settled(actor) => words.say(":memo: Settled by ").actor(actor),
         Line::PutAside if stopped::is_stopped(view) => {
             words.say(":rotating_light: *").say(state::of(view).words).say("*")
         }
-        Line::PutAside => words.say(":rotating_light: *Put aside: it ends whoever works on it*"),
-        Line::Released(actor) => words.say(":arrow_forward: Let go on by ").actor(actor),
+        Line::PutAside => words.say(":rotating_light: *Quarantined: it crashed the service*"),
+        Line::Released(actor) => words.say(":arrow_forward: Released by ").actor(actor),
         // A line that this version does not know is told by how the rollback stands.
         _ => words.say(state::of(view).words),
     }

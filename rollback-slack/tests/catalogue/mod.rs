@@ -1,12 +1,13 @@
 //! Every view in every state, by name.
 
+use rollback_core::access::Duty;
 use rollback_core::audit::{Hash, Head};
-use rollback_core::notice::DeployCard;
-use rollback_core::{Line, Purpose, RollbackView, ServiceKey};
+use rollback_core::notice::{Blocked, DeployCard};
+use rollback_core::{Actor, Line, Purpose, RollbackView, ServiceKey};
 use rollback_slack::views::{
-    Backdrop, Message, ThreadLine, approval_message, checking_modal, confirm_modal, deploy_message,
-    deployer_message, lines_message, loading_modal, on_call_message, private_message,
-    thread_message, witnessed_thread_message,
+    Backdrop, Message, ThreadLine, approval_message, blocked_message, break_glass_message,
+    checking_modal, confirm_modal, deploy_message, deployer_message, lines_message, loading_modal,
+    on_call_message, private_message, thread_message, witnessed_thread_message,
 };
 use serde_json::{Value, json};
 
@@ -85,7 +86,7 @@ fn deploys() -> Vec<(&'static str, Value)> {
         in_state(
             "in_doubt",
             "triggering",
-            &json!({"in_doubt": true, "explanation": "the CD system did not answer within 10 s; whether the CD system took the order is being found out; nothing is sent again"}),
+            &json!({"in_doubt": true, "explanation": "the CD system did not answer within 10 s; checking whether the CD system accepted the order; it is not sent again"}),
         ),
         in_state(
             "in_doubt_for_long",
@@ -97,17 +98,35 @@ fn deploys() -> Vec<(&'static str, Value)> {
             "running_late",
             "running",
             &json!({"cancellable": true, "overdue": true, "progress": {"phase": "started"},
-                "explanation": "the rollback of checkout in production takes longer than 30 min"}),
+                "explanation": "the rollback of checkout in production has been running for more than 30 min; the rollback service keeps following it; check the CD system, or stop the rollback"}),
         ),
         in_state(
             "running_unseen",
             "running",
             &json!({"cancellable": true, "silent_since": "2026-11-22T09:40:00Z",
-                "explanation": "the CD system took the order and does not answer about it now"}),
+                "explanation": "the CD system accepted the order but does not answer now"}),
+        ),
+        in_state(
+            "quarantined_after_crashes",
+            "running",
+            &json!({"put_aside": {"attempts": 3, "since": "2026-11-22T09:40:00Z"},
+                "explanation": "the rollback service crashed 3 times while processing the rollback of checkout in production; it is quarantined; its order may have run, and nobody is checking; fix the cause (see the rollback service's log), then press Release"}),
+        ),
+        in_state(
+            "quarantined_by_its_journal",
+            "running",
+            &json!({"put_aside": {"attempts": 0, "since": "2026-11-22T09:40:00Z", "cause": "replay"},
+                "explanation": "this version cannot continue the rollback of checkout in production: entry 4 came to another state; no order was sent; start the version that opened it and press Release there, or settle it; until then no other rollback of this service can start"}),
         ),
         in_state("cancelling", "running", &json!({"cancellation": "asked"})),
         in_state("cancelling_accepted", "running", &json!({"cancellation": "accepted"})),
         in_state("not_cancelled", "running", &json!({"cancellation": "refused"})),
+        in_state(
+            "cancelled",
+            "withdrawn",
+            &json!({"execution": {"backend": "prod", "id": "job-77"}, "ended_at": "2026-11-22T09:44:00Z",
+                "explanation": "the CD system cancelled the rollback of checkout in production while it ran; nothing changed: `42` (2.14.0) is still live; see in the CD system why, then click again"}),
+        ),
         in_state("verifying_failed", "verifying", &json!({"progress": {"phase": "failed"}})),
         in_state("running_drill", "triggering", &json!({"purpose": "drill"})),
         in_state("verifying", "verifying", &json!({"break_glass": true})),
@@ -149,7 +168,7 @@ fn deploys() -> Vec<(&'static str, Value)> {
             "outcome_unknown",
             ended(
                 "outcome_unknown",
-                "nobody knows whether checkout in production was rolled back: the connection broke; look at the CD system, then settle this rollback; until then no other one of this service can start",
+                "the outcome of the rollback of checkout in production is unknown: the connection broke; check the CD system, then settle this rollback; until then no other rollback of this service can start",
             ),
         ),
     ]
@@ -191,7 +210,7 @@ fn modals() -> Vec<(&'static str, Value)> {
             "blocked_without_guard",
             "refused",
             &json!({"guards": [],
-            "explanation": "checkout in production was not rolled back: the audit sink did not acknowledge; nothing was changed; mend that, then click again"}),
+            "explanation": "checkout in production was not rolled back: the audit sink did not acknowledge; nothing was changed; fix that, then click again"}),
             bare,
         ),
         shown(
@@ -288,7 +307,7 @@ pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
             "overdue",
             "running",
             json!("overdue"),
-            json!({"overdue": true, "explanation": "the rollback of checkout in production takes longer than 30 min"}),
+            json!({"overdue": true, "explanation": "the rollback of checkout in production has been running for more than 30 min; the rollback service keeps following it; check the CD system, or stop the rollback"}),
         ),
         (
             "doubt_overdue",
@@ -312,7 +331,7 @@ pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
             "late_effect",
             "outcome_unknown",
             json!("late_effect"),
-            json!({"explanation": "the order to bring checkout in production to `41` (2.13.4) had an effect after all; look at the service, then settle this rollback"}),
+            json!({"explanation": "late effect: the abandoned order brought checkout in production to `41` (2.13.4) after all; check the service, then settle this rollback"}),
         ),
         (
             "settled",
@@ -334,14 +353,33 @@ fn directs() -> Vec<(&'static str, Value)> {
     let unknown = view(
         "outcome_unknown",
         &json!({"ended_at": "2026-11-22T09:44:00Z", "break_glass": true,
-        "explanation": "nobody knows whether checkout in production was rolled back"}),
+        "explanation": "the outcome of the rollback of checkout in production is unknown"}),
     );
     let in_doubt = view(
         "triggering",
         &json!({"in_doubt": true, "overdue": true,
         "explanation": "the CD system has not answered for 15 min; get it to answer, and this ends by itself"}),
     );
+    let hangs = Blocked::new("CD system \"prod\"", now(), "it did not answer within 10 s")
+        .meaning("Rollbacks of its services are refused.", None);
+    let works = {
+        let mut works = hangs.clone();
+        works.over = Some(now());
+        works
+    };
+    let what = "channel messages in C0PAYMENTS through slack";
+    let archived = Blocked::new(what, now(), "the channel is archived")
+        .meaning("These messages are missing.", Some("C0PAYMENTS".parse().unwrap()));
+    let acted = |state: &str| {
+        let finn = Actor::new("U06FINN".parse().unwrap());
+        break_glass_message(&finn, Duty::Approve, &view(state, &json!({})), 1).unwrap()
+    };
     vec![
+        ("not_working", posted(&blocked_message(&hangs, 1).unwrap())),
+        ("working_again", posted(&blocked_message(&works, 2).unwrap())),
+        ("channel_not_working", posted(&blocked_message(&archived, 1).unwrap())),
+        ("break_glass_approved", posted(&acted("checking"))),
+        ("break_glass_rejected", posted(&acted("withdrawn"))),
         ("private_denial", posted(&private_message(text, &denied).unwrap())),
         ("private_refusal", posted(&private_message(REFUSED, &denied).unwrap())),
         ("deployer_in_flight", posted(&deployer_message(&view("running", &json!({})), 1).unwrap())),

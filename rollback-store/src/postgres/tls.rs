@@ -37,7 +37,7 @@ impl Tls {
     }
 }
 
-/// What is wrong with a server's certificate, for whoever can mend it; none when that is not what an
+/// What is wrong with a server's certificate, for whoever can fix it; none when that is not what an
 /// error is about.
 pub(super) fn words(error: &tokio_postgres::Error) -> Option<String> {
     let refused = error.source()?.downcast_ref::<io::Error>()?.get_ref()?;

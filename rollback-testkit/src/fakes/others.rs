@@ -111,7 +111,7 @@ pub enum NotifierFault {
     PostedInDoubt,
     /// It is not posted, and the caller cannot know.
     LostInDoubt,
-    /// It is not posted until somebody mends something.
+    /// It is not posted until somebody fixes something.
     Block,
     /// It is not posted, and never will be.
     Reject,

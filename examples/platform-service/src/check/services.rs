@@ -64,7 +64,7 @@ async fn look(
             Some(Health::Unhealthy(what)) => Row::fail(
                 subject,
                 what.as_str(),
-                "mend the service, or the address of its health check",
+                "fix the service, or the address of its health check",
             ),
             None => {
                 Row::fail(subject, why(&health), "look whether the address is reachable from here")
@@ -154,9 +154,7 @@ fn judged(subject: String, plan: &Plan, preflight: Preflight) -> Row {
                 match preflight.vouched_by {
                     None => what,
                     Some(by) => {
-                        format!(
-                            "{what}; that nothing would undo it is not seen, {by} vouches for it"
-                        )
+                        format!("{what}; nothing would undo it (not checked: {by} says so)")
                     }
                 },
             )
@@ -174,7 +172,7 @@ fn judged(subject: String, plan: &Plan, preflight: Preflight) -> Row {
         (Acceptance::Rejected(why), _) => Row::fail(
             subject,
             format!("the CD system would not accept `{}`: {why}", plan.to().revision),
-            "mend that there, or choose another way back",
+            "fix that there, or choose another way back",
         ),
     }
 }

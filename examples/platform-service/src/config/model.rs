@@ -351,14 +351,13 @@ pub(crate) struct Limits {
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "60s"))]
     pub(crate) check_within: Duration,
-    /// From the order to the CD system's word that it is complete. What takes longer is told, and
-    /// followed on.
+    /// From the order to the CD system's word that it is complete. A rollback that takes longer is
+    /// reported, and still followed.
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "30m"))]
     pub(crate) run_within: Duration,
-    /// How long an order may be in doubt, and how long the CD system may be silent about what it
-    /// carries out, before people are called. Where the order cannot be fenced off, the outcome is
-    /// unknown from then on.
+    /// How long an order may be in doubt, or the CD system silent, before on-call is paged. The outcome
+    /// is then unknown, unless a fence can still prove what became of the order.
     #[serde(deserialize_with = "text::read_duration")]
     #[schemars(with = "text::Time", extend("default" = "15m"))]
     pub(crate) doubt_within: Duration,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// What is wrong with a text, and how to mend it.
+/// What is wrong with a text, and how to fix it.
 pub(super) type Wrong = (String, String);
 
 /// A kind of text. Its name is the `format` in the schema.
