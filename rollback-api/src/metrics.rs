@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use rollback_core::ports::{AuditSink, CdBackend};
+use rollback_core::ports::{AuditSink, CdBackend, Pruned};
 use rollback_core::{BackendName, ServiceKey};
 use rollback_engine::{
     Engine, LoopStanding, OpenStanding, OutboxStanding, Part, PartStanding, Status,
@@ -72,6 +72,7 @@ struct Inner {
     open: Gauge,
     open_max: Gauge,
     standing: Arc<Mutex<OpenStanding>>,
+    pruned: Arc<Mutex<Pruned>>,
     clock_steps: Gauge,
     outbox: Arc<Mutex<OutboxStanding>>,
 }
@@ -118,6 +119,7 @@ impl Metrics {
             open: Gauge::default(),
             open_max: Gauge::default(),
             standing: Arc::default(),
+            pruned: Arc::default(),
             clock_steps: Gauge::default(),
             outbox: Arc::default(),
         };
@@ -184,6 +186,7 @@ impl Metrics {
         inner.open.set(i64::try_from(standing.open).unwrap_or(i64::MAX));
         inner.open_max.set(i64::try_from(standing.open_max).unwrap_or(i64::MAX));
         *lock(&inner.standing) = standing;
+        *lock(&inner.pruned) = engine.pruned();
         let loops = engine.loops();
         let failing = loops.iter().filter(|standing| standing.failing_since.is_some()).count();
         inner.failing.set(i64::try_from(failing).unwrap_or(i64::MAX));
@@ -268,6 +271,13 @@ impl Inner {
         self.register_openings(&mut registry);
         let help = "Times that a clock went back by which claims are judged";
         registry.register("clock_steps_back", help, self.clock_steps.clone());
+        let pruned = Arc::clone(&self.pruned);
+        registry.register_collector(Box::new(Kinds {
+            name: "store_pruned",
+            help: "What the store forgot because nobody asks for it any more",
+            label: "kind",
+            read: Box::new(move || lock(&pruned).by_kind().to_vec()),
+        }));
         let outbox = Arc::clone(&self.outbox);
         registry.register_collector(Box::new(Kinds {
             name: "notices",

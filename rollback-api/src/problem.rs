@@ -169,6 +169,7 @@ impl Problem {
             | StoreError::ClaimLost(_)
             | StoreError::Unavailable(_)
             | StoreError::InDoubt(_)
+            | StoreError::Newer(_)
             | _ => Self::unavailable("the store did not answer; try again", again),
         }
     }

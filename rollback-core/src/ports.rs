@@ -23,8 +23,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::store::{
-    Claim, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued,
-    Retention, SavedDeploy, Store, StoreError,
+    Claim, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query,
+    Queued, Retention, SavedDeploy, Store, StoreError,
 };
 
 /// Whether a CD system itself refuses an order when something else is live than the order expects.

@@ -289,6 +289,10 @@ pub enum StoreError {
     /// and acknowledged it.
     #[error("the store has gone back in time: {0}")]
     WentBack(String),
+    /// A newer release has changed how the store is kept, so that this release must not write it any
+    /// more. This lasts: stop the process, or start the newer release in its place.
+    #[error("a newer release has taken the store over: {0}")]
+    Newer(String),
     /// The store may have taken the step. Load the journal before anything else.
     #[error("it is not known whether the store took the step: {0}")]
     InDoubt(String),
@@ -347,13 +351,82 @@ pub struct Retention {
     pub told: Duration,
     /// Freezes are kept for this long after their end.
     pub freezes: Duration,
+    /// Rollbacks that nobody confirmed are kept for this long after their end. Their audit records
+    /// stay for good.
+    pub unconfirmed: Duration,
+}
+
+impl Retention {
+    /// The default for messages and freezes: thirty days, longer than any rollback is under way.
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+    /// The default for rollbacks that nobody confirmed: a quarter, so that a review of it still finds
+    /// who looked, was denied or was refused, and why.
+    const QUARTER: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+    /// The same, but for how long rollbacks are kept that nobody confirmed.
+    #[must_use]
+    pub const fn unconfirmed(mut self, keep: Duration) -> Self {
+        self.unconfirmed = keep;
+        self
+    }
 }
 
 impl Default for Retention {
-    /// Thirty days for both: longer than any rollback is under way.
+    /// Thirty days for messages and freezes, ninety for rollbacks that nobody confirmed.
     fn default() -> Self {
-        const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
-        Self { told: MONTH, freezes: MONTH }
+        Self { told: Self::MONTH, freezes: Self::MONTH, unconfirmed: Self::QUARTER }
+    }
+}
+
+/// What one step of [`Store::prune`] has forgotten, by kind.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Digests of requests that cannot come again.
+    pub digests: u64,
+    /// Claims that have expired.
+    pub claims: u64,
+    /// Freezes that ended long ago.
+    pub freezes: u64,
+    /// Messages that appear once and were settled long ago.
+    pub messages: u64,
+    /// Rollbacks that nobody confirmed and that ended long ago.
+    pub unconfirmed: u64,
+    /// Whether a kind filled the step, so that there may be more of it.
+    pub more: bool,
+}
+
+impl Pruned {
+    /// How much was forgotten.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_kind().into_iter().fold(0, |sum, (_, count)| sum.saturating_add(count))
+    }
+
+    /// How much of each kind was forgotten.
+    #[must_use]
+    pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
+        [
+            ("digests", self.digests),
+            ("claims", self.claims),
+            ("freezes", self.freezes),
+            ("messages", self.messages),
+            ("unconfirmed", self.unconfirmed),
+        ]
+    }
+
+    /// This step and the one after it, as one.
+    #[must_use]
+    pub const fn and(self, next: Self) -> Self {
+        Self {
+            digests: self.digests.saturating_add(next.digests),
+            claims: self.claims.saturating_add(next.claims),
+            freezes: self.freezes.saturating_add(next.freezes),
+            messages: self.messages.saturating_add(next.messages),
+            unconfirmed: self.unconfirmed.saturating_add(next.unconfirmed),
+            more: next.more,
+        }
     }
 }
 
@@ -685,14 +758,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         keep: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Forgets what nobody asks for any more, and says how much that was: digests and claims whose
-    /// time is over, freezes that ended long ago, and messages that appear once and were told, or
-    /// given up, long ago. Journals, records, deploys, and where messages were posted are kept.
+    /// Forgets what nobody asks for any more, one step of it, and says how much that was: digests and
+    /// claims whose time is over, freezes that ended long ago, messages that appear once and were told,
+    /// or given up, long ago, and rollbacks that ended long ago without a confirmation.
+    ///
+    /// A step is bounded, however much there is: while [`Pruned::more`], call it again. Rollbacks that
+    /// somebody confirmed, records, deploys, and where messages were posted are kept.
     ///
     /// # Errors
     ///
     /// [`StoreError`] as it comes.
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError>;
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError>;
 
     /// Compares the audit log with the end of a copy of it that was kept elsewhere. A store that does
     /// not have that record has lost it: from now on this process writes nothing there, until

@@ -16,7 +16,7 @@ use crate::watched::{WatchedCd, WatchedDirectory};
 use crate::{driver, export, hints, outbox, probe};
 use rollback_core::access::{AccessIndex, AccessPolicy};
 use rollback_core::ports::{
-    AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier,
+    AuditSink, CdBackend, Clock, CommandError, Directory, FactSource, Instance, Notifier, Pruned,
     Retention, Store, StoreError,
 };
 use rollback_core::{
@@ -24,7 +24,7 @@ use rollback_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,7 @@ pub struct EngineBuilder {
     source_timeout: Duration,
     lease: Duration,
     open_max: usize,
+    retention: Retention,
     admits_later: bool,
     probe_every: Option<Duration>,
 }
@@ -105,6 +106,7 @@ impl EngineBuilder {
             source_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(15),
             open_max: OPEN_MAX,
+            retention: Retention::default(),
             admits_later: false,
             probe_every: None,
         }
@@ -212,6 +214,14 @@ impl EngineBuilder {
         self
     }
 
+    /// How long the store keeps what nobody asks for any more. [`Retention::default`] says how long
+    /// where nobody else does.
+    #[must_use]
+    pub const fn retention(mut self, keep: Retention) -> Self {
+        self.retention = keep;
+        self
+    }
+
     /// Checks at this interval that the store can be written, each CD system answers and each required
     /// audit sink can take a record. Pages on-call when something has blocked rollbacks for two minutes.
     /// Without it, only the answers to regular requests are noted.
@@ -277,6 +287,8 @@ impl EngineBuilder {
                 suspects: Suspects::default(),
                 loops: Loops::default(),
                 places: Places::new(self.open_max),
+                retention: self.retention,
+                pruned: Mutex::default(),
                 probe_every: self.probe_every,
                 openings: Openings::default(),
                 deploy_lanes,
@@ -322,6 +334,9 @@ pub(crate) struct Inner {
     pub(crate) suspects: Suspects,
     pub(crate) loops: Loops,
     pub(crate) places: Places,
+    retention: Retention,
+    /// What the store has forgotten at our request.
+    pub(crate) pruned: Mutex<Pruned>,
     pub(crate) openings: Openings,
     /// One deploy of a service is placed at a time, so that each finds the one before it.
     pub(crate) deploy_lanes: BTreeMap<ServiceKey, Lane>,
@@ -407,7 +422,7 @@ async fn keep_house(inner: Arc<Inner>) {
 }
 
 async fn sweep(inner: &Arc<Inner>) {
-    let mut prune_at = inner.clock.now();
+    let (mut prune_at, mut recall_at) = (inner.clock.now(), inner.clock.now());
     loop {
         inner.clock.sleep(SWEEP_EVERY).await;
         if let Err(error) = resume(inner).await {
@@ -415,9 +430,13 @@ async fn sweep(inner: &Arc<Inner>) {
         }
         inner.forget_unused();
         inner.clocks.look(inner.store.as_ref());
-        if inner.clock.now() >= prune_at {
+        if inner.clock.now() >= recall_at {
             recall(inner).await;
-            prune(inner).await;
+            recall_at = inner.clock.now().after(PRUNE_EVERY);
+        }
+        // Where much has come together, one step follows the other at each look, and not all at once:
+        // the store is there for rollbacks first.
+        if inner.clock.now() >= prune_at && !prune(inner).await {
             prune_at = inner.clock.now().after(PRUNE_EVERY);
         }
     }
@@ -444,15 +463,34 @@ async fn recall(inner: &Inner) {
     }
 }
 
+/// Forgets one step of what nobody asks for any more, and says whether there is more.
+///
 /// As of a while ago: what a clock that is ahead calls over is not over yet, and what was received must
 /// still be known when the clock is right again.
-async fn prune(inner: &Inner) {
+async fn prune(inner: &Inner) -> bool {
     let ahead = u64::try_from(CLOCK_AHEAD_MAX.as_millis()).unwrap_or(u64::MAX);
     let as_of = Timestamp::from_millis(inner.clock.now().as_millis().saturating_sub(ahead));
-    match inner.store.prune(as_of, Retention::default()).await {
-        Ok(0) => {}
-        Ok(pruned) => tracing::debug!(pruned, "the store forgot what nobody asks for any more"),
-        Err(error) => tracing::warn!(%error, "the store could not be pruned"),
+    match inner.store.prune(as_of, inner.retention).await {
+        Ok(step) => {
+            if step.total() > 0 {
+                tracing::info!(
+                    digests = step.digests,
+                    claims = step.claims,
+                    freezes = step.freezes,
+                    messages = step.messages,
+                    unconfirmed = step.unconfirmed,
+                    more = step.more,
+                    "the store forgot what nobody asks for any more"
+                );
+            }
+            let mut pruned = inner.pruned.lock().unwrap_or_else(PoisonError::into_inner);
+            *pruned = pruned.and(step);
+            step.more
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the store could not be pruned; it is tried again within the hour");
+            false
+        }
     }
 }
 
@@ -521,7 +559,7 @@ impl Inner {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RollbackId, Arc<Operation>>> {
-        self.operations.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn new_rollback_id(&self) -> Result<RollbackId, CommandError> {
@@ -543,6 +581,7 @@ pub(crate) fn not_recorded(error: &StoreError) -> CommandError {
         | StoreError::Unavailable(_)
         | StoreError::InDoubt(_)
         | StoreError::WentBack(_)
+        | StoreError::Newer(_)
         | _ => CommandError::NotRecorded("our own store did not take it".into()),
     }
 }

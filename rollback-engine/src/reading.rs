@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::health::{Part, PartStanding, Trouble};
 use crate::places::OpenStanding;
 use rollback_core::audit::{Head, Record};
-use rollback_core::ports::{Query, StoreError};
+use rollback_core::ports::{Pruned, Query, StoreError};
 use rollback_core::{ChannelId, Label, RollbackId, RollbackView, Timestamp};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -180,6 +180,13 @@ impl Engine {
     #[must_use]
     pub fn open_standing(&self) -> OpenStanding {
         self.inner.places.standing()
+    }
+
+    /// What the store has forgotten since this process started, at its request, and whether there is
+    /// more.
+    #[must_use]
+    pub fn pruned(&self) -> Pruned {
+        *self.inner.pruned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often a clock went back that claims are judged by: the store's own, as far as this process

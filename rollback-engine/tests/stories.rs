@@ -1224,7 +1224,28 @@ fn a_request_is_received_once_and_forgotten_when_it_cannot_be_sent_again() {
         // A day more, for a clock that was ahead meanwhile.
         tokio::time::sleep(MINUTE * 60 * 30).await;
         let forgotten = site.store.prune(site.now(), Retention::default()).await.unwrap();
-        assert_eq!(forgotten, 0, "the engine has forgotten all of them by itself");
+        assert_eq!(forgotten.total(), 0, "the engine has forgotten all of them by itself");
+    });
+}
+
+#[test]
+fn what_nobody_confirmed_is_forgotten_by_the_upkeep_and_its_records_stay() {
+    paused(async {
+        let keep = Retention::default().unconfirmed(MINUTE * 60);
+        let (site, host) = open(Setup { retention: keep, ..Setup::default() }).await;
+        let looked = host.click(&ana()).await.id;
+        tokio::time::sleep(limits().confirm_within + MINUTE).await;
+        assert_eq!(site.view(&looked).await.state, StateName::Expired);
+        // A day and two hours for a clock that was ahead, an hour of its own, an hour between looks.
+        tokio::time::sleep(MINUTE * 60 * 29).await;
+        assert_eq!(site.store.load(&looked).await.unwrap(), None);
+        let mut query = rollback_core::ports::Query::all(9);
+        query.rollback = Some(looked.clone());
+        assert!(!site.store.audit(&query).await.unwrap().is_empty(), "a record was forgotten");
+        let pruned = host.engine.pruned();
+        assert_eq!((pruned.unconfirmed, pruned.more), (1, false));
+        let again = host.click(&ana()).await.id;
+        site.shown(&again).await;
     });
 }
 

@@ -9,7 +9,7 @@ use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     CheckpointSigner, Claim, Clock, Commit, Committed, Hint, Hints, Instance, Journal, Listed,
-    PortError, Query, Queued, Retention, SavedDeploy, Store, StoreError,
+    PortError, Pruned, Query, Queued, Retention, SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
@@ -308,7 +308,7 @@ impl Store for Trapped {
         self.inner.see(digests, now, keep).await
     }
 
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.point("prune");
         self.inner.prune(now, keep).await
     }

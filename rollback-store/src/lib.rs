@@ -64,15 +64,38 @@
 //! - **A database that went back in time** is noticed by whoever has seen more of it, and not written
 //!   until somebody acknowledges it ([`Store::acknowledge_loss`](rollback_core::ports::Store)).
 //!
-//! It needs a database, or a schema, of its own; TLS with a verified certificate is asked for unless
-//! the host is this machine. A host with one process can leave it out: `default-features = false`.
+//! - **One schema, one release that decides.** The first process of a newer release brings the tables
+//!   up to date; the others that start wait for it. From then on a process of a release that must not
+//!   write these tables is refused, also one that runs
+//!   ([`StoreError::Newer`](rollback_core::ports::StoreError::Newer)).
+//!
+//! It needs a database, or a schema, of its own: several stores in one database do not notice each
+//! other. TLS with a verified certificate is asked for unless
+//! the host is this machine; `sslcert` and `sslkey` in the URL name what this client shows of itself,
+//! and `connections_max` how many connections it has. A host with one process can leave it out: `default-features = false`.
+//!
+//! # What is forgotten
+//!
+//! [`Store::prune`](rollback_core::ports::Store::prune) forgets a step at a time, of each kind the
+//! oldest and at most a thousand; the engine asks for it every hour, and at each look while there is
+//! more.
+//!
+//! | what | when |
+//! |---|---|
+//! | digests of requests | when they cannot come again |
+//! | claims | when they have expired |
+//! | freezes | 30 days after their end |
+//! | lines of threads, private messages | 30 days after they were told or given up |
+//! | rollbacks that nobody confirmed | 90 days after their end |
+//!
+//! Rollbacks that somebody confirmed, those that nobody has settled or released, audit records and
+//! deploys are kept for good. So are messages that can be brought up to date: the outbox says where
+//! they are.
 //!
 //! # Limits
 //!
 //! A question is answered with at most [`PAGE_MAX`] rows; a journal has at most
-//! [`ENTRIES_MAX`](rollback_core::journal::ENTRIES_MAX) entries. Messages that were delivered stay
-//! in the outbox, for they say which message to bring up to date; lines of threads, which are never
-//! brought up to date, are forgotten after a month. A process that has just been started has seen
+//! [`ENTRIES_MAX`](rollback_core::journal::ENTRIES_MAX) entries. A process that has just been started has seen
 //! nothing of a store yet: that it went back in time is told by a copy of its log
 //! ([`Store::compare`](rollback_core::ports::Store::compare)), and without one by nothing. A file on a
 //! network file system is not supported: SQLite's log needs memory that processes share.
@@ -83,6 +106,7 @@ mod memory;
 mod notices;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod questions;
 mod rows;
 mod rules;
 mod sqlite;

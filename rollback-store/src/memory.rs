@@ -2,8 +2,8 @@
 
 use crate::hints::{Herald, Lane};
 use crate::rules::{
-    CHAIN_DEFAULT, FENCES_LOST_MAX, appears_once, check_room, check_service, check_shape, led_away,
-    lost, page, unwritable,
+    CHAIN_DEFAULT, FENCES_LOST_MAX, PRUNE_MAX, appears_once, check_room, check_service,
+    check_shape, ended_unconfirmed, forgotten_until, led_away, lost, page, unwritable,
 };
 use async_trait::async_trait;
 use rollback_core::audit::{Draft, Head, Record};
@@ -11,8 +11,8 @@ use rollback_core::journal::{Entry, Opening};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
-    SavedDeploy, Store, StoreError,
+    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
+    Retention, SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
     Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey,
@@ -314,7 +314,15 @@ impl Books {
             .collect()
     }
 
-    fn prune_outbox(&mut self, now: Timestamp, keep: Duration) -> usize {
+    /// One step of it: the oldest of what is settled. A message with lines in its thread stays, and is
+    /// looked at again as if it had been settled now.
+    fn prune_outbox(&mut self, now: Timestamp, keep: Duration) -> (u64, bool) {
+        let unsettled =
+            |message: &&mut Message| message.is_settled_once() && message.settled_at.is_none();
+        let mut new: Vec<&mut Message> = self.outbox.values_mut().filter(unsettled).collect();
+        new.sort_by_key(|message| message.number);
+        let marked = new.len();
+        new.into_iter().take(PRUNE_MAX).for_each(|message| message.settled_at = Some(now));
         let threads: BTreeSet<(Label, Label)> = self
             .outbox
             .values()
@@ -322,16 +330,60 @@ impl Books {
                 Some((message.queued.notifier.clone(), message.queued.thread_key.clone()?))
             })
             .collect();
-        let before = self.outbox.len();
-        self.outbox.retain(|at, message| {
-            let settled = !message.is_pending() && message.taken.is_none();
-            if !settled || !appears_once(&message.queued.notice) {
-                return true;
+        let old = self.outbox.iter().filter(|(_, message)| message.is_settled_once());
+        let mut old: Vec<_> = old
+            .filter_map(|(at, message)| Some((message.settled_at?, message.number, at.clone())))
+            .filter(|(since, _, _)| forgotten_until(now, keep).is_some_and(|until| *since <= until))
+            .collect();
+        old.sort();
+        let more = marked >= PRUNE_MAX || old.len() >= PRUNE_MAX;
+        let mut forgotten = 0_u64;
+        for (_, _, at) in old.into_iter().take(PRUNE_MAX) {
+            if !threads.contains(&at) {
+                self.outbox.remove(&at);
+                forgotten = forgotten.saturating_add(1);
+            } else if let Some(message) = self.outbox.get_mut(&at) {
+                message.settled_at = Some(now);
             }
-            let since = *message.settled_at.get_or_insert(now);
-            since.after(keep) > now || threads.contains(at)
-        });
-        before.saturating_sub(self.outbox.len())
+        }
+        (forgotten, more)
+    }
+
+    /// The oldest rollbacks that nobody confirmed.
+    fn prune_unconfirmed(&mut self, now: Timestamp, keep: Duration) -> u64 {
+        let Some(until) = forgotten_until(now, keep) else { return 0 };
+        let mut old: Vec<(Timestamp, RollbackId)> = self
+            .rollbacks
+            .iter()
+            .filter(|kept| ended_unconfirmed(&kept.view, kept.holds_service, kept.was_ordered))
+            .filter_map(|kept| Some((kept.view.ended_at?, kept.view.id.clone())))
+            .filter(|(ended_at, _)| *ended_at <= until)
+            .collect();
+        old.sort();
+        let old: BTreeSet<RollbackId> =
+            old.into_iter().take(PRUNE_MAX).map(|(_, rollback)| rollback).collect();
+        self.rollbacks.retain(|kept| !old.contains(&kept.view.id));
+        self.attempts.retain(|rollback, _| !old.contains(rollback));
+        count_of(old.len())
+    }
+
+    fn prune(&mut self, now: Timestamp, keep: Retention) -> Pruned {
+        let mut pruned = Pruned::default();
+        pruned.digests = forget(&mut self.seen, |until| *until, |until| until <= now);
+        pruned.claims =
+            forget(&mut self.claims, |claim| claim.expires_at, |expires_at| expires_at <= now);
+        let ended = forgotten_until(now, keep.freezes);
+        pruned.freezes = forget(
+            &mut self.freezes,
+            |freeze| freeze.until,
+            |until| until.is_some_and(|until| ended.is_some_and(|ended| until <= ended)),
+        );
+        let (messages, more) = self.prune_outbox(now, keep.told);
+        pruned.messages = messages;
+        pruned.unconfirmed = self.prune_unconfirmed(now, keep.unconfirmed);
+        let filled = |(_, count): (&str, u64)| count >= count_of(PRUNE_MAX);
+        pruned.more = more || pruned.by_kind().into_iter().any(filled);
+        pruned
     }
 
     /// The message that a notice about `queued` belongs to, unless a later word settled it.
@@ -424,6 +476,11 @@ impl Message {
         self.queued.version > self.delivered && self.abandoned.is_none()
     }
 
+    /// Whether it appears once, and nothing of it is left to do.
+    fn is_settled_once(&self) -> bool {
+        !self.is_pending() && self.taken.is_none() && appears_once(&self.queued.notice)
+    }
+
     const fn lane(&self) -> Lane<'_> {
         (&self.queued.notifier, &self.queued.channel)
     }
@@ -452,7 +509,27 @@ impl Message {
 }
 
 fn count<T>(items: &[T]) -> u64 {
-    u64::try_from(items.len()).unwrap_or(u64::MAX)
+    count_of(items.len())
+}
+
+fn count_of(items: usize) -> u64 {
+    u64::try_from(items).unwrap_or(u64::MAX)
+}
+
+/// Forgets the first of what is over, in the order of its time, and says how much that was.
+fn forget<K: Clone + Ord, V, T: Ord>(
+    kept: &mut BTreeMap<K, V>,
+    time: impl Fn(&V) -> T,
+    is_over: impl Fn(T) -> bool,
+) -> u64 {
+    let over = kept.iter().filter(|(_, value)| is_over(time(value)));
+    let mut over: Vec<(T, K)> = over.map(|(key, value)| (time(value), key.clone())).collect();
+    over.sort();
+    over.truncate(PRUNE_MAX);
+    for (_, key) in &over {
+        kept.remove(key);
+    }
+    count(&over)
 }
 
 fn concerns(query: &Query, service: &str, environment: &str) -> bool {
@@ -852,17 +929,8 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
-        let mut books = self.writing()?;
-        let before = books.seen.len() + books.claims.len() + books.freezes.len();
-        books.seen.retain(|_digest, until| now < *until);
-        books.claims.retain(|_rollback, claim| now < claim.expires_at);
-        books.freezes.retain(|_name, freeze| {
-            freeze.until.is_none_or(|until| now < until.after(keep.freezes))
-        });
-        let after = books.seen.len() + books.claims.len() + books.freezes.len();
-        let pruned = before - after + books.prune_outbox(now, keep.told);
-        Ok(u64::try_from(pruned).unwrap_or(u64::MAX))
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
+        Ok(self.writing()?.prune(now, keep))
     }
 
     fn hints(&self) -> Box<dyn Hints> {

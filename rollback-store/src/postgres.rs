@@ -9,6 +9,9 @@ mod link;
 mod listen;
 mod mark;
 mod outbox;
+#[cfg(test)]
+mod plans;
+mod prune;
 mod schema;
 mod service;
 mod step;
@@ -28,7 +31,7 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued,
+    Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
     Retention, SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
@@ -183,7 +186,14 @@ impl PostgresStore {
     ///
     /// The URL is of the form `postgres://user:password@host:5432/database`. TLS with a verified
     /// certificate is asked for unless the host is this machine; `sslmode=disable` in the URL does
-    /// without, `sslrootcert=/path/to/authorities.pem` names whom to trust.
+    /// without, `sslrootcert=/path/to/authorities.pem` names whom to trust, and `sslcert=` and `sslkey=`
+    /// name the certificate and the key that this client shows to a server that asks for one.
+    /// `connections_max=` is how many connections a process has at most, from 1 to 64: 8 where it is
+    /// not said, and one besides to hear what others write.
+    ///
+    /// The first process of a newer release brings the tables up to date; the others that start wait
+    /// for it, up to half an hour. From then on processes of releases that must not write these tables
+    /// are refused ([`StoreError::Newer`]).
     ///
     /// # Errors
     ///
@@ -202,8 +212,9 @@ impl PostgresStore {
         Ok(Self { links, herald, judge, clock, listener: listener.abort_handle() })
     }
 
-    /// Does what [`Self::connect`] does with the tables, and takes it back: whether a start would
-    /// succeed. Nothing is changed.
+    /// Whether a start would succeed. Nothing is changed: tables are made and taken back where there are
+    /// none; those of an older release are only looked at, for whatever runs beside this would stand
+    /// still while they were changed.
     ///
     /// # Errors
     ///
@@ -513,17 +524,9 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
-        self.links
-            .write(&(now, keep, self.judged_at(now)), |db, (now, keep, judged_at)| {
-                Box::pin(async move {
-                    let lapsed = service::prune_lapsed(db, *now, *judged_at).await?;
-                    let freezes = service::prune_freezes(db, *now, keep.freezes).await?;
-                    let told = outbox::prune(db, *now, keep.told).await?;
-                    Ok(lapsed.saturating_add(freezes).saturating_add(told))
-                })
-            })
-            .await
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
+        let step = prune::Step { now, keep, judged_at: self.judged_at(now) };
+        self.links.write(&step, |db, step| Box::pin(step.take(db))).await
     }
 
     fn hints(&self) -> Box<dyn Hints> {

@@ -5,9 +5,8 @@ use crate::value::{Answer, corrupt, from_json, millis, to_json, uint};
 use rollback_core::audit::{Hash, Head};
 use rollback_core::journal::Opening;
 use rollback_core::notice::DeployCard;
-use rollback_core::observed::Freeze;
 use rollback_core::ports::{Journal, Listed};
-use rollback_core::{Deploy, DeployId, RollbackId, RollbackView, ServiceKey, Timestamp};
+use rollback_core::{Deploy, DeployId, RollbackId, RollbackView, ServiceKey};
 
 /// A rollback as others may see it.
 pub(crate) fn view(id: &str, view: &str) -> Answer<RollbackView> {
@@ -77,12 +76,6 @@ pub(crate) fn deploy_of(key: &ServiceKey, id: &str, card: &str) -> Answer<Deploy
     } else {
         Err(corrupt(what(), "it is filed under another name"))
     }
-}
-
-/// Whether a freeze of this service ended at this moment or before.
-pub(crate) fn has_ended(service: &str, freeze: &str, until: Timestamp) -> Answer<bool> {
-    let freeze: Freeze = from_json(freeze, || format!("a freeze of {service}"))?;
-    Ok(freeze.until.is_some_and(|end| end <= until))
 }
 
 /// A card as it is written: without the rollback, which is asked for when the card is shown.

@@ -5,11 +5,15 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::journal::ENTRIES_MAX;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, StoreError};
-use rollback_core::{ServiceKey, StateName, Timestamp};
+use rollback_core::{Prominence, RollbackView, ServiceKey, StateName, Timestamp};
 use std::time::Duration;
 
 /// Most rows that one question is answered with. Whoever wants more asks again after the last.
 pub const PAGE_MAX: usize = 10_000;
+
+/// How many rows of each kind one step of pruning looks at: some tens of milliseconds, far from the two
+/// seconds after which a statement is given up, and once every five seconds still 700,000 an hour.
+pub(crate) const PRUNE_MAX: usize = 1_000;
 
 /// The audit chain of an installation that did not name its own.
 pub const CHAIN_DEFAULT: &str = "default";
@@ -56,6 +60,20 @@ pub(crate) const fn led_away(state: StateName) -> bool {
 pub(crate) fn forgotten_until(now: Timestamp, keep: Duration) -> Option<Timestamp> {
     let keep = u64::try_from(keep.as_millis()).ok()?;
     now.as_millis().checked_sub(keep).map(Timestamp::from_millis)
+}
+
+/// Whether a rollback ended and nobody confirmed it: nothing was held, ordered or approved, and nobody
+/// has to look at it. Such a one is forgotten after a while; the durable stores have an index of them.
+pub(crate) fn ended_unconfirmed(
+    view: &RollbackView,
+    holds_service: bool,
+    was_ordered: bool,
+) -> bool {
+    view.state.is_end()
+        && !holds_service
+        && !was_ordered
+        && view.put_aside.is_none()
+        && view.prominence() <= Prominence::Refused
 }
 
 /// By how much fencing numbers jump when a loss is acknowledged: more than any number of claims that

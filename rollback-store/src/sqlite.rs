@@ -5,6 +5,7 @@ mod fault;
 mod log;
 mod outbox;
 mod owner;
+mod prune;
 mod schema;
 mod service;
 mod step;
@@ -21,8 +22,8 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Query, Queued, Retention,
-    SavedDeploy, Store, StoreError,
+    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
+    Retention, SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
@@ -661,15 +662,8 @@ impl Store for SqliteStore {
         self.write(move |db| service::see(db, &digests, now, keep)).await
     }
 
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
-        self.write(move |db| {
-            let lapsed = service::prune_lapsed(db, now)?;
-            let freezes = service::prune_freezes(db, now, keep.freezes)?;
-            let told = outbox::prune(db, now, keep.told)?;
-            let pruned = lapsed.saturating_add(freezes).saturating_add(told);
-            Ok(u64::try_from(pruned).unwrap_or(u64::MAX))
-        })
-        .await
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
+        self.write(move |db| prune::step(db, now, keep)).await
     }
 
     fn hints(&self) -> Box<dyn Hints> {
@@ -795,6 +789,65 @@ mod tests {
         };
         assert_eq!(read("synchronous").await.unwrap(), Value::Integer(2));
         assert_eq!(read("journal_mode").await.unwrap(), Value::Text("wal".into()));
+    }
+
+    /// How SQLite would answer a question.
+    async fn plan(store: &SqliteStore, question: &str) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {question}");
+        let plan = store.read(move |db| {
+            let read = || {
+                let mut statement = db.prepare(&explain)?;
+                let (mut rows, mut lines) = (statement.raw_query(), Vec::new());
+                while let Some(row) = rows.next()? {
+                    lines.push(row.get::<_, String>(3)?);
+                }
+                Ok(lines)
+            };
+            read().map_err(|error: rusqlite::Error| fault::failed(&error))
+        });
+        plan.await.unwrap()
+    }
+
+    /// A scan goes over an index that has nothing but what is asked for, or is over at the limit.
+    fn reads_no_whole_table(plan: &[String]) -> bool {
+        plan.iter().all(|line| {
+            (!line.starts_with("SCAN") || line.contains("USING"))
+                && !line.contains("TEMP B-TREE FOR ORDER BY")
+        })
+    }
+
+    #[tokio::test]
+    async fn every_list_begins_with_an_index_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        for query in crate::questions::every() {
+            for question in [service::question(&query), audit::question(&query)] {
+                let plan = plan(&store, question).await;
+                assert!(reads_no_whole_table(&plan), "{question}: {plan:?}");
+                // Only the newest of all are read without a name to begin with.
+                let is_named = question.contains(" = ?") || question.contains("sequence >");
+                let begins = plan.first().unwrap().starts_with("SEARCH");
+                assert!(plan.len() == 1 && begins == is_named, "{question}: {plan:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        for (question, index) in [
+            (prune::DIGESTS, "seen_until"),
+            (prune::CLAIMS, "claim_until"),
+            (prune::FREEZES, "freeze_ended"),
+            (prune::SETTLED, "outbox_unsettled"),
+            (prune::OLD, "outbox_settled"),
+            (prune::UNCONFIRMED, "rollback_unconfirmed"),
+        ] {
+            let plan = plan(&store, question).await;
+            assert!(reads_no_whole_table(&plan), "{question}: {plan:?}");
+            assert!(plan.iter().any(|line| line.contains(index)), "{question}: {plan:?}");
+        }
     }
 
     #[tokio::test]

@@ -56,9 +56,9 @@ fn told() -> impl Strategy<Value = Told> {
 fn op() -> impl Strategy<Value = Op> {
     let notices = || prop::collection::vec(told(), 0..3);
     prop_oneof![
-        12 => (0..6_usize, prop::bool::weighted(0.1), prop::option::weighted(0.3, 0..9_usize), any::<bool>(), notices())
+        12 => (0..7_usize, prop::bool::weighted(0.1), prop::option::weighted(0.3, 0..9_usize), any::<bool>(), notices())
             .prop_map(|(script, ahead, claim, begins, notices)| Op::Step { script, ahead, claim, begins, notices }),
-        2 => (0..6_usize, 0..3_u8, 0..60_u64)
+        2 => (0..7_usize, 0..3_u8, 0..60_u64)
             .prop_map(|(script, owner, seconds)| Op::Claim { script, owner, seconds }),
         3 => (0..9_usize, 0..3_u8).prop_map(|(claim, name)| Op::Attempt { claim, name }),
         1 => (0..9_usize).prop_map(|claim| Op::Release { claim }),
@@ -100,6 +100,7 @@ fn scripts() -> Vec<Vec<Commit>> {
             .from_message_of("d1")
             .commits(Ending::Failed),
         Script::new("rb-5").as_drill().commits(Ending::Succeeded),
+        Script::new("rb-6").of("billing", "production").commits(Ending::Refused),
     ]
 }
 
@@ -225,6 +226,7 @@ impl Run {
                 let mut retention = Retention::default();
                 retention.told = Duration::from_secs(*keep);
                 retention.freezes = Duration::from_secs(*keep);
+                retention.unconfirmed = Duration::from_secs(*keep);
                 said(store.prune(at(*seconds), retention).await)
             }
             Op::Acknowledge { sink, sequence } => {

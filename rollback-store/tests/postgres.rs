@@ -5,7 +5,7 @@
 use postgres_lab::{Cut, Server, Space};
 use rollback_core::audit::Verifier;
 use rollback_core::notice::{MessageRef, Notice};
-use rollback_core::ports::{Commit, Hint, Instance, Query, Queued, Store, StoreError};
+use rollback_core::ports::{Commit, Hint, Instance, Query, Queued, Retention, Store, StoreError};
 use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{ConnectError, Judge, PostgresOptions, PostgresStore};
 use rollback_testkit::fixtures::{at, key, parsed};
@@ -379,7 +379,7 @@ async fn many_processes_may_start_at_once_in_an_empty_database() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "3");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "4");
 }
 
 #[tokio::test]
@@ -452,4 +452,260 @@ async fn a_database_knows_whether_a_service_has_run_with_it_and_a_closed_store_i
     store.close();
     assert!(held.ping().await.is_err(), "whoever still holds it");
     assert!(other.ping().await.is_ok());
+}
+
+/// Makes a store use several connections at once, so that all of them wait in its pool afterwards.
+async fn fill_the_pool(store: &Arc<PostgresStore>) {
+    let tasks: Vec<_> = (0..16)
+        .map(|_task| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.ping().await.unwrap() })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn connections_whose_network_died_without_a_word_fail_no_call() {
+    let Some(server) = Server::shared("a dead network under PostgreSQL's connections") else {
+        return;
+    };
+    let space = server.space();
+    let wire = server.wire();
+    let url = space.url_through(wire.port());
+    let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
+    let store = Arc::new(store);
+    fill_the_pool(&store).await;
+    wire.forget();
+    let asked = std::time::Instant::now();
+    store.ping().await.unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}, and Slack waits for three",
+        asked.elapsed()
+    );
+    take(store.as_ref(), Script::new("rb-1").commits(Ending::Succeeded)).await;
+    is_whole(store.as_ref()).await;
+    // Also where nothing is written.
+    fill_the_pool(&store).await;
+    wire.forget();
+    assert!(store.load(&parsed("rb-1")).await.unwrap().is_some());
+    fill_the_pool(&store).await;
+    wire.forget();
+    let head = store.head().await.unwrap();
+    store.compare(&head).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pool_of_ended_sessions_fails_no_call() {
+    let Some(server) = Server::own("a pool of ended sessions") else { return };
+    let space = server.space();
+    let store = Arc::new(open(&space).await);
+    fill_the_pool(&store).await;
+    server.end_sessions();
+    take(store.as_ref(), Script::new("rb-1").commits(Ending::Succeeded)).await;
+    is_whole(store.as_ref()).await;
+}
+
+#[tokio::test]
+async fn no_more_connections_are_made_than_the_address_says() {
+    let Some(server) = Server::own("the size of the pool") else { return };
+    let space = server.space();
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollback'";
+    for (query, most) in [("&connections_max=2", 3), ("&connections_max=12", 13)] {
+        let url = format!("{}{query}", space.url());
+        let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
+        let store = Arc::new(store);
+        fill_the_pool(&store).await;
+        // One besides hears what others write.
+        let made: u64 = space.sql(sessions).parse().unwrap();
+        assert!(made <= most, "{made} connections with {query}");
+        store.close();
+        drop(store);
+        while space.sql(sessions) != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_damaged_bytes_ask_for_a_backup() {
+    let Some(server) = Server::shared("errors of PostgreSQL's own") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    for (code, is_damage) in [("XX000", false), ("XX001", true), ("XX002", true), ("58030", false)]
+    {
+        space.sql(&format!(
+            "CREATE OR REPLACE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = 'cache lookup failed'; END $$"
+        ));
+        space.sql(
+            "CREATE OR REPLACE TRIGGER fails BEFORE INSERT ON outbox
+             FOR EACH ROW EXECUTE FUNCTION fails()",
+        );
+        let error = store.queue(vec![notice("k")]).await.unwrap_err();
+        let is_corrupt = matches!(error, StoreError::Corrupt { .. });
+        assert_eq!(is_corrupt, is_damage, "{code}: {error}");
+        assert_eq!(error.to_string().contains("backup"), is_damage, "{code}: {error}");
+        assert!(error.to_string().contains("nothing was changed"), "{code}: {error}");
+    }
+    space.sql("DROP TRIGGER fails ON outbox");
+    store.queue(vec![notice("k")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_running_process_writes_no_database_that_a_newer_release_has_taken_over() {
+    let Some(server) = Server::shared("a newer release beside an older one") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    take(&store, commits[..2].to_vec()).await;
+    // A newer release has only added something: this one goes on.
+    space.sql("UPDATE rollback_store SET schema = 9000");
+    take(&store, commits[2..3].to_vec()).await;
+    // A newer one keeps something otherwise.
+    space.sql("UPDATE rollback_store SET schema = 9001, writers_from = 9001");
+    let a = Instance::new("a");
+    for answer in [
+        store.commit(commits[3].clone()).await.map(drop),
+        store.ping().await,
+        store.claim(&parsed("rb-1"), &a, at(0), LEASE).await.map(drop),
+        store.take(&a, at(0), LEASE, 9).await.map(drop),
+        store.acknowledge_loss().await,
+    ] {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, StoreError::Newer(_)), "{error}");
+        for part in ["9001", "nothing was changed", "stop this process"] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+    assert_eq!(entries(&store, &parsed("rb-1")).await, Some(2), "it can still be read");
+}
+
+/// The release before schema 4 does not look. What it writes is refused by the database.
+#[tokio::test]
+async fn a_release_that_does_not_look_is_refused_by_the_database_in_words() {
+    let Some(server) = Server::shared("a release of before schema 4") else { return };
+    let space = server.space();
+    take(&open(&space).await, Script::new("rb-1").commits(Ending::Succeeded)).await;
+    let (older, connection) =
+        tokio_postgres::connect(&space.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    for write in [
+        "UPDATE counter SET value = value + 1 WHERE name = 'ping'",
+        "INSERT INTO claim (rollback, owner, fence, expires_at) VALUES ('rb-1', 'a', 1, 9)",
+        "UPDATE rollback SET entries = entries + 1 WHERE id = 'rb-1'",
+        "UPDATE outbox SET taken_by = 'a'",
+        "INSERT INTO seen (digest, kept_until) VALUES ('x', 9)",
+        "DELETE FROM audit",
+    ] {
+        let error = older.batch_execute(write).await.unwrap_err();
+        let told = error.as_db_error().unwrap();
+        assert_eq!(told.code().code(), "RB004", "{write}: {told}");
+        for part in ["a newer release", "nothing was changed", "stop this process"] {
+            assert!(told.message().contains(part), "{write}: {told}");
+        }
+    }
+    assert!(older.batch_execute("SELECT count(*) FROM rollback").await.is_ok(), "it may read");
+}
+
+#[tokio::test]
+async fn a_migration_ends_after_whoever_may_still_write_and_before_whoever_may_not() {
+    let Some(server) = Server::shared("a migration beside writers") else { return };
+    let space = server.space();
+    let store = open(&space).await;
+    let (newer, connection) =
+        tokio_postgres::connect(&space.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // As a migration begins: whoever writes waits, and then meets what it has left.
+    newer.batch_execute("BEGIN; LOCK TABLE rollback_store IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let waiting = tokio::spawn(async move { store.ping().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "it did not wait");
+    newer
+        .batch_execute("UPDATE rollback_store SET schema = 9000, writers_from = 9000; COMMIT")
+        .await
+        .unwrap();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Newer(_)), "{error}");
+}
+
+#[tokio::test]
+async fn two_stores_in_one_database_hear_nothing_of_each_other_and_wait_for_nothing() {
+    let Some(server) = Server::shared("two schemas of one PostgreSQL database") else { return };
+    let (ours, theirs) = (server.space(), server.space());
+    let (one, two) = (open(&ours).await, open(&theirs).await);
+    let mut hints = one.hints();
+    two.queue(vec![notice("theirs")]).await.unwrap();
+    take(&two, Script::new("rb-theirs").commits(Ending::Succeeded)[..2].to_vec()).await;
+    take(&one, Script::new("rb-ours").commits(Ending::Succeeded)[..1].to_vec()).await;
+    let heard = hints.next().await;
+    assert_eq!(heard, Hint::Step { rollback: parsed("rb-ours"), entries: 0 });
+    // A session of theirs takes notices, or brings tables up to date, and stands still meanwhile.
+    let (other, connection) =
+        tokio_postgres::connect(&theirs.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    other.batch_execute("BEGIN").await.unwrap();
+    for lock in [0x726c_626b_i32, 0x726c_626c] {
+        let sql = format!(
+            "SELECT pg_advisory_xact_lock({lock},
+                 (SELECT oid::int4 FROM pg_namespace WHERE nspname = current_schema())),
+                 pg_advisory_xact_lock({lock})"
+        );
+        other.batch_execute(&sql).await.unwrap();
+    }
+    one.queue(vec![notice("ours")]).await.unwrap();
+    let taken = one.take(&Instance::new("a"), at(0), LEASE, 9).await.unwrap();
+    assert_eq!(taken.len(), 1, "our notices do not wait for theirs");
+    let again = open(&ours).await;
+    again.ping().await.unwrap();
+    let error = two.take(&Instance::new("a"), at(0), LEASE, 9).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "theirs do wait: {error}");
+}
+
+/// Ten thousand of each: pruned in steps, each of them short.
+#[tokio::test]
+async fn a_heap_of_what_nobody_asks_for_is_pruned_in_short_steps() {
+    let Some(server) = Server::shared("pruning much of PostgreSQL") else { return };
+    let space = server.space();
+    let store = judged_by_us(&space).await;
+    take(&store, Script::new("rb-1").of("mail", "production").commits(Ending::Refused)).await;
+    space.sql(
+        "INSERT INTO seen SELECT sha256(n::text::bytea), n FROM generate_series(1, 10000) AS n;
+         INSERT INTO claim SELECT 'rb-' || n, 'a', n, n FROM generate_series(1, 10000) AS n;
+         INSERT INTO outbox (notifier, key, version, delivered, once, notice, channel)
+             SELECT 'chat', 'line:' || n, 1, 1, true, '{}', 'C1' FROM generate_series(1, 10000) AS n;
+         INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at, entries,
+                 view, state, is_end, ended_at, was_ordered, holds_service)
+             SELECT 'rb-old-' || n, 'mail', 'production', false, '1', n, 1, view, state, true, n,
+                 false, false
+             FROM generate_series(1, 10000) AS n, (SELECT * FROM rollback LIMIT 1) AS one;
+         INSERT INTO opening SELECT number, '{}' FROM rollback WHERE entries = 1 AND id LIKE 'rb-old%';
+         INSERT INTO entry SELECT number, 1, '{}' FROM rollback WHERE entries = 1 AND id LIKE 'rb-old%'",
+    );
+    let now = at(10_000_000);
+    let mut steps = 0;
+    loop {
+        let began = std::time::Instant::now();
+        let step = store.prune(now, Retention::default()).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "a step took {:?}", began.elapsed());
+        steps += 1;
+        if !step.more {
+            break;
+        }
+    }
+    assert!(steps >= 10, "{steps} steps");
+    for (table, left) in [("seen", "0"), ("claim", "0"), ("rollback", "0"), ("entry", "0")] {
+        assert_eq!(space.sql(&format!("SELECT count(*) FROM {table}")), left, "{table}");
+    }
+    // What was seen to be settled is forgotten a month after.
+    let later = Timestamp::from_millis(now.as_millis() + 31 * 86_400_000);
+    let mut told = store.prune(later, Retention::default()).await.unwrap();
+    while told.more {
+        told = told.and(store.prune(later, Retention::default()).await.unwrap());
+    }
+    assert_eq!(told.messages, 10_000);
+    is_whole(&store).await;
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use postgres_lab::{Identity, PASSWORD, Server};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rollback_core::ports::Store as _;
 use rollback_store::{PostgresOptions, PostgresStore};
 use std::path::Path;
@@ -29,6 +29,19 @@ impl Authority {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificates = params.signed_by(&key, &self.issuer).unwrap().pem();
         Identity { certificates, key: key.serialize_pem() }
+    }
+
+    /// What a client of this name shows, in two files.
+    fn client(&self, user: &str, folder: &Path) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, user);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let (shown, kept) =
+            (folder.join(format!("{user}.pem")), folder.join(format!("{user}.key")));
+        std::fs::write(&shown, certificate).unwrap();
+        std::fs::write(&kept, key.serialize_pem()).unwrap();
+        (shown.display().to_string(), kept.display().to_string())
     }
 
     fn keep(&self, path: &Path) -> String {
@@ -136,4 +149,39 @@ async fn a_wrong_password_is_told_and_not_repeated() {
     let query = format!("sslmode=verify-full&sslrootcert={}", stage.known);
     let said = refusal(&stage.url("localhost", "canary-that-is-wrong", &query)).await;
     assert!(said.contains("password authentication failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_who_its_clients_are_is_shown_the_certificate_that_the_address_names() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let identity = authority.identity("localhost");
+    let Some(server) = Server::mutual("client certificates", &identity, &authority.pem) else {
+        return;
+    };
+    let roots = authority.keep(&folder.path().join("known.pem"));
+    let url = |shown: &str| {
+        let address = server.guarded_url("localhost", "canary-that-nobody-asks-for");
+        format!("{address}?sslmode=verify-full&sslrootcert={roots}{shown}")
+    };
+    let shown =
+        |(certificate, key): (String, String)| format!("&sslcert={certificate}&sslkey={key}");
+    let ours = authority.client(Server::guarded_user(), folder.path());
+    let good = url(&shown(ours.clone()));
+    let store = PostgresStore::connect(&good, PostgresOptions::default()).await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(server.guarded_sessions_are_secured(), Some(true));
+
+    let said = refusal(&url("")).await;
+    assert!(said.contains("client certificate"), "{said}");
+    let other = authority.client("somebody-else", folder.path());
+    let said = refusal(&url(&shown(other.clone()))).await;
+    assert!(said.contains("authentication failed"), "{said}");
+    let foreign_folder = tempfile::tempdir().unwrap();
+    let foreign = Authority::new().client(Server::guarded_user(), foreign_folder.path());
+    refusal(&url(&shown(foreign))).await;
+    // Files that do not belong together, or are not there, are told before anybody is asked.
+    let said = refusal(&url(&shown((ours.0.clone(), other.1)))).await;
+    assert!(said.contains("cannot be shown") && said.contains(&ours.0), "{said}");
+    let said = refusal(&url(&shown((ours.0, "/nowhere.key".into())))).await;
+    assert!(said.contains("the key in `/nowhere.key` cannot be read"), "{said}");
 }

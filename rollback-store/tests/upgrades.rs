@@ -2,7 +2,8 @@
 //!
 //! `stores/schema-N.db` was written by the release that had schema N as its newest: three rollbacks
 //! (one done, one refused, one of unknown outcome, claimed by a process that died), a message that
-//! was delivered and one that waits. `schema-2.db` and `schema-3.db` are the first one as those schemas took it over. Never
+//! was delivered and one that waits. The others are the first one
+//! as those schemas took it over. Never
 //! edit one; add.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One for each schema before the newest.
-const EARLIER: [&str; 3] = ["schema-1.db", "schema-2.db", "schema-3.db"];
+const EARLIER: [&str; 4] = ["schema-1.db", "schema-2.db", "schema-3.db", "schema-4.db"];
 
 const END: &str = "b078959445e4ceb85ff762785ec34700d6d01e72eee7c3d981232526eff66db7";
 
@@ -120,7 +121,12 @@ async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     store.close().await;
     let file = rusqlite::Connection::open(&path).unwrap();
     file.execute_batch(
-        "DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
+        "DROP INDEX rollback_in_state; DROP INDEX rollback_of_name; DROP INDEX rollback_of_environment;
+         DROP INDEX rollback_of_service_in_state; DROP INDEX audit_of_name;
+         DROP INDEX audit_of_environment; DROP INDEX rollback_unconfirmed; DROP INDEX claim_until;
+         DROP INDEX outbox_unsettled; DROP INDEX outbox_settled; DROP INDEX freeze_ended;
+         ALTER TABLE freeze DROP COLUMN ends_at;
+         DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
          ALTER TABLE rollback DROP COLUMN prominence; PRAGMA user_version = 3",
     )
     .unwrap();
@@ -131,8 +137,14 @@ async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     }
 }
 
-/// A database as schema 1 left it: what schemas 2 and 3 added is taken away again.
-const BACK_TO_1: &str = "DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
+/// A database as schema 1 left it: what schemas 2 to 4 added is taken away again.
+const BACK_TO_1: &str = "DROP FUNCTION IF EXISTS rollback_refuse_older_releases CASCADE;
+    ALTER TABLE rollback_store DROP COLUMN IF EXISTS writers_from;
+    DROP INDEX IF EXISTS rollback_in_state, rollback_of_name, rollback_of_environment,
+        rollback_of_service_in_state, rollback_unconfirmed, audit_of_name, audit_of_environment,
+        claim_until, outbox_unsettled, outbox_settled, frozen_ended;
+    ALTER TABLE frozen DROP COLUMN IF EXISTS ends_at;
+    DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
     ALTER TABLE rollback DROP COLUMN prominence;
     DROP TABLE attempt; ALTER TABLE rollback DROP COLUMN put_aside;
     UPDATE rollback_store SET schema = 1";
@@ -158,7 +170,7 @@ async fn an_earlier_database_is_taken_over_whole() {
     let rehearsed = PostgresStore::rehearse(&space.url(), options()).await.unwrap();
     assert_eq!(rehearsed, Rehearsed::Older);
     let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
-    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "3");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "4");
     for (deploy, shown) in kept {
         assert_eq!(store.shown(&deploy).await.unwrap(), shown, "{deploy}");
     }
@@ -169,4 +181,88 @@ async fn an_earlier_database_is_taken_over_whole() {
     assert_eq!(claim.fence, old.fence, "the claim is the same");
     assert_eq!(store.attempt(&claim, &"old/1".into()).await.unwrap(), 1);
     store.close();
+}
+
+/// Rollbacks as schema 1 kept them, `ROLLBACK_ROWS` or else 20,000.
+fn many_rollbacks(space: &postgres_lab::Space<'_>) {
+    let count = std::env::var("ROLLBACK_ROWS").ok().and_then(|count| count.parse().ok());
+    let count: u64 = count.unwrap_or(20_000);
+    space.sql(&format!(
+        "INSERT INTO rollback (id, service, environment, drill, from_revision, opened_at, entries, view,
+             state, is_end, ended_at, was_ordered, holds_service)
+         SELECT 'rb-' || n, 's-' || n % 300, 'production', false, '42', n, 9,
+             format('{{\"id\":\"rb-%s\",\"deploy\":\"ci-%s\",\"reason\":\"errors\"}}', n, n),
+             'succeeded', true, n, true, false
+         FROM generate_series(1, {count}) AS n"
+    ));
+}
+
+#[tokio::test]
+async fn a_migration_may_take_longer_than_a_click_and_others_that_start_wait_for_it() {
+    let Some(server) = postgres_lab::Server::shared("a slow migration of PostgreSQL") else {
+        return;
+    };
+    let space = server.space();
+    PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap().close();
+    space.sql(BACK_TO_1);
+    many_rollbacks(&space);
+    // Schema 3 writes every rollback anew. Three seconds are more than any statement of a click has.
+    space.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$",
+    );
+    space.sql(
+        "CREATE TRIGGER slow BEFORE UPDATE ON rollback FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+    );
+    let starts: Vec<_> = (0..3)
+        .map(|_process| {
+            let url = space.url();
+            tokio::spawn(
+                async move { PostgresStore::connect(&url, PostgresOptions::default()).await },
+            )
+        })
+        .collect();
+    for start in starts {
+        start.await.unwrap().unwrap().ping().await.unwrap();
+    }
+    let migrated = "SELECT count(*) > 0 FROM rollback WHERE prominence = 3 AND deploy = 'ci-7'";
+    assert_eq!(space.sql(migrated), "t");
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "4");
+}
+
+#[tokio::test]
+async fn a_migration_does_not_wait_for_a_backup_and_says_what_is_in_its_way() {
+    let Some(server) = postgres_lab::Server::shared("a migration beside a backup") else { return };
+    let space = server.space();
+    PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap().close();
+    space.sql(BACK_TO_1);
+    let (reader, connection) =
+        tokio_postgres::connect(&space.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    reader.batch_execute("BEGIN; SELECT count(*) FROM rollback").await.unwrap();
+    let started = std::time::Instant::now();
+    let error = PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap_err();
+    let words = error.to_string();
+    assert!(words.contains("somebody else uses them, a backup perhaps"), "{words}");
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    assert_eq!(space.sql("SELECT schema FROM rollback_store"), "1", "nothing was changed");
+    drop(reader);
+}
+
+/// A rehearsal is made while the service runs: it must not bring the tables up to date and put them
+/// back, for which everybody else would wait.
+#[tokio::test]
+async fn a_rehearsal_on_an_earlier_database_takes_no_table_from_anybody() {
+    let Some(server) = postgres_lab::Server::shared("a rehearsal beside a reader") else { return };
+    let space = server.space();
+    PostgresStore::connect(&space.url(), PostgresOptions::default()).await.unwrap().close();
+    space.sql(BACK_TO_1);
+    let (reader, connection) =
+        tokio_postgres::connect(&space.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    reader.batch_execute("BEGIN; SELECT count(*) FROM rollback").await.unwrap();
+    let rehearsed =
+        PostgresStore::rehearse(&space.url(), PostgresOptions::default()).await.unwrap();
+    assert_eq!(rehearsed, Rehearsed::Older);
+    drop(reader);
 }

@@ -18,7 +18,8 @@ use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
     AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, ClockSteps, Commit, Committed,
     Directory, ErrorKind, Fenced, Freshness, Hints, Instance, Journal, Kept, Listed, Notifier,
-    NotifyError, PortError, Query, Queued, Retention, SavedDeploy, StartError, Store, StoreError,
+    NotifyError, PortError, Pruned, Query, Queued, Retention, SavedDeploy, StartError, Store,
+    StoreError,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
@@ -523,7 +524,7 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.act(Action::See, || self.inner.see(digests, now, keep), silence).await
     }
 
-    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+    async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.life.read(self.inner.prune(now, keep)).await
     }
 

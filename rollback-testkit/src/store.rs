@@ -13,6 +13,7 @@ mod claims;
 mod journal;
 mod loss;
 mod outbox;
+mod pruning;
 mod services;
 mod sharing;
 mod shown;
@@ -74,6 +75,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         journal::of_two_steps_at_once_one_is_taken,
         journal::rollbacks_are_listed_newest_first,
         journal::a_list_is_of_one_service_and_state,
+        journal::a_list_or_a_log_by_any_names_is_that_part_of_the_whole,
         journal::one_rollback_is_listed_by_its_id,
         journal::a_list_has_no_more_than_was_asked_for,
         journal::what_has_not_ended_is_unattended,
@@ -145,6 +147,10 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         sharing::a_digest_is_seen_once,
         sharing::what_nobody_asks_for_is_forgotten,
         sharing::where_messages_are_is_never_forgotten,
+        pruning::what_nobody_confirmed_is_forgotten_long_after_its_end_and_its_records_stay,
+        pruning::what_somebody_confirmed_or_has_to_look_at_is_never_forgotten,
+        pruning::a_step_is_bounded_and_says_that_there_is_more,
+        pruning::a_message_with_lines_in_its_thread_is_in_the_way_of_no_other,
         loss::a_log_that_goes_on_from_a_copy_has_lost_nothing,
         loss::a_log_that_ends_before_a_copy_is_not_written_until_that_is_acknowledged,
         loss::a_record_that_is_another_in_a_copy_is_a_loss,

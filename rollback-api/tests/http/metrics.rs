@@ -67,6 +67,7 @@ async fn what_happened_is_counted_where_it_belongs() {
         ("rollback_loop_panics_total{loop=\"outbox\"}".into(), 0.0),
         ("rollback_clock_steps_back".into(), 0.0),
         ("rollback_notices_total{result=\"abandoned\"}".into(), 0.0),
+        ("rollback_store_pruned_total{kind=\"unconfirmed\"}".into(), 0.0),
     ] {
         assert_eq!(found.get(&name), Some(&count), "{name} in {found:#?}");
     }

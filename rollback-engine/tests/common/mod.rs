@@ -17,7 +17,7 @@
 use rollback_core::notice::Notice;
 use rollback_core::ports::{
     Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Fence,
-    HealthSource, Instance, Query, Store,
+    HealthSource, Instance, Query, Retention, Store,
 };
 use rollback_core::{
     Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
@@ -53,6 +53,8 @@ pub struct Setup {
     pub backend: &'static str,
     /// How many rollbacks a process has open at a time.
     pub open_max: usize,
+    /// How long the store keeps what nobody asks for any more.
+    pub retention: Retention,
 }
 
 impl Default for Setup {
@@ -67,6 +69,7 @@ impl Default for Setup {
             doubt_within: Limits::default().doubt_within,
             backend: "prod",
             open_max: 1_000,
+            retention: Retention::default(),
         }
     }
 }
@@ -157,6 +160,7 @@ impl Site {
             .clock(Arc::clone(&self.clock))
             .lease(self.setup.lease)
             .open_max(self.setup.open_max)
+            .retention(self.setup.retention)
             .instance(Instance::new(format!("life-{number}")))
             .ids(move || format!("rb-{}", ids.fetch_add(1, Ordering::Relaxed) + 1))
             .build();

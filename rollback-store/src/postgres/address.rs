@@ -3,7 +3,7 @@
 use super::ConnectError;
 use super::tls::Tls;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -14,11 +14,21 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long bytes may stay unacknowledged before a connection counts as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// How many connections a process has at most where the URL does not say, and one besides to listen
+/// with: enough for a process at full load, and ten processes stay within the hundred that a server
+/// takes unless it is told otherwise.
+const CONNECTIONS: usize = 8;
+
+/// The most that may be asked for: more of them wait for each other in the server.
+const CONNECTIONS_MAX: usize = 64;
+
 /// A database, and how to reach it.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) config: Config,
     pub(super) tls: Option<Tls>,
+    /// How many connections a process has at most, and one besides to listen with.
+    pub(super) connections_max: usize,
     /// Where it is, without user and password.
     pub(super) name: String,
 }
@@ -43,7 +53,14 @@ impl Address {
         let dbname = config.get_dbname().or_else(|| config.get_user()).unwrap_or_default();
         let name = format!("{}/{dbname}", hosts(&config));
         let secured = asked.mode.unwrap_or_else(|| !is_here(&config));
-        let tls = secured.then(|| Tls::trusting(asked.roots.as_deref())).transpose();
+        let identity = asked.identity()?;
+        if identity.is_some() && !secured {
+            return Err(unreadable(
+                &"`sslcert` is shown over TLS alone, which is off here; write \
+                                    `sslmode=verify-full` besides",
+            ));
+        }
+        let tls = secured.then(|| Tls::new(asked.roots.as_deref(), identity)).transpose();
         let tls = tls.map_err(|error| unreadable(&error))?;
         config
             .ssl_mode(if secured { SslMode::Require } else { SslMode::Disable })
@@ -54,7 +71,7 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("rollback");
         }
-        Ok(Self { config, tls, name })
+        Ok(Self { config, tls, connections_max: asked.connections.unwrap_or(CONNECTIONS), name })
     }
 }
 
@@ -63,6 +80,27 @@ impl Address {
 struct Asked {
     mode: Option<bool>,
     roots: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    connections: Option<usize>,
+}
+
+impl Asked {
+    /// The files with what this client shows of itself.
+    fn identity(&self) -> Result<Option<(&Path, &Path)>, ConnectError> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConnectError::Address(
+                "`sslcert` names a certificate, and `sslkey` must name the file with its key"
+                    .into(),
+            )),
+            (None, Some(_)) => Err(ConnectError::Address(
+                "`sslkey` names a key, and `sslcert` must name the file with its certificate"
+                    .into(),
+            )),
+        }
+    }
 }
 
 fn split(url: &str) -> Result<(String, Asked), ConnectError> {
@@ -79,6 +117,16 @@ fn split(url: &str) -> Result<(String, Asked), ConnectError> {
                 return Err(ConnectError::Address(problem.into()));
             }
             Some(("sslrootcert", path)) => asked.roots = Some(path.into()),
+            Some(("sslcert", path)) => asked.certificate = Some(path.into()),
+            Some(("sslkey", path)) => asked.key = Some(path.into()),
+            Some(("connections_max", count)) => match count.parse() {
+                Ok(count @ 1..=CONNECTIONS_MAX) => asked.connections = Some(count),
+                Ok(_) | Err(_) => {
+                    let problem =
+                        format!("`connections_max` is a number from 1 to {CONNECTIONS_MAX}");
+                    return Err(ConnectError::Address(problem));
+                }
+            },
             Some(_) | None => kept.push(part),
         }
     }
@@ -133,6 +181,33 @@ mod tests {
         ] {
             assert_eq!(address(url).unwrap().tls.is_some(), secured, "{url}");
         }
+    }
+
+    #[test]
+    fn an_address_says_how_many_connections_there_are_and_one_without_takes_eight() {
+        let most = |query: &str| {
+            address(&format!("postgres://me@localhost/rollback{query}"))
+                .map(|it| it.connections_max)
+        };
+        assert_eq!(most(""), Ok(8));
+        assert_eq!(most("?connections_max=1"), Ok(1));
+        assert_eq!(most("?sslmode=disable&connections_max=64"), Ok(64));
+        for wrong in ["0", "65", "-1", "", "many"] {
+            let said = most(&format!("?connections_max={wrong}")).unwrap_err();
+            assert!(said.contains("a number from 1 to 64"), "{said}");
+        }
+    }
+
+    #[test]
+    fn half_an_identity_is_refused_in_words() {
+        for (query, missing) in
+            [("sslcert=/a.pem", "`sslkey` must name"), ("sslkey=/a.key", "`sslcert` must name")]
+        {
+            let said = address(&format!("postgres://me@db.example.com/x?{query}")).unwrap_err();
+            assert!(said.contains(missing), "{said}");
+        }
+        let said = address("postgres://me@localhost/x?sslcert=/a.pem&sslkey=/a.key").unwrap_err();
+        assert!(said.contains("which is off here"), "{said}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::link::{Done, Link};
+use crate::questions::{audit_question, columns_of_audit, records};
 use crate::rows;
 use crate::rules::unwritable;
 use crate::value::{int, limit, record};
@@ -9,6 +10,7 @@ use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
 use rollback_core::{Label, RollbackId};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 fn read_head(row: Option<&Row>) -> Done<Head> {
     let row = row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
@@ -77,31 +79,25 @@ fn read(row: &Row) -> Done<Record> {
 
 /// Records in their order.
 pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Record>> {
-    let rows = db
-        .all(
-            "SELECT sequence, record FROM audit
-             WHERE sequence > $1
-                 AND ($2::text IS NULL OR service = $2)
-                 AND ($3::text IS NULL OR environment = $3)
-                 AND ($4::text IS NULL OR rollback = $4)
-             ORDER BY sequence LIMIT $5",
-            &[
-                &int(query.after),
-                &query.service.as_ref().map(Label::as_str),
-                &query.environment.as_ref().map(Label::as_str),
-                &query.rollback.as_ref().map(RollbackId::as_str),
-                &limit(query.limit),
-            ],
-        )
-        .await?;
-    rows.iter().map(read).collect()
+    let (after, columns, limit) = (int(query.after), columns_of_audit(query), limit(query.limit));
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&after];
+    for name in &columns {
+        values.push(name);
+    }
+    values.push(&limit);
+    db.all(question(query), &values).await?.iter().map(read).collect()
 }
 
-/// The last record of a rollback.
+pub(super) fn question(query: &Query) -> &'static str {
+    audit_question!("$", query)
+}
+
+/// The last record of a rollback, by the index `audit_of_rollback`.
+pub(super) const LAST: &str = "SELECT sequence, record FROM audit WHERE rollback = $1
+    ORDER BY sequence DESC LIMIT 1";
+
 pub(super) async fn last(db: &mut Link, rollback: &RollbackId) -> Done<Option<Record>> {
-    let newest = "SELECT sequence, record FROM audit WHERE rollback = $1
-         ORDER BY sequence DESC LIMIT 1";
-    db.first(newest, &[&rollback.as_str()]).await?.as_ref().map(read).transpose()
+    db.first(LAST, &[&rollback.as_str()]).await?.as_ref().map(read).transpose()
 }
 
 /// What a sink has not acknowledged.

@@ -42,7 +42,13 @@ impl From<Error> for Fault {
             // The server ends the session: it shuts down, or somebody told it to.
             Some("08") => Self::Gone(why),
             Some("57") if *state != SqlState::QUERY_CANCELED => Self::Gone(why),
-            Some("XX") => Self::Told(corrupt("the database", &why)),
+            // It was the first server when we connected, and another one is now.
+            Some("25") if *state == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Gone(why),
+            // Only these two say that stored bytes are damaged. The rest of the class is a mistake in
+            // the server, in an extension or in a proxy, which no backup mends.
+            Some("XX") if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(state) => {
+                Self::Told(corrupt("the database", &why))
+            }
             Some(_) | None => Self::Told(unavailable(&why)),
         }
     }

@@ -19,13 +19,26 @@ pub(super) fn step(rollback: &RollbackId, entries: u64) -> String {
 /// What notices outside a step are told as.
 pub(super) const QUEUED: &str = "queued";
 
+/// The channel of this schema: channels are the database's, and another store in it has another one.
+macro_rules! channel {
+    () => {
+        "'rollback_' || (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+    };
+}
+
+/// Asks for the name of the channel.
+pub(super) const CHANNEL: &str = concat!("SELECT ", channel!());
+
+/// Tells whoever listens.
+pub(super) const TELL: &str = concat!("SELECT pg_notify(", channel!(), ", $1)");
+
 /// Asks for notifications; they go to the other end of what is answered.
 pub(super) async fn begin(
     address: &Address,
 ) -> Result<(Link, mpsc::UnboundedReceiver<String>), tokio_postgres::Error> {
     let (heard, words) = mpsc::unbounded_channel();
     let link = Link::open(address, Some(heard)).await?;
-    link.say("LISTEN rollback").await?;
+    link.listen().await?;
     Ok((link, words))
 }
 

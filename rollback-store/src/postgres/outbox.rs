@@ -2,17 +2,13 @@
 
 use super::link::{Done, Link};
 use super::{listen, schema};
-use crate::notices::{New, Raw, message_of, settled, taker, waiting};
-use crate::rules::forgotten_until;
+use crate::notices::{New, Raw, message_of, taker, waiting};
 use crate::value::{int, limit, millis, moment, uint};
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::{Instance, Queued};
 use rollback_core::{Label, Timestamp};
 use std::time::Duration;
 use tokio_postgres::Row;
-
-/// One process takes notices at a time, so that a lane has one owner.
-const LOCK: i64 = schema::LOCK + 1;
 
 /// Queues notices. What appears once and was delivered or given up stays as it is.
 pub(super) async fn queue(db: &mut Link, notices: &[New]) -> Done<()> {
@@ -50,7 +46,7 @@ pub(super) async fn queue(db: &mut Link, notices: &[New]) -> Done<()> {
 
 /// Says that notices were queued outside a step.
 pub(super) async fn tell(db: &mut Link) -> Done<()> {
-    db.execute("SELECT pg_notify('rollback', $1)", &[&listen::QUEUED]).await?;
+    db.execute(listen::TELL, &[&listen::QUEUED]).await?;
     Ok(())
 }
 
@@ -134,7 +130,7 @@ impl Taker {
     /// Takes what is due. A row that a step is just writing is waited for, which is short: passed
     /// over, it would be overtaken by those behind it.
     pub(super) async fn take(&self, db: &mut Link) -> Done<Vec<Queued>> {
-        db.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        schema::lock_lanes(db).await?;
         let rows = db
             .all(
                 due!("FOR UPDATE OF one"),
@@ -294,25 +290,4 @@ pub(super) async fn message(
     let Some(row) = row else { return Ok(None) };
     let columns = (row.try_get(0)?, row.try_get(1)?);
     Ok(message_of(columns, || format!("the message `{key}`"))?)
-}
-
-/// Forgets messages that appear once and were settled long ago, unless they are a thread's first.
-pub(super) async fn prune(db: &mut Link, now: Timestamp, keep: Duration) -> Done<u64> {
-    db.execute(
-        concat!("UPDATE outbox SET settled_at = $1 WHERE settled_at IS NULL AND ", settled!()),
-        &[&millis(now)],
-    )
-    .await?;
-    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
-    db.execute(
-        concat!(
-            "DELETE FROM outbox WHERE ",
-            settled!(),
-            " AND settled_at <= $1 AND NOT EXISTS (
-                 SELECT 1 FROM outbox AS line
-                 WHERE line.notifier = outbox.notifier AND line.thread_key = outbox.key)"
-        ),
-        &[&millis(until)],
-    )
-    .await
 }

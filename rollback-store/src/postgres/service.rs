@@ -3,14 +3,14 @@
 use super::fault::Fault;
 use super::link::{Done, Link};
 use super::outbox;
+use crate::questions::{columns_of_list, is_listed, list_question, rollbacks};
 use crate::rows::{self, Card};
-use crate::rules::forgotten_until;
 use crate::value::{from_json, limit, millis, moment, names, parsed, to_json};
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,39 +18,33 @@ use tokio_postgres::types::ToSql;
 
 /// Rollbacks, newest first.
 pub(super) async fn list(db: &mut Link, query: &Query) -> Done<Vec<Listed>> {
-    let rows = db
-        .all(
-            "SELECT id, view, entries, holds_service, was_ordered FROM rollback
-             WHERE ($1::text IS NULL OR service = $1) AND ($2::text IS NULL OR environment = $2)
-                 AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR id = $4)
-             ORDER BY opened_at DESC, number DESC LIMIT $5",
-            &[
-                &query.service.as_ref().map(Label::as_str),
-                &query.environment.as_ref().map(Label::as_str),
-                &query.state.map(StateName::as_str),
-                &query.rollback.as_ref().map(RollbackId::as_str),
-                &limit(query.limit),
-            ],
-        )
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let flags = (row.try_get(3)?, row.try_get(4)?);
-            Ok(rows::listed(&id, &view, row.try_get(2)?, flags)?)
-        })
-        .collect()
+    let (columns, limit) = (columns_of_list(query), limit(query.limit));
+    let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+    for name in &columns {
+        values.push(name);
+    }
+    values.push(&limit);
+    let rows = db.all(question(query), &values).await?;
+    let listed = rows.into_iter().map(|row| {
+        let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let flags = (row.try_get(3)?, row.try_get(4)?);
+        Ok(rows::listed(&id, &view, row.try_get(2)?, flags)?)
+    });
+    let listed = listed.collect::<Done<Vec<Listed>>>()?;
+    Ok(listed.into_iter().filter(|listed| is_listed(query, &listed.view)).collect())
+}
+
+pub(super) fn question(query: &Query) -> &'static str {
+    list_question!("$", query)
 }
 
 /// What a deploy message shows, by the index `rollback_shown`.
+pub(super) const SHOWN: &str = "SELECT id, view FROM rollback
+    WHERE deploy = $1 AND prominence > 0
+    ORDER BY prominence DESC, opened_at DESC, number DESC LIMIT 1";
+
 pub(super) async fn shown(db: &mut Link, deploy: &DeployId) -> Done<Option<RollbackView>> {
-    let row = db
-        .first(
-            "SELECT id, view FROM rollback WHERE deploy = $1 AND prominence > 0
-             ORDER BY prominence DESC, opened_at DESC, number DESC LIMIT 1",
-            &[&deploy.as_str()],
-        )
-        .await?;
+    let row = db.first(SHOWN, &[&deploy.as_str()]).await?;
     let Some(row) = row else { return Ok(None) };
     let (id, view): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     Ok(Some(rows::view(&id, &view)?))
@@ -251,9 +245,17 @@ pub(super) async fn set_freeze(
     match freeze {
         Some(freeze) => {
             db.execute(
-                "INSERT INTO frozen (service, environment, name, content) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (service, environment, name) DO UPDATE SET content = excluded.content",
-                &[&service, &environment, &name.as_str(), &to_json("the freeze", freeze)?],
+                "INSERT INTO frozen (service, environment, name, content, ends_at)
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (service, environment, name)
+                 DO UPDATE SET content = excluded.content, ends_at = excluded.ends_at",
+                &[
+                    &service,
+                    &environment,
+                    &name.as_str(),
+                    &to_json("the freeze", freeze)?,
+                    &freeze.until.map(millis),
+                ],
             )
             .await?
         }
@@ -266,25 +268,6 @@ pub(super) async fn set_freeze(
         }
     };
     Ok(())
-}
-
-/// Forgets freezes that ended long ago.
-pub(super) async fn prune_freezes(db: &mut Link, now: Timestamp, keep: Duration) -> Done<u64> {
-    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
-    let rows = db.all("SELECT service, environment, name, content FROM frozen", &[]).await?;
-    let mut pruned = 0_u64;
-    for row in rows {
-        let (service, environment): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let (name, freeze): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        if rows::has_ended(&service, &freeze, until)? {
-            // Not one that was set anew just now.
-            let sql = "DELETE FROM frozen
-                 WHERE service = $1 AND environment = $2 AND name = $3 AND content = $4";
-            let gone = db.execute(sql, &[&service, &environment, &name, &freeze]).await?;
-            pruned = pruned.saturating_add(gone);
-        }
-    }
-    Ok(pruned)
 }
 
 /// Remembers digests, unless one of them is known.
@@ -318,23 +301,6 @@ pub(super) async fn see(
         }
     }
     Ok(true)
-}
-
-/// Forgets digests and claims whose time is over.
-pub(super) async fn prune_lapsed(
-    db: &mut Link,
-    now: Timestamp,
-    judged_at: Option<i64>,
-) -> Done<u64> {
-    let seen = db.execute("DELETE FROM seen WHERE kept_until <= $1", &[&millis(now)]).await?;
-    let claims = db
-        .execute(
-            "DELETE FROM claim WHERE expires_at
-                 <= coalesce($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)",
-            &[&judged_at],
-        )
-        .await?;
-    Ok(seen.saturating_add(claims))
 }
 
 /// Whether anything was ever written but what connecting writes.

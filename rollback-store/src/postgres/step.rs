@@ -59,7 +59,7 @@ impl Step {
         let records = audit::append(db, &self.commit.drafts).await?;
         outbox::queue(db, &self.notices).await?;
         let word = listen::step(&self.commit.rollback, told.unsigned_abs());
-        db.execute("SELECT pg_notify('rollback', $1)", &[&word]).await?;
+        db.execute(listen::TELL, &[&word]).await?;
         Ok(Committed::new(records))
     }
 

@@ -2,7 +2,7 @@
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use std::error::Error;
@@ -23,8 +23,12 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Trusts the authorities of a file, or else those that the system trusts.
-    pub(super) fn trusting(roots: Option<&Path>) -> Result<Self, String> {
+    /// Trusts the authorities of a file, or else those that the system trusts. Servers that ask who we
+    /// are are shown the certificates of the first file of an identity, with the key of the second.
+    pub(super) fn new(
+        roots: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Self, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -33,7 +37,20 @@ impl Tls {
             Some(path) => builder.with_root_certificates(roots_of(path)?),
             None => builder.with_platform_verifier().map_err(|error| error.to_string())?,
         };
-        Ok(Self { connector: Arc::new(builder.with_no_client_auth()).into() })
+        let config = match identity {
+            Some((certificate, key)) => {
+                let pair = (certificates_of(certificate)?, key_of(key)?);
+                builder.with_client_auth_cert(pair.0, pair.1).map_err(|error| {
+                    format!(
+                        "the certificate in `{}` and the key in `{}` cannot be shown: {error}",
+                        certificate.display(),
+                        key.display()
+                    )
+                })?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self { connector: Arc::new(config).into() })
     }
 }
 
@@ -60,17 +77,28 @@ pub(super) fn words(error: &tokio_postgres::Error) -> Option<String> {
     Some(said)
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, String> {
+fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unreadable = |error: &dyn std::fmt::Display| {
         format!("the certificates in `{}` cannot be read: {error}", path.display())
     };
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+    if found.is_empty() { Err(unreadable(&"there is none")) } else { Ok(found) }
+}
+
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| format!("the key in `{}` cannot be read: {error}", path.display()))
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    for certificate in certificates_of(path)? {
+        roots.add(certificate).map_err(|error| {
+            format!("the certificates in `{}` cannot be read: {error}", path.display())
+        })?;
     }
-    if roots.is_empty() { Err(unreadable(&"there is none")) } else { Ok(roots) }
+    Ok(roots)
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> MakeTlsConnect<S> for Tls {

@@ -1,13 +1,14 @@
 //! The audit chain: exact bytes in, exact bytes out.
 
 use super::value::{Answer, all, execute, first, int, limit};
+use crate::questions::{audit_question, columns_of_audit, records};
 use crate::rows;
 use crate::rules::unwritable;
 use crate::value::record;
 use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
 use rollback_core::{Label, RollbackId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 /// The end of the chain.
 pub(super) fn head(db: &Connection) -> Answer<Head> {
@@ -73,24 +74,18 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
 
 /// Records in their order.
 pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Record>> {
-    let rows = all(
-        db,
-        "SELECT sequence, record FROM audit
-         WHERE sequence > ?1
-             AND (?2 IS NULL OR service = ?2)
-             AND (?3 IS NULL OR environment = ?3)
-             AND (?4 IS NULL OR rollback = ?4)
-         ORDER BY sequence LIMIT ?5",
-        params![
-            int(query.after),
-            query.service.as_ref().map(Label::as_str),
-            query.environment.as_ref().map(Label::as_str),
-            query.rollback.as_ref().map(RollbackId::as_str),
-            limit(query.limit),
-        ],
-        columns,
-    )?;
+    let (after, columns, limit) = (int(query.after), columns_of_audit(query), limit(query.limit));
+    let mut values: Vec<&dyn ToSql> = vec![&after];
+    for name in &columns {
+        values.push(name);
+    }
+    values.push(&limit);
+    let rows = all(db, question(query), values.as_slice(), self::columns)?;
     rows.iter().map(record).collect()
+}
+
+pub(super) fn question(query: &Query) -> &'static str {
+    audit_question!("?", query)
 }
 
 /// The last record of a rollback, by the index `audit_of_rollback`.

@@ -1,8 +1,7 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
 use super::value::{Answer, all, execute, first, int, limit, millis, moment, uint};
-use crate::notices::{New, Raw, message_of, settled, taker, waiting};
-use crate::rules::forgotten_until;
+use crate::notices::{New, Raw, message_of, taker, waiting};
 use rollback_core::notice::{Attempt, MessageRef};
 use rollback_core::ports::{Instance, Queued};
 use rollback_core::{Label, Timestamp};
@@ -248,25 +247,4 @@ pub(super) fn message(db: &Connection, notifier: &str, key: &Label) -> Answer<Op
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     row.map_or(Ok(None), |columns| message_of(columns, || format!("the message `{key}`")))
-}
-
-/// Forgets messages that appear once and were settled long ago, unless they are a thread's first.
-pub(super) fn prune(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
-    execute(
-        db,
-        concat!("UPDATE outbox SET settled_at = ?1 WHERE settled_at IS NULL AND ", settled!()),
-        [millis(now)],
-    )?;
-    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
-    execute(
-        db,
-        concat!(
-            "DELETE FROM outbox WHERE ",
-            settled!(),
-            " AND settled_at <= ?1 AND NOT EXISTS (
-                 SELECT 1 FROM outbox AS line
-                 WHERE line.notifier = outbox.notifier AND line.thread_key = outbox.key)"
-        ),
-        [millis(until)],
-    )
 }

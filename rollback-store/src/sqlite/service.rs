@@ -4,50 +4,37 @@ use super::outbox;
 use super::value::{
     Answer, all, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
 };
+use crate::questions::{columns_of_list, is_listed, list_question, rollbacks};
 use crate::rows::{self, Card};
-use crate::rules::forgotten_until;
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, StateName, Timestamp,
+    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
 };
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, Params, ToSql, params};
 use std::time::Duration;
 
 /// Rollbacks, newest first.
 pub(super) fn list(db: &Connection, query: &Query) -> Answer<Vec<Listed>> {
-    macro_rules! select {
-        ($which:literal) => {
-            concat!(
-                "SELECT id, view, entries, holds_service, was_ordered FROM rollback
-                 WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR environment = ?2)
-                     AND (?3 IS NULL OR state = ?3) AND ",
-                $which,
-                " ORDER BY opened_at DESC, number DESC LIMIT ?4"
-            )
-        };
+    let (columns, limit) = (columns_of_list(query), limit(query.limit));
+    let mut values: Vec<&dyn ToSql> = Vec::with_capacity(columns.len().saturating_add(1));
+    for name in &columns {
+        values.push(name);
     }
-    // One rollback is found by its index, and not by looking at all of them.
-    let sql = match query.rollback {
-        Some(_) => select!("id = ?5"),
-        None => select!("?5 IS NULL"),
-    };
-    let rows: Vec<(String, String, i64, (bool, bool))> = all(
-        db,
-        sql,
-        params![
-            query.service.as_ref().map(Label::as_str),
-            query.environment.as_ref().map(Label::as_str),
-            query.state.map(StateName::as_str),
-            limit(query.limit),
-            query.rollback.as_ref().map(RollbackId::as_str),
-        ],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, (row.get(3)?, row.get(4)?))),
-    )?;
-    rows.into_iter()
-        .map(|(id, view, entries, flags)| rows::listed(&id, &view, entries, flags))
-        .collect()
+    values.push(&limit);
+    let rows: Vec<(String, String, i64, (bool, bool))> =
+        all(db, question(query), values.as_slice(), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, (row.get(3)?, row.get(4)?)))
+        })?;
+    let listed =
+        rows.into_iter().map(|(id, view, entries, flags)| rows::listed(&id, &view, entries, flags));
+    let listed = listed.collect::<Answer<Vec<Listed>>>()?;
+    Ok(listed.into_iter().filter(|listed| is_listed(query, &listed.view)).collect())
+}
+
+pub(super) fn question(query: &Query) -> &'static str {
+    list_question!("?", query)
 }
 
 /// What a deploy message shows, by the index `rollback_shown`.
@@ -221,9 +208,17 @@ pub(super) fn set_freeze(
     match freeze {
         Some(freeze) => execute(
             db,
-            "INSERT INTO freeze (service, environment, name, freeze) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (service, environment, name) DO UPDATE SET freeze = excluded.freeze",
-            [service, environment, name.as_str(), &to_json("the freeze", freeze)?],
+            "INSERT INTO freeze (service, environment, name, freeze, ends_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (service, environment, name)
+             DO UPDATE SET freeze = excluded.freeze, ends_at = excluded.ends_at",
+            params![
+                service,
+                environment,
+                name.as_str(),
+                to_json("the freeze", freeze)?,
+                freeze.until.map(millis)
+            ],
         )?,
         None => execute(
             db,
@@ -232,26 +227,6 @@ pub(super) fn set_freeze(
         )?,
     };
     Ok(())
-}
-
-/// Forgets freezes that ended long ago.
-pub(super) fn prune_freezes(db: &Connection, now: Timestamp, keep: Duration) -> Answer<usize> {
-    let Some(until) = forgotten_until(now, keep) else { return Ok(0) };
-    let all: Vec<(String, String, String, String)> =
-        all(db, "SELECT service, environment, name, freeze FROM freeze", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
-    let mut pruned = 0_usize;
-    for (service, environment, name, freeze) in all {
-        if rows::has_ended(&service, &freeze, until)? {
-            pruned = pruned.saturating_add(execute(
-                db,
-                "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
-                [service, environment, name],
-            )?);
-        }
-    }
-    Ok(pruned)
 }
 
 /// Remembers digests, unless one of them is known.
@@ -281,13 +256,6 @@ pub(super) fn see(
         )?;
     }
     Ok(true)
-}
-
-/// Forgets digests and claims whose time is over.
-pub(super) fn prune_lapsed(db: &Connection, now: Timestamp) -> Answer<usize> {
-    let seen = execute(db, "DELETE FROM seen WHERE kept_until <= ?1", [millis(now)])?;
-    let claims = execute(db, "DELETE FROM claim WHERE expires_at <= ?1", [millis(now)])?;
-    Ok(seen.saturating_add(claims))
 }
 
 /// Whether anything was ever written but what opening the file writes.

@@ -8,7 +8,7 @@ use rollback_core::audit::{Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hints, Instance, Journal, Listed, Query, Queued, Retention,
+    Claim, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued, Retention,
     SavedDeploy, Store, StoreError,
 };
 use rollback_core::{
@@ -333,7 +333,7 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.transact(|| self.inner.see(digests, self.right.now(), keep), in_doubt).await
     }
 
-    async fn prune(&self, _now: Timestamp, keep: Retention) -> Result<u64, StoreError> {
+    async fn prune(&self, _now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.look(self.inner.prune(self.right.now(), keep)).await
     }
 

@@ -223,6 +223,58 @@ pub(super) async fn a_list_is_of_one_service_and_state(store: &dyn Store) -> Out
     same("of billing", &ids(store, &query).await?, &Vec::new())
 }
 
+/// Each set of names has a question of its own.
+pub(super) async fn a_list_or_a_log_by_any_names_is_that_part_of_the_whole(
+    store: &dyn Store,
+) -> Outcome {
+    let places = [("checkout", "production"), ("checkout", "staging"), ("mail", "production")];
+    for (number, (service, environment)) in places.into_iter().enumerate() {
+        for (ending, name) in [(Ending::Succeeded, "done"), (Ending::Refused, "refused")] {
+            let script = Script::new(&format!("rb-{name}-{number}")).of(service, environment);
+            take(store, script.commits(ending)).await?;
+        }
+    }
+    let whole = store.list(&Query::all(99)).await?;
+    let log = store.audit(&Query::all(999)).await?;
+    ensure(whole.len() == 6 && log.len() > 12, "there is too little to tell apart")?;
+    for bits in 0..16_u8 {
+        let has = |bit: u8| bits & bit != 0;
+        let mut query = Query::all(999);
+        query.service = has(1).then(|| "checkout".into());
+        query.environment = has(2).then(|| "production".into());
+        query.state = has(4).then_some(StateName::Succeeded);
+        query.rollback = has(8).then(|| parsed("rb-done-0"));
+        let is = |service: &str, environment: &str, id: &str| {
+            (!has(1) || service == "checkout")
+                && (!has(2) || environment == "production")
+                && (!has(8) || id == "rb-done-0")
+        };
+        let listed: Vec<_> = whole
+            .iter()
+            .filter(|one| {
+                let view = &one.view;
+                is(view.key.service.as_str(), view.key.environment.as_str(), view.id.as_str())
+                    && (!has(4) || view.state == StateName::Succeeded)
+            })
+            .cloned()
+            .collect();
+        same(&format!("the list by {bits:04b}"), &store.list(&query).await?, &listed)?;
+        query.state = None;
+        query.after = 2;
+        let logged: Vec<_> = log
+            .iter()
+            .filter(|record| {
+                let draft = &record.draft;
+                is(draft.service.as_str(), draft.environment.as_str(), draft.operation_id.as_str())
+                    && record.sequence > 2
+            })
+            .cloned()
+            .collect();
+        same(&format!("the log by {bits:04b}"), &store.audit(&query).await?, &logged)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn one_rollback_is_listed_by_its_id(store: &dyn Store) -> Outcome {
     take(store, Script::new("rb-1").commits(Ending::Succeeded)).await?;
     take(store, Script::new("rb-2").commits(Ending::Refused)).await?;

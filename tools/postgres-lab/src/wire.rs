@@ -52,6 +52,8 @@ struct State {
     flow: Flow,
     /// What requests have in them that are counted, and how many there were.
     counted: (&'static [u8], u64),
+    /// Grows when the connections of before are forgotten.
+    generation: u64,
 }
 
 impl Shared {
@@ -59,9 +61,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets bytes pass when they may. False when their connection is reset.
-    fn passes(&self) -> bool {
+    /// Lets bytes of a connection pass when they may. False when it is reset.
+    fn passes(&self, generation: u64) -> bool {
         let state = self.state();
+        let is_forgotten =
+            |state: &mut State| state.generation != generation && state.flow != Flow::Down;
+        let state = self.changed.wait_while(state, is_forgotten);
+        let state = state.unwrap_or_else(PoisonError::into_inner);
         if let Flow::Slow(wait) = state.flow {
             drop(state);
             thread::sleep(wait);
@@ -88,7 +94,7 @@ impl Wire {
     pub fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = State { next: None, flow: Flow::Clear, counted: (b"", 0) };
+        let state = State { next: None, flow: Flow::Clear, counted: (b"", 0), generation: 0 };
         let state = Mutex::new(state);
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let ours = Arc::clone(&shared);
@@ -115,6 +121,13 @@ impl Wire {
     /// How bytes go from now on.
     pub fn flows(&self, flow: Flow) {
         self.shared.state().flow = flow;
+        self.shared.changed.notify_all();
+    }
+
+    /// Forgets every connection that there is, as a firewall does that was restarted: nothing of what
+    /// they send arrives, and nobody is told. New ones are as good as ever.
+    pub fn forget(&self) {
+        self.shared.state().generation += 1;
         self.shared.changed.notify_all();
     }
 
@@ -150,6 +163,7 @@ fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let lose_answer = Arc::new(Mutex::new(false));
     let (loses, ours) = (Arc::clone(&lose_answer), Arc::clone(shared));
+    let generation = shared.state().generation;
     thread::spawn(move || {
         let mut bytes = [0; 65_536];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
@@ -159,7 +173,7 @@ fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
                 Some(Cut::Answer) => *loses.lock().unwrap() = true,
                 None => {}
             }
-            if !ours.passes() || to.write_all(request).is_err() {
+            if !ours.passes(generation) || to.write_all(request).is_err() {
                 break;
             }
         }
@@ -172,7 +186,7 @@ fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             let Some(answer) = bytes.get(..count) else { break };
             let is_lost = *lose_answer.lock().unwrap();
-            if is_lost || !ours.passes() || to.write_all(answer).is_err() {
+            if is_lost || !ours.passes(generation) || to.write_all(answer).is_err() {
                 break;
             }
         }
