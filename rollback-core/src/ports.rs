@@ -269,6 +269,12 @@ pub trait CdBackend: fmt::Debug + Send + Sync {
         let _nobody_hints = key;
         core::future::pending::<()>().await;
     }
+
+    /// Completes when no execution needs this process any more. Called at a graceful stop, after the
+    /// last order, and dropped when the time for it is over: for an adapter that carries something out
+    /// itself, which would be cut in half. The default needs nobody. Whoever wraps a backend passes
+    /// this on.
+    async fn drain(&self) {}
 }
 
 /// Tells people.
@@ -806,6 +812,14 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         assert!(hint.as_mut().poll(&mut context).is_pending());
     }
+
+    #[test]
+    fn a_backend_that_carries_nothing_out_itself_holds_no_stop_up() {
+        let mut drained = Mute.drain();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(drained.as_mut().poll(&mut context).is_ready());
+    }
+
     /// A sink that keeps records, and was written before there were checkpoints.
     #[derive(Debug)]
     struct Plain;

@@ -20,7 +20,7 @@ use rollback_core::ports::{
     Retention, Store, StoreError,
 };
 use rollback_core::{
-    BackendName, GuardName, Label, Policy, RollbackId, ServiceKey, Timestamp, WorkspaceId,
+    BackendName, GuardName, Label, Policy, RollbackId, ServiceKey, Timestamp, WorkspaceId, in_words,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +33,11 @@ use tokio_util::task::TaskTracker;
 /// How long a shutdown waits for what is on its way. Longer than one request to a CD system; all
 /// the rest is dropped at once, for the store has it.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// How long a shutdown waits for what a CD system's adapter carries out itself, such as a command that
+/// would be cut in half: a Helm rollback without hooks is applied in a few. Whoever stops us grants all
+/// of it in 90 seconds.
+const CD_DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// How often the engine looks for rollbacks that nobody drives: those of a process that died.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -375,7 +380,8 @@ impl Engine {
 
     /// Runs until `shutdown` completes: resumes what a process before this one left, delivers
     /// notices, exports the audit log. Then lets an order that is being sent be answered, gives
-    /// every rollback back, and returns. Everything else is in the store already.
+    /// every rollback back, waits a while for what adapters carry out themselves
+    /// ([`CdBackend::drain`]), and returns. Everything else is in the store already.
     ///
     /// # Errors
     ///
@@ -407,6 +413,17 @@ impl Engine {
         {
             tracing::warn!("not everything came to rest in time; the next start finds it out");
         }
+        // After the last order: what that began is waited for, too.
+        futures_util::future::join_all(inner.backends.iter().map(|(name, backend)| async move {
+            let drained = crate::clock::within(inner.clock.as_ref(), CD_DRAIN_MAX, backend.drain());
+            if drained.await.is_none() {
+                let within = in_words(CD_DRAIN_MAX);
+                tracing::warn!(
+                    "a rollback of `{name}` still needed this process after {within}, and is cut off"
+                );
+            }
+        }))
+        .await;
         Ok(())
     }
 }

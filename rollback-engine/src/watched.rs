@@ -126,6 +126,10 @@ impl CdBackend for WatchedCd {
     async fn changes(&self, key: &ServiceKey) {
         self.backend.changes(key).await;
     }
+
+    async fn drain(&self) {
+        self.backend.drain().await;
+    }
 }
 
 /// A directory whose answers are noted.

@@ -975,6 +975,25 @@ fn a_graceful_stop_in_any_state_is_quick_and_loses_nothing() {
 }
 
 #[test]
+fn a_graceful_stop_waits_for_what_the_adapter_carries_out_itself_but_not_for_ever() {
+    let seconds = Duration::from_secs;
+    for (needed, drained, stop_max) in [(seconds(10), 1, seconds(11)), (MINUTE, 0, seconds(31))] {
+        paused(async {
+            let (site, host) = open(Setup::default()).await;
+            site.cd.set_phases([Phase::Started, Phase::Started, Phase::Started, Phase::Complete]);
+            let id = host.click(&ana()).await.id;
+            site.shown(&id).await;
+            host.confirm(&id, &ana()).await;
+            site.until(&id, StateName::Running).await;
+            site.cd.need_the_process_for(needed);
+            let took = host.stop().await;
+            assert!(took >= needed.min(seconds(30)) && took <= stop_max, "{took:?}");
+            assert_eq!(site.cd.drained(), drained);
+        });
+    }
+}
+
+#[test]
 fn an_engine_that_stops_takes_no_more_commands() {
     paused(async {
         let (site, host) = open(Setup::default()).await;

@@ -8,7 +8,6 @@ use crate::error::HelmError;
 use crate::history::{Newest, Seen, current};
 use crate::journal::{Entry, State, Written};
 use crate::manifest;
-use crate::progress::{Look, look};
 use crate::proxy::{Job, Proxy, Stage, ended_words};
 use crate::record::{Content, Record};
 use crate::run::Run;
@@ -77,7 +76,7 @@ impl HelmBackend {
             }
         }
         let entry = Entry::void(order.clone(), now);
-        match self.site.client.note(&entry, &[], now).await? {
+        match self.site.client.note(&entry, |_known| false, now).await? {
             Written::Done => {}
             Written::Ended(known) if known.state == State::Void => {}
             Written::Ended(_) => return Ok(()),
@@ -105,19 +104,24 @@ impl HelmBackend {
         if let Some(entry) = seen.journal.of(order.rollback()) {
             return Err(known(entry));
         }
+        if let Some(silent) = seen.journal.running().filter(|_| !seen.runner_lives).cloned() {
+            // Nothing begins beside an order that its process might come back to.
+            self.site.progress(&seen, &silent).await.map_err(refused)?;
+            seen = self.site.look().await.map_err(refused)?;
+        }
         if seen.leftover().is_some() {
             self.sweep(&seen).await.map_err(refused)?;
             seen = self.site.look().await.map_err(refused)?;
         }
         let job = self.job(order, &seen).await?;
         let version = self.site.helm.version(&self.site.config.helm).await.map_err(refused)?;
-        let target = job.target.number;
+        let how = (job.target.number, job.must_wait);
         let opened = Proxy::open(Arc::clone(&self.site), job).await;
         let (proxy, door) = opened.map_err(|error| {
             let what = format!("its way to the cluster cannot be opened ({})", error.kind());
             refused(HelmError::Command { what })
         })?;
-        let helm = command::start(&self.site.config, version, target, &proxy.server());
+        let helm = command::start(&self.site.config, version, how, &proxy.server());
         Ok(Run::begin(&self.site, proxy, door, helm.map_err(refused)?))
     }
 
@@ -171,6 +175,7 @@ impl HelmBackend {
             from: from.clone(),
             target: record,
             to: plan.to().revision.clone(),
+            must_wait: manifest::must_wait(&content),
             content,
             valid_until: order.valid_until(),
         })
@@ -180,7 +185,8 @@ impl HelmBackend {
         let now = self.site.config.clock.now();
         let entry = Entry::void(order.clone(), now);
         // An order that took effect is not fenced off any more; it is found.
-        let (Written::Done | Written::Ended(_)) = self.site.client.note(&entry, &[], now).await?;
+        let (Written::Done | Written::Ended(_)) =
+            self.site.client.note(&entry, |_known| false, now).await?;
         let seen = self.site.look().await?;
         self.sweep(&seen).await
     }
@@ -256,10 +262,10 @@ impl CdBackend for HelmBackend {
     async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
         const OPERATION: &str = "find the order";
         self.check_key(order.plan().key(), OPERATION)?;
-        let journal =
-            self.site.client.journal().await.map_err(|error| error.into_port(OPERATION))?;
-        let entry = journal.of(order.rollback()).filter(|entry| entry.state != State::Void);
-        Ok(entry.and_then(Entry::execution).map(Receipt::new))
+        let entry = self.site.client.order(order.rollback()).await;
+        let entry = entry.map_err(|error| error.into_port(OPERATION))?;
+        let entry = entry.filter(|entry| entry.state != State::Void);
+        Ok(entry.as_ref().and_then(Entry::execution).map(Receipt::new))
     }
 
     async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
@@ -278,15 +284,7 @@ impl CdBackend for HelmBackend {
             let what = format!("there is no execution `{}` of this release", receipt.execution);
             return Err(PortError::new(ErrorKind::Rejected, ADAPTER, OPERATION, what));
         };
-        let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
-        let waits = async {
-            let (_record, content) = self.site.content(number).await?;
-            Ok::<_, HelmError>(self.site.waits_for(&content).await?)
-        };
-        match look(&seen, entry) {
-            Look::Ended(progress) => Ok(progress),
-            Look::Runs => waits.await.map_err(|error| error.into_port(OPERATION)),
-        }
+        self.site.progress(&seen, entry).await.map_err(|error| error.into_port(OPERATION))
     }
 
     /// Helm has no handler for it: a rollback that is cut off stays pending for ever. The way out is
@@ -294,6 +292,11 @@ impl CdBackend for HelmBackend {
     async fn cancel(&self, order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.check_key(order.plan().key(), "cancel the execution")?;
         Ok(Cancelled::TooLate)
+    }
+
+    /// While helm applies a revision its way to the cluster leads through this process.
+    async fn drain(&self) {
+        self.site.idle().await;
     }
 
     async fn changes(&self, key: &ServiceKey) {

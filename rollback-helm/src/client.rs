@@ -5,7 +5,7 @@ use crate::record::RawSecret;
 use core::time::Duration;
 use rollback_cluster::{Ask, Bare, Cluster, ClusterError, List, Meta, Place, found};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +14,8 @@ const LIST_MAX: usize = 1000;
 
 /// Who applies objects: helm, as whom our rehearsals ask.
 const MANAGER: &str = "helm";
+/// As whom we write on helm's records. It is not helm: who wrote a record last is told by its name.
+const JOURNALIST: &str = "rollback-helm";
 
 /// One release of a cluster.
 #[derive(Debug)]
@@ -69,20 +71,50 @@ impl Client {
         found(self.ask::<Value>(Ask::delete(&self.secrets(), meta)).await).map(drop)
     }
 
+    /// Writes an annotation on exactly this Secret.
+    pub(crate) async fn annotate_secret(
+        &self,
+        name: &str,
+        uid: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), ClusterError> {
+        let key = key.replace('~', "~0").replace('/', "~1");
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": format!("/metadata/annotations/{key}"), "value": value},
+        ]);
+        let patch = Ask::patch(&self.secrets(), name, &patch, JOURNALIST).bare();
+        self.ask::<Value>(patch).await.map(drop)
+    }
+
+    pub(crate) async fn config_map(&self, name: &str) -> Result<Option<Value>, ClusterError> {
+        found(self.ask(Ask::get(&self.config_maps(), name)).await)
+    }
+
+    pub(crate) async fn create_config_map(
+        &self,
+        name: &str,
+        object: &Value,
+    ) -> Result<(), ClusterError> {
+        self.ask::<Value>(Ask::create(&self.config_maps(), name, object)).await.map(drop)
+    }
+
+    pub(crate) async fn put_config_map(
+        &self,
+        name: &str,
+        object: &Value,
+    ) -> Result<(), ClusterError> {
+        self.ask::<Value>(Ask::update(&self.config_maps(), name, object)).await.map(drop)
+    }
+
+    /// What an earlier release kept.
     pub(crate) async fn lease(&self, name: &str) -> Result<Option<Value>, ClusterError> {
         found(self.ask(Ask::get(&self.leases(), name)).await)
     }
 
-    pub(crate) async fn create_lease(
-        &self,
-        name: &str,
-        lease: &Value,
-    ) -> Result<Value, ClusterError> {
-        self.ask(Ask::create(&self.leases(), name, lease)).await
-    }
-
-    pub(crate) async fn put_lease(&self, name: &str, lease: &Value) -> Result<Value, ClusterError> {
-        self.ask(Ask::update(&self.leases(), name, lease)).await
+    pub(crate) async fn put_lease(&self, name: &str, lease: &Value) -> Result<(), ClusterError> {
+        self.ask::<Value>(Ask::update(&self.leases(), name, lease)).await.map(drop)
     }
 
     /// An object of any kind; none when it, or its kind, is not there.
@@ -146,6 +178,10 @@ impl Client {
     /// The Secrets of the namespace.
     pub(crate) fn secrets(&self) -> Place {
         self.place("v1", "secrets")
+    }
+
+    fn config_maps(&self) -> Place {
+        self.place("v1", "configmaps")
     }
 
     fn leases(&self) -> Place {
@@ -213,7 +249,6 @@ fn kinds_of(list: &Value) -> BTreeMap<String, Resource> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn kinds_are_found_and_subresources_are_not() {

@@ -49,7 +49,7 @@ impl Version {
     }
 
     /// The arguments of a rollback. Never `--force`, never `--cleanup-on-fail`.
-    fn arguments(self, config: &Config, target: u32) -> Vec<String> {
+    fn arguments(self, config: &Config, target: u32, must_wait: bool) -> Vec<String> {
         let release = &config.release;
         let mut arguments = vec![
             "rollback".to_owned(),
@@ -59,10 +59,11 @@ impl Version {
             format!("--timeout={}ms", config.timeout.as_millis()),
             format!("--history-max={}", config.history_max),
         ];
-        if self.major == 3 {
-            arguments.push("--wait".to_owned());
-        } else {
-            arguments.push("--wait=watcher".to_owned());
+        // Otherwise the pods are looked at here, and helm's process need not live as long as they take.
+        if must_wait {
+            arguments.push(if self.major == 3 { "--wait" } else { "--wait=watcher" }.to_owned());
+        }
+        if self.major >= 4 {
             arguments.push("--server-side=auto".to_owned());
         }
         arguments
@@ -164,6 +165,20 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// A folder for one helm, with the kubeconfig that it is given; removed when helm has ended.
+fn folder(server: &str) -> Result<(TempDir, PathBuf), HelmError> {
+    let failed = |error: std::io::Error| HelmError::Folder { kind: error.kind() };
+    let home = TempDir::with_prefix("rollback-helm-").map_err(failed)?;
+    let kubeconfig = home.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, kubeconfig_for(server)).map_err(failed)?;
+    Ok((home, kubeconfig))
+}
+
+/// Whether helm could be given a folder now.
+pub(crate) fn has_folder() -> Result<(), HelmError> {
+    folder("http://127.0.0.1").map(drop)
+}
+
 /// Starts helm, with `server` as the only way to the cluster that it knows.
 ///
 /// It is in a process group of its own, so that whatever stops us does not stop it half-way, and
@@ -171,18 +186,16 @@ pub(crate) struct Ended {
 pub(crate) fn start(
     config: &Config,
     version: Version,
-    target: u32,
+    (target, must_wait): (u32, bool),
     server: &str,
 ) -> Result<Running, HelmError> {
     let failed = |error: std::io::Error| HelmError::Command {
         what: format!("it could not be started ({})", error.kind()),
     };
-    let home = TempDir::with_prefix("rollback-helm-").map_err(failed)?;
-    let kubeconfig = home.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, kubeconfig_for(server)).map_err(failed)?;
+    let (home, kubeconfig) = folder(server)?;
     let mut command = Command::new(&config.helm);
     command
-        .args(version.arguments(config, target))
+        .args(version.arguments(config, target, must_wait))
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .env("KUBECONFIG", &kubeconfig)
@@ -263,19 +276,22 @@ mod tests {
     fn helm_is_called_as_its_version_wants_and_never_by_force() {
         let mut config = config();
         config.history_max = 7;
-        let three = Version { major: 3, minor: 17 }.arguments(&config, 41).join(" ");
+        let (three, four) = (Version { major: 3, minor: 17 }, Version { major: 4, minor: 1 });
+        let call = |version: Version, wait| version.arguments(&config, 41, wait).join(" ");
         let common = "rollback web 41 --namespace=shop --timeout=300000ms --history-max=7";
-        assert_eq!(three, format!("{common} --wait"));
-        let four = Version { major: 4, minor: 1 }.arguments(&config, 41).join(" ");
-        assert_eq!(four, format!("{common} --wait=watcher --server-side=auto"));
-        assert!(![three, four].concat().contains("force"));
+        assert_eq!(call(three, true), format!("{common} --wait"));
+        assert_eq!(call(three, false), common);
+        assert_eq!(call(four, true), format!("{common} --wait=watcher --server-side=auto"));
+        assert_eq!(call(four, false), format!("{common} --server-side=auto"));
+        let all = [call(three, true), call(three, false), call(four, true), call(four, false)];
+        assert!(!all.concat().contains("force"));
     }
 
     #[test]
     fn where_helm_is_sent_is_in_a_file_and_not_in_its_arguments() {
         let server = "http://127.0.0.1:4711/one-time-token";
         assert!(kubeconfig_for(server).contains(server));
-        let arguments = Version { major: 4, minor: 1 }.arguments(&config(), 1).join(" ");
+        let arguments = Version { major: 4, minor: 1 }.arguments(&config(), 1, true).join(" ");
         assert!(!arguments.contains("127.0.0.1"));
     }
 

@@ -46,9 +46,12 @@ pub struct Config {
     /// How many revisions are kept, zero for all: what `helm upgrade` is given here, since a
     /// rollback prunes too. Ten, as helm does unless it is told.
     pub history_max: u32,
-    /// How long helm may take for each of its steps, each hook and the wait for the workloads. Five
-    /// minutes, as helm does unless it is told.
+    /// How long helm may take for each hook, and for the wait for the workloads where it waits itself.
+    /// Five minutes, as helm does unless it is told.
     pub timeout: Duration,
+    /// How long a rollback's StatefulSets and DaemonSets may go without one more pod becoming ready:
+    /// they have no deadline of their own. Ten minutes, as a Deployment has.
+    pub deadline: Duration,
     /// How long one request may take. Five seconds: twice of that fits into the engine's bound.
     pub request_timeout: Duration,
     /// How long helm may take until its rollback is on record. Eight seconds: less than the
@@ -59,8 +62,8 @@ pub struct Config {
     /// your upgrades. Thirty minutes: few are given more, and one that waits must not be called stuck.
     pub pending_max: Duration,
     /// How long a rollback may go on after our process was last able to say that it is alive; then
-    /// it lets nothing more through, and after twice that others call it interrupted. One minute: an API
-    /// server that restarts takes less. The same for every replica.
+    /// it lets nothing more through before it was, and after twice that others take it over. One minute:
+    /// an API server that restarts takes less. The same for every replica.
     pub lease: Duration,
 }
 
@@ -75,6 +78,7 @@ impl Config {
             helm: "helm".into(),
             history_max: 10,
             timeout: Duration::from_secs(300),
+            deadline: Duration::from_secs(600),
             request_timeout: Duration::from_secs(5),
             start_within: Duration::from_secs(8),
             pending_max: Duration::from_secs(1_800),

@@ -18,6 +18,14 @@ pub enum HelmError {
         /// What is wrong with it, and nothing of what is in it.
         why: &'static str,
     },
+    /// There is nowhere for what helm reads and writes while it runs.
+    #[error(
+        "helm has no folder for its files ({kind}); nothing was changed; mount one that can be written at /tmp, or name one in `TMPDIR`"
+    )]
+    Folder {
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
     /// The helm command cannot be used.
     #[error(
         "the helm command cannot be used: {what}; nothing was changed; install Helm 3 or 4 and name it in the configuration"
@@ -33,7 +41,7 @@ impl HelmError {
     pub(crate) fn into_port(self, operation: &'static str) -> PortError {
         let kind = match &self {
             Self::Cluster(error) => error.kind(),
-            Self::Command { .. } => ErrorKind::Misconfigured,
+            Self::Command { .. } | Self::Folder { .. } => ErrorKind::Misconfigured,
             Self::Unreadable { .. } => ErrorKind::Rejected,
         };
         PortError::new(kind, crate::ADAPTER, operation, self.to_string()).caused_by(self)
@@ -43,7 +51,7 @@ impl HelmError {
     pub(crate) const fn is_passing(&self) -> bool {
         match self {
             Self::Cluster(error) => error.is_passing(),
-            Self::Unreadable { .. } | Self::Command { .. } => false,
+            Self::Unreadable { .. } | Self::Command { .. } | Self::Folder { .. } => false,
         }
     }
 }

@@ -49,6 +49,7 @@ impl Seen {
         let Some(order) = &record.order else { return false };
         let entry = self.journal.of(order);
         record.status == Status::PendingRollback
+            && !record.committed
             && entry.is_none_or(|entry| entry.state == State::Void)
     }
 
@@ -64,16 +65,25 @@ impl Seen {
                 let ours = self.journal.made(newest.number, &newest.uid);
                 let works = match ours.map(|entry| entry.state) {
                     Some(State::Running) => self.runner_lives,
-                    Some(State::Complete | State::Failed | State::Void) => false,
+                    Some(State::Applied | State::Complete | State::Failed | State::Void) => false,
                     // Without a time nobody can say that it is old.
                     None => newest.created.is_none_or(|since| now.since(since) <= pending_max),
                 };
                 if works { Newest::Pending(newest) } else { Newest::Stuck(newest) }
             }
             Status::Deployed | Status::Superseded | Status::Failed | Status::Unknown => {
-                Newest::Settled(newest)
+                let ours = self.journal.made(newest.number, &newest.uid);
+                let comes_up = ours.is_some_and(|entry| {
+                    entry.state == State::Applied && now.since(entry.at) <= pending_max
+                });
+                if comes_up { Newest::Pending(newest) } else { Newest::Settled(newest) }
             }
         }
+    }
+
+    /// The newest record, if it is newer than this one.
+    pub(crate) fn newer_than(&self, record: &Record) -> Option<&Record> {
+        self.valid().next().filter(|newest| newest.number > record.number)
     }
 
     /// What a revision is known as: that of the earlier one which it brought back, or its own.
@@ -93,6 +103,13 @@ impl Seen {
         original.map_or(own, |original| self.identity(original).or_else(|| original.own_id()))
     }
 
+    /// Whether a rollback of ours failed that helm calls deployed: it did its part, and the pods did not
+    /// come up.
+    fn has_failed_here(&self, record: &Record) -> bool {
+        let ours = self.journal.made(record.number, &record.uid);
+        ours.is_some_and(|entry| entry.state == State::Failed)
+    }
+
     /// Whether a record shows that it was live in full. A rollback that failed while it was applied
     /// marks whatever came before it as superseded, a stuck rollback too.
     fn has_succeeded(&self, record: &Record) -> bool {
@@ -101,6 +118,9 @@ impl Seen {
             let successor = self.records.iter().find(|other| other.number == next);
             record.rolled_back_to().is_some() && successor.is_some_and(Record::superseded_blindly)
         };
+        if self.has_failed_here(record) {
+            return false;
+        }
         match record.status {
             Status::Deployed => !record.has_failed(),
             Status::Superseded => !record.has_failed() && !blindly(),
@@ -197,7 +217,9 @@ impl Seen {
             Status::Deployed | Status::Superseded if self.has_succeeded(record) => {
                 RevisionStatus::Superseded
             }
-            Status::Deployed | Status::Superseded | Status::Failed if record.has_failed() => {
+            Status::Deployed | Status::Superseded | Status::Failed
+                if record.has_failed() || self.has_failed_here(record) =>
+            {
                 RevisionStatus::Failed
             }
             Status::PendingInstall | Status::PendingUpgrade | Status::PendingRollback => {
@@ -263,6 +285,7 @@ pub(crate) mod tests {
             version: Some(format!("1.{number}")),
             migrations: Migrations::Unknown,
             order: None,
+            committed: false,
             managers: Vec::new(),
             applied_on_server: false,
             hooks_to_run: Vec::new(),
@@ -330,6 +353,7 @@ pub(crate) mod tests {
             to: original.own_id(),
             made: Some((3, "00000003-0000".into())),
             message: None,
+            taken_over: false,
         });
         assert_eq!(told(&seen)[0].0, "1@00000001", "the journal knows");
         assert_eq!(seen.find(&"1@00000001".parse().unwrap()).unwrap().number, 3);
@@ -375,6 +399,7 @@ pub(crate) mod tests {
             to: original.own_id(),
             made: Some((3, "00000003-0000".into())),
             message: None,
+            taken_over: false,
         });
         let history = seen.history(at(10_000), MAX);
         let names: Vec<&str> = history[0].names.iter().map(|it| it.name.as_str()).collect();
@@ -467,6 +492,7 @@ pub(crate) mod tests {
             to: Some("1@00000001".parse().unwrap()),
             made: Some((3, "00000003-0000".into())),
             message: None,
+            taken_over: false,
         });
         let running = seen.live(at(10_000), MAX);
         let operation = running.in_progress.something().unwrap().clone();

@@ -1,19 +1,47 @@
-//! What this adapter keeps in the cluster, all of it: one Lease for each release, which says what
-//! became of every order, and that whoever carries one out is alive.
+//! What this adapter keeps in the cluster, all of it: one ConfigMap for each release, which says what
+//! became of every order, and that whoever carries one out is alive; and on helm's own record of a
+//! rollback a copy of its entry, for as long as helm keeps that record as it is.
 //!
 //! It is where an order is decided. Helm's record of a rollback can be created late, by a request
 //! that was long given up; it takes effect only once the order stands here as running, and that is a
-//! conditional write, which a fence has made fail.
+//! conditional write, which a fence has made fail. Whoever ends an order in place of a process that
+//! fell silent writes that down by a conditional write too: from then on that process can write
+//! nothing here, and lets nothing of helm through.
+//!
+//! Earlier releases kept it in a Lease of the same name, which others sweep away. It is read where
+//! there is no ConfigMap yet, and sealed before the first write, so that such a release, should one
+//! still run, can decide nothing any more.
 
 use crate::client::Client;
 use crate::error::HelmError;
+use crate::record::secret_name;
 use rollback_cluster::{ClusterError, Meta};
 use rollback_core::{Label, RevisionId, RollbackId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The orders, newest first, as JSON.
-const ORDERS: &str = "rollback-rs.github.io/orders";
+/// The orders, newest first, as JSON: a key of the ConfigMap, and the annotation of a former Lease.
+const ORDERS: &str = "orders";
+const FORMER_ORDERS: &str = "rollback-rs.github.io/orders";
+/// Where a sealed Lease keeps them, out of sight of the release that wrote it.
+const SEALED_ORDERS: &str = "rollback-rs.github.io/sealed-orders";
+/// What a former release finds in their place, and cannot read.
+const SEAL: &str = "moved to the ConfigMap of the same name by a newer release";
+/// When whoever carries an order out was last alive.
+const BEAT: &str = "beat";
+/// Which order that is.
+const HOLDER: &str = "holder";
+/// The entry of the order that a record of helm's was made for, on the record, once it is known to
+/// stand in the journal.
+pub(crate) const COMMITTED: &str = "rollback-rs.github.io/committed";
+/// Who wrote the journal: what a ConfigMap of somebody else's does not have. None of helm's labels,
+/// and none by which the objects of a release are deleted together.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "rollback-helm");
+/// What it tells whoever finds it.
+const ABOUT: (&str, &str) = (
+    "rollback-rs.github.io/about",
+    "which rollbacks of this Helm release took effect; keep it as long as the release",
+);
 /// How many orders are kept: more than can be in doubt at once, few enough to be read by people.
 const ORDERS_KEPT: usize = 20;
 /// How often a write is built anew on what somebody else has written meanwhile.
@@ -25,9 +53,11 @@ const TRIES: usize = 5;
 pub(crate) enum State {
     /// Helm may change the workloads.
     Running,
+    /// Helm ended well, and the pods of the target come up. Nobody's process is needed for that.
+    Applied,
     /// Helm ended, and the target is live.
     Complete,
-    /// Helm ended otherwise.
+    /// Helm ended otherwise, or the pods did not come up.
     Failed,
     /// It was fenced off before it took effect, and never will.
     Void,
@@ -47,12 +77,32 @@ pub(crate) struct Entry {
     pub(crate) made: Option<(u32, String)>,
     #[serde(default)]
     pub(crate) message: Option<Label>,
+    /// Whether another process ended it, because the one that carried it out fell silent.
+    #[serde(default)]
+    pub(crate) taken_over: bool,
 }
 
 impl Entry {
+    /// An order that helm carries out.
+    pub(crate) fn running(
+        order: RollbackId,
+        at: Timestamp,
+        to: RevisionId,
+        made: (u32, String),
+    ) -> Self {
+        let (state, to, made) = (State::Running, Some(to), Some(made));
+        Self { order, state, at, to, made, message: None, taken_over: false }
+    }
+
     /// An order that never takes effect.
     pub(crate) const fn void(order: RollbackId, at: Timestamp) -> Self {
-        Self { order, state: State::Void, at, to: None, made: None, message: None }
+        let state = State::Void;
+        Self { order, state, at, to: None, made: None, message: None, taken_over: false }
+    }
+
+    /// The same order, from now on in another state.
+    pub(crate) fn then(&self, state: State, at: Timestamp, message: Option<Label>) -> Self {
+        Self { state, at, message, ..self.clone() }
     }
 
     /// The execution's name, once there is one.
@@ -60,6 +110,27 @@ impl Entry {
         let (number, uid) = self.made.as_ref()?;
         Some(crate::record::id_of(*number, uid))
     }
+
+    /// What a record of helm's says of the order that it was made for. None when that was written on
+    /// another record.
+    pub(crate) fn on_record(meta: &Meta) -> Option<Self> {
+        let entry: Self = serde_json::from_str(meta.annotation(COMMITTED)?).ok()?;
+        let (_number, uid) = entry.made.as_ref()?;
+        (*uid == meta.uid).then_some(entry)
+    }
+}
+
+/// Where a journal was read, and as of which version.
+#[derive(Clone, Debug, Default)]
+enum Origin {
+    /// Nowhere: before the first order of the release, or somebody removed it.
+    #[default]
+    Nowhere,
+    ConfigMap {
+        version: String,
+    },
+    /// The Lease of a former release, whole.
+    Lease(Value),
 }
 
 /// The journal of a release, as it was read.
@@ -68,8 +139,21 @@ pub(crate) struct Journal {
     pub(crate) entries: Vec<Entry>,
     /// When whoever carries an order out said last that it is alive: a text that changes.
     pub(crate) beat: String,
-    /// None before the first order of the release.
-    version: Option<String>,
+    origin: Origin,
+}
+
+fn unreadable(why: &'static str) -> HelmError {
+    HelmError::Unreadable { what: "the journal of orders".into(), why }
+}
+
+fn meta_of(object: &Value) -> Result<Meta, HelmError> {
+    let meta = object.get("metadata").and_then(|meta| Meta::deserialize(meta).ok());
+    meta.ok_or_else(|| unreadable("it has no metadata"))
+}
+
+fn read_orders(text: Option<&str>) -> Result<Vec<Entry>, HelmError> {
+    let entries = text.map_or_else(|| Ok(Vec::new()), serde_json::from_str);
+    entries.map_err(|_not_ours| unreadable("its orders were changed by somebody else"))
 }
 
 impl Journal {
@@ -86,36 +170,59 @@ impl Journal {
         self.execution(&crate::record::id_of(number, uid))
     }
 
-    fn read(lease: &Value) -> Result<Self, HelmError> {
-        let unreadable = |why| HelmError::Unreadable { what: "the journal of orders".into(), why };
-        let meta: Meta = lease
-            .get("metadata")
-            .and_then(|meta| Meta::deserialize(meta).ok())
-            .ok_or_else(|| unreadable("its Lease has no metadata"))?;
-        let entries = match meta.annotation(ORDERS) {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|_not_ours| unreadable("its annotation was changed by somebody else"))?,
-            None => Vec::new(),
-        };
-        let beat = lease.pointer("/spec/renewTime").and_then(Value::as_str).unwrap_or_default();
-        Ok(Self { entries, beat: beat.to_owned(), version: Some(meta.resource_version) })
+    /// The order that helm carries out now.
+    pub(crate) fn running(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.state == State::Running)
     }
 
-    fn write(&self, name: &str, holder: &str, now: Timestamp) -> Value {
+    /// Adds what helm's records say of orders that are not in the journal: somebody removed it.
+    pub(crate) fn and_on_records(mut self, metas: &[Meta]) -> Self {
+        for entry in metas.iter().filter_map(Entry::on_record) {
+            if self.of(&entry.order).is_none() {
+                self.entries.push(entry);
+            }
+        }
+        self
+    }
+
+    fn read(object: &Value) -> Result<Self, HelmError> {
+        let meta = meta_of(object)?;
+        if meta.label(MANAGED_BY.0) != Some(MANAGED_BY.1) {
+            return Err(unreadable("its ConfigMap is somebody else's"));
+        }
+        let text = |key: &str| object.pointer(&format!("/data/{key}")).and_then(Value::as_str);
+        Ok(Self {
+            entries: read_orders(text(ORDERS))?,
+            beat: text(BEAT).unwrap_or_default().to_owned(),
+            origin: Origin::ConfigMap { version: meta.resource_version },
+        })
+    }
+
+    /// Reads what a former release kept, sealed or not.
+    fn read_lease(lease: Value) -> Result<Self, HelmError> {
+        let meta = meta_of(&lease)?;
+        let sealed = meta.annotation(SEALED_ORDERS);
+        let entries = read_orders(sealed.or_else(|| meta.annotation(FORMER_ORDERS)))?;
+        let beat = lease.pointer("/spec/renewTime").and_then(Value::as_str).unwrap_or_default();
+        Ok(Self { entries, beat: beat.to_owned(), origin: Origin::Lease(lease) })
+    }
+
+    fn write(&self, name: &str) -> Value {
+        let holder = self.running().map(|entry| entry.order.as_str()).unwrap_or_default();
         let orders = serde_json::to_string(&self.entries).unwrap_or_default();
         let mut meta = json!({
             "name": name,
-            "labels": {"app.kubernetes.io/managed-by": "rollback-helm"},
-            "annotations": {ORDERS: orders},
+            "labels": {MANAGED_BY.0: MANAGED_BY.1},
+            "annotations": {ABOUT.0: ABOUT.1},
         });
-        if let (Some(version), Some(meta)) = (&self.version, meta.as_object_mut()) {
+        if let (Origin::ConfigMap { version }, Some(meta)) = (&self.origin, meta.as_object_mut()) {
             meta.insert("resourceVersion".into(), version.as_str().into());
         }
         json!({
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
             "metadata": meta,
-            "spec": {"holderIdentity": holder, "renewTime": micro_time(now)},
+            "data": {ORDERS: orders, HOLDER: holder, BEAT: self.beat},
         })
     }
 
@@ -125,14 +232,24 @@ impl Journal {
         self.entries.truncate(ORDERS_KEPT);
         self
     }
+
+    /// The same, said by whoever carries the order out.
+    fn alive(mut self, entry: Entry, now: Timestamp) -> Self {
+        self.beat = now.to_string();
+        self.with(entry)
+    }
 }
 
-/// A Lease insists on a fraction.
-fn micro_time(at: Timestamp) -> String {
-    let text = at.to_string();
-    let text = text.trim_end_matches('Z');
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    format!("{seconds}.{fraction:0<6}Z")
+/// The Lease of a former release, so that it can write nothing any more. None when it is sealed.
+fn sealed(lease: &Value) -> Option<Value> {
+    let mut lease = lease.clone();
+    let annotations = lease.pointer_mut("/metadata/annotations")?.as_object_mut()?;
+    if annotations.contains_key(SEALED_ORDERS) {
+        return None;
+    }
+    let orders = annotations.insert(FORMER_ORDERS.to_owned(), SEAL.into());
+    annotations.insert(SEALED_ORDERS.to_owned(), orders.unwrap_or_else(|| "[]".into()));
+    Some(lease)
 }
 
 /// What became of an attempt to write.
@@ -150,65 +267,130 @@ impl Client {
     }
 
     pub(crate) async fn journal(&self) -> Result<Journal, HelmError> {
-        match self.lease(&self.journal_name()).await? {
-            Some(lease) => Journal::read(&lease),
+        let name = self.journal_name();
+        if let Some(object) = self.config_map(&name).await? {
+            return Journal::read(&object);
+        }
+        match self.lease(&name).await? {
+            Some(lease) => Journal::read_lease(lease),
             None => Ok(Journal::default()),
         }
     }
 
-    /// Writes an entry, unless the order stands there already in a state that `over` is not.
+    /// What became of an order: by the journal, and where it does not know the order, by what stands
+    /// on helm's records.
+    pub(crate) async fn order(&self, order: &RollbackId) -> Result<Option<Entry>, HelmError> {
+        let journal = self.journal().await?;
+        self.known(&journal, order).await
+    }
+
+    async fn known(
+        &self,
+        journal: &Journal,
+        order: &RollbackId,
+    ) -> Result<Option<Entry>, HelmError> {
+        if let Some(entry) = journal.of(order) {
+            return Ok(Some(entry.clone()));
+        }
+        let metas = self.list().await?.metas;
+        Ok(metas.iter().filter_map(Entry::on_record).find(|entry| entry.order == *order))
+    }
+
+    /// Writes an entry, unless the order stands there already in a state that `over` does not allow.
     ///
     /// A write whose answer is lost is looked for, and made again only where it is not found: it is
-    /// conditional, so that the two cannot both happen.
+    /// conditional, so that the two cannot both happen. An error after that leaves it in doubt.
     pub(crate) async fn note(
         &self,
         entry: &Entry,
-        over: &[State],
+        over: impl Fn(&Entry) -> bool + Send + Sync,
         now: Timestamp,
     ) -> Result<Written, HelmError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let journal = self.journal().await?;
-            if let Some(known) = journal.of(&entry.order) {
-                if known == entry {
-                    return Ok(Written::Done);
-                }
-                if !over.contains(&known.state) {
-                    return Ok(Written::Ended(known.clone()));
-                }
+            if journal.of(&entry.order) == Some(entry) {
+                return Ok(Written::Done);
             }
-            let exists = journal.version.is_some();
-            let name = self.journal_name();
-            let lease = journal.with(entry.clone()).write(&name, entry.order.as_str(), now);
-            let written = if exists {
-                self.put_lease(&name, &lease).await
+            if let Some(known) = self.known(&journal, &entry.order).await?
+                && known != *entry
+                && !over(&known)
+            {
+                return Ok(Written::Ended(known));
+            }
+            let journal = if entry.state == State::Running {
+                journal.alive(entry.clone(), now)
             } else {
-                self.create_lease(&name, &lease).await
+                journal.with(entry.clone())
             };
-            match written {
-                Ok(_lease) => return Ok(Written::Done),
+            match self.write(journal).await {
+                Ok(()) => return Ok(Written::Done),
                 Err(error) if tries >= TRIES || !error.is_passing() => return Err(error.into()),
                 Err(error) => tracing::debug!(%error, "the journal was not written; once more"),
             }
         }
     }
 
-    /// Says that whoever carries an order out is alive. False when the order no longer runs.
+    /// Says that whoever carries an order out is alive. False when the order no longer runs: it ended,
+    /// or somebody took it over.
     pub(crate) async fn beat(&self, order: &RollbackId, now: Timestamp) -> Result<bool, HelmError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let journal = self.journal().await?;
-            if journal.of(order).is_none_or(|entry| entry.state != State::Running) {
+            let known = self.known(&journal, order).await?;
+            let Some(entry) = known.filter(|entry| entry.state == State::Running) else {
                 return Ok(false);
-            }
-            let name = self.journal_name();
-            let lease = journal.write(&name, order.as_str(), now);
-            match self.put_lease(&name, &lease).await {
-                Ok(_lease) => return Ok(true),
+            };
+            match self.write(journal.alive(entry, now)).await {
+                Ok(()) => return Ok(true),
                 Err(ClusterError::Moved { .. }) if tries < TRIES => {}
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends an order in place of whoever carried it out, and writes that down, unless anything was
+    /// written since `journal` was read: then nobody has fallen silent. False in that case.
+    pub(crate) async fn take_over(
+        &self,
+        journal: &Journal,
+        entry: &Entry,
+    ) -> Result<bool, HelmError> {
+        let entry = Entry { taken_over: true, ..entry.clone() };
+        match self.write(journal.clone().with(entry.clone())).await {
+            Ok(()) => {}
+            Err(ClusterError::Moved { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        self.mark(&entry).await;
+        Ok(true)
+    }
+
+    /// Copies an entry that is known to stand in the journal onto helm's record of it.
+    pub(crate) async fn mark(&self, entry: &Entry) {
+        let Some((number, uid)) = &entry.made else { return };
+        let Ok(text) = serde_json::to_string(entry) else { return };
+        let name = secret_name(&self.release.name, *number);
+        if let Err(error) = self.annotate_secret(&name, uid, COMMITTED, &text).await {
+            // The journal has it, and this is for the day on which somebody removes that.
+            tracing::debug!(%error, "what became of an order is not on helm's record");
+        }
+    }
+
+    /// Writes the journal as the successor of the version that was read.
+    async fn write(&self, journal: Journal) -> Result<(), ClusterError> {
+        let name = self.journal_name();
+        let object = journal.write(&name);
+        match &journal.origin {
+            Origin::ConfigMap { .. } => self.put_config_map(&name, &object).await,
+            Origin::Nowhere => self.create_config_map(&name, &object).await,
+            Origin::Lease(lease) => {
+                if let Some(sealed) = sealed(lease) {
+                    self.put_lease(&name, &sealed).await?;
+                }
+                self.create_config_map(&name, &object).await
             }
         }
     }
@@ -226,21 +408,23 @@ mod tests {
             to: Some("1@aaaaaaaa".parse().unwrap()),
             made: (state != State::Void).then(|| (3, "cccccccc-1".to_owned())),
             message: None,
+            taken_over: false,
         }
     }
 
     #[test]
-    fn a_lease_is_read_as_it_was_written() {
+    fn a_journal_is_read_as_it_was_written() {
         let journal = Journal::default()
             .with(entry("r1", State::Complete))
             .with(entry("r2", State::Void))
             .with(entry("r1", State::Failed));
-        let lease = journal.write("rollback-helm.web", "r1", Timestamp::from_millis(1500));
-        let read = Journal::read(&lease).unwrap();
+        let journal = journal.alive(entry("r3", State::Running), Timestamp::from_millis(1500));
+        let read = Journal::read(&journal.write("rollback-helm.web")).unwrap();
         assert_eq!(read.entries, journal.entries);
-        assert_eq!(read.entries.len(), 2, "an order stands there once");
-        assert_eq!(read.beat, "1970-01-01T00:00:01.500000Z");
-        assert_eq!(read.made(3, "cccccccc-1").unwrap().order.as_str(), "r1");
+        assert_eq!(read.entries.len(), 3, "an order stands there once");
+        assert_eq!(read.beat, Timestamp::from_millis(1500).to_string());
+        assert_eq!(read.running().unwrap().order.as_str(), "r3");
+        assert_eq!(read.made(3, "cccccccc-1").unwrap().order.as_str(), "r3");
         assert!(read.execution("2@cccccccc").is_none());
     }
 
@@ -257,16 +441,53 @@ mod tests {
 
     #[test]
     fn a_journal_that_somebody_else_changed_is_an_error_and_not_an_empty_one() {
-        let mut lease = Journal::default().write("n", "r1", Timestamp::from_millis(0));
-        lease["metadata"]["annotations"][ORDERS] = "[{\"order\":1}]".into();
-        assert!(matches!(Journal::read(&lease), Err(HelmError::Unreadable { .. })));
+        let mut object = Journal::default().write("n");
+        object["data"][ORDERS] = "[{\"order\":1}]".into();
+        assert!(matches!(Journal::read(&object), Err(HelmError::Unreadable { .. })));
         assert!(matches!(Journal::read(&json!({})), Err(HelmError::Unreadable { .. })));
+        let charts_own = json!({"metadata": {"name": "rollback-helm.web"}, "data": {}});
+        assert!(matches!(Journal::read(&charts_own), Err(HelmError::Unreadable { .. })));
+    }
+
+    /// As release 0.1 wrote it.
+    fn former_lease() -> Value {
+        let orders = serde_json::to_string(&[entry("r1", State::Running)]).unwrap();
+        let orders = orders.replace(",\"taken_over\":false", "");
+        json!({"metadata": {"name": "rollback-helm.web", "resourceVersion": "7",
+                "annotations": {FORMER_ORDERS: orders}},
+            "spec": {"holderIdentity": "r1", "renewTime": "2026-11-22T09:30:00.000000Z"}})
     }
 
     #[test]
-    fn a_time_has_six_digits_of_a_second() {
-        for (millis, text) in [(0, "00.000000Z"), (1234, "01.234000Z"), (1050, "01.050000Z")] {
-            assert!(micro_time(Timestamp::from_millis(millis)).ends_with(text));
-        }
+    fn what_a_former_release_kept_is_read_and_sealed_once() {
+        let read = Journal::read_lease(former_lease()).unwrap();
+        assert_eq!(read.entries, [entry("r1", State::Running)]);
+        assert_eq!(read.beat, "2026-11-22T09:30:00.000000Z");
+        let sealed_lease = sealed(&former_lease()).unwrap();
+        let former = &sealed_lease["metadata"]["annotations"][FORMER_ORDERS];
+        let as_the_former_release_reads_it: Result<Vec<Entry>, _> =
+            serde_json::from_str(former.as_str().unwrap());
+        assert!(as_the_former_release_reads_it.is_err(), "it could go on: {former}");
+        assert_eq!(sealed_lease["metadata"]["resourceVersion"], "7", "a conditional write");
+        assert_eq!(Journal::read_lease(sealed_lease.clone()).unwrap().entries, read.entries);
+        assert_eq!(sealed(&sealed_lease), None);
+    }
+
+    #[test]
+    fn an_order_whose_journal_was_removed_is_known_from_helms_record_and_from_no_other() {
+        let running = entry("r1", State::Running);
+        let text = serde_json::to_string(&running).unwrap();
+        let meta = |uid: &str| Meta {
+            uid: uid.to_owned(),
+            annotations: Some([(COMMITTED.to_owned(), text.clone())].into()),
+            ..Meta::default()
+        };
+        let found = Journal::default().and_on_records(&[meta("cccccccc-1")]);
+        assert_eq!(found.running(), Some(&running));
+        let copied = Journal::default().and_on_records(&[meta("dddddddd-1")]);
+        assert_eq!(copied.running(), None, "somebody copied the annotation");
+        let ended = Journal::default().with(entry("r1", State::Failed));
+        let known = ended.and_on_records(&[meta("cccccccc-1")]);
+        assert_eq!(known.running(), None, "the journal counts where it knows the order");
     }
 }

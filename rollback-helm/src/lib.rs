@@ -20,6 +20,7 @@ mod progress;
 mod protobuf;
 mod proxy;
 mod record;
+mod rollout;
 mod run;
 mod site;
 

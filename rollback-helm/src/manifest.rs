@@ -6,6 +6,26 @@ use serde_json::Value;
 /// How many objects of one release are looked at.
 const OBJECTS_MAX: usize = 200;
 
+/// What of Kubernetes' own is there once it is made: nobody waits for it.
+const THERE_AT_ONCE: [&str; 16] = [
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "CronJob",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "LimitRange",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "PriorityClass",
+    "ResourceQuota",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+];
+
 /// One object of a manifest. It may be a Secret: no `Debug`, and its values are never shown.
 #[derive(Clone)]
 pub(crate) struct Wanted {
@@ -49,6 +69,17 @@ impl Wanted {
             && matches!(self.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet")
     }
 
+    /// Whether it is there once it is made.
+    fn is_there_at_once(&self) -> bool {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        let is_kubernetes_own = !group.contains('.') || group.ends_with(".k8s.io");
+        // One that waits for an address from outside.
+        let balances = self.object.pointer("/spec/type").and_then(Value::as_str);
+        is_kubernetes_own
+            && THERE_AT_ONCE.contains(&self.kind.as_str())
+            && balances != Some("LoadBalancer")
+    }
+
     pub(crate) fn replicas(&self) -> Option<i64> {
         self.object.pointer("/spec/replicas").and_then(Value::as_i64)
     }
@@ -78,6 +109,18 @@ pub(crate) fn read(content: &Content) -> Option<Vec<Wanted>> {
         _ => vec![document],
     });
     Some(objects.filter_map(Wanted::read).take(OBJECTS_MAX).collect())
+}
+
+/// Whether helm itself must wait until everything of this revision is ready: a hook comes after that,
+/// or something is in it whose readiness is not known here.
+pub(crate) fn must_wait(content: &Content) -> bool {
+    let comes_after = |event: &String| event == "post-rollback";
+    if content.hooks.iter().any(|hook| hook.events.iter().any(comes_after)) {
+        return true;
+    }
+    let Some(objects) = read(content) else { return true };
+    objects.len() >= OBJECTS_MAX
+        || objects.iter().any(|it| !it.is_workload() && !it.is_there_at_once())
 }
 
 /// The hooks that a rollback to this revision runs: `job migrate (pre-rollback)`.
@@ -140,7 +183,31 @@ pub(crate) mod tests {
                 hook("test", &["test"]),
             ],
         };
+        assert!(must_wait(&content));
         assert_eq!(hooks_that_run(&content), ["job undo (pre-rollback, post-rollback)"]);
         assert_eq!(hooks_that_ran(&content), ["job migrate"]);
+    }
+
+    #[test]
+    fn helm_waits_by_itself_for_nothing_but_what_is_not_understood_here() {
+        let hook = |event: &str| Hook { events: vec![event.to_owned()], ..Hook::default() };
+        let before = Content { hooks: vec![hook("pre-rollback")], ..Content::default() };
+        assert!(!must_wait(&before), "a hook before it is waited for anyhow");
+        let after = Content { hooks: vec![hook("post-rollback")], ..Content::default() };
+        assert!(must_wait(&after));
+        let known = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: web}\n";
+        assert!(!must_wait(&content(known)));
+        for other in [
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: LoadBalancer}",
+            "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}",
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {name: web}",
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: web}",
+            "a: [",
+        ] {
+            assert!(must_wait(&content(other)), "{other}");
+        }
+        let many =
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n".repeat(OBJECTS_MAX);
+        assert!(must_wait(&content(&many)), "not all of it was looked at");
     }
 }

@@ -127,6 +127,12 @@ impl Seen {
 
 fn pending_words(record: &Record, now: Timestamp) -> String {
     let since = record.created.map(|since| rollback_core::in_words(now.since(since)));
+    if !record.status.is_pending() {
+        return format!(
+            "revision {} was rolled back to, and its pods are not all ready yet; wait until they are, or until that is called failed",
+            record.number
+        );
+    }
     format!(
         "revision {} is {}, since {}: somebody works on this release now, and a rollback beside it would let helm record a bad deploy as complete; wait until it ends, or end it where it was started",
         record.number,

@@ -1,5 +1,6 @@
 //! Whether a rollback would be accepted, and what it would mean. Changes nothing.
 
+use crate::command;
 use crate::error::HelmError;
 use crate::history::current;
 use crate::manifest::{self, Wanted};
@@ -120,7 +121,8 @@ impl Site {
                 gone.kind_in_words()
             ));
         } else {
-            match self.helm.version(&self.config.helm).await {
+            let version = self.helm.version(&self.config.helm).await;
+            match version.and_then(|version| command::has_folder().map(|()| version)) {
                 Ok(version) if version.can_apply_on_server() && target.applied_on_server => {
                     preflight.acceptance = self.rehearse(&wanted).await?;
                 }

@@ -1,11 +1,14 @@
 //! How far an execution is: from one look, whoever carries it out and whatever was missed before.
 
 use crate::compare::differences;
+use crate::error::HelmError;
 use crate::history::Seen;
-use crate::journal::{Entry, State};
+use crate::journal::{Entry, State, Written};
 use crate::manifest::{self, Wanted};
 use crate::record::{Content, Record, Status};
-use crate::site::Site;
+use crate::rollout::{self, Rollout};
+use crate::site::{Site, side_by_side};
+use futures_util::TryStreamExt as _;
 use rollback_cluster::ClusterError;
 use rollback_core::{Label, Phase, Progress};
 use serde_json::Value;
@@ -15,6 +18,10 @@ use serde_json::Value;
 pub(crate) enum Look {
     /// It has ended so, or it cannot be known any more.
     Ended(Progress),
+    /// Whoever carried it out fell silent, and this is how it ends.
+    Abandoned(Progress),
+    /// Helm has done its part; how far the pods are, the workloads tell.
+    Applied,
     /// Helm is at it; how far, the workloads tell.
     Runs,
 }
@@ -35,20 +42,24 @@ pub(crate) fn look(seen: &Seen, entry: &Entry) -> Look {
             let text = "it was given up before it took effect; nothing was changed";
             return Look::Ended(progress(Phase::Failed, text));
         }
+        State::Applied => return Look::Applied,
         State::Running if seen.runner_lives => return Look::Runs,
         State::Running => {}
     }
-    let record = entry
-        .made
-        .as_ref()
-        .and_then(|(number, uid)| seen.records.iter().find(|record| record.is(*number, uid)));
-    Look::Ended(match record {
+    Look::Abandoned(match made(seen, entry) {
         Some(record) => left_alone(record),
-        None => progress(
-            Phase::Failed,
-            "its revision was removed or pruned before anybody saw how it ended; look at what runs",
-        ),
+        None => progress(Phase::Failed, REMOVED),
     })
+}
+
+/// What can be said of a rollback whose record is gone.
+const REMOVED: &str =
+    "its revision was removed or pruned before anybody saw how it ended; look at what runs";
+
+/// Helm's record of an order.
+fn made<'a>(seen: &'a Seen, entry: &Entry) -> Option<&'a Record> {
+    let (number, uid) = entry.made.as_ref()?;
+    seen.records.iter().find(|record| record.is(*number, uid))
 }
 
 /// What became of a rollback whose process died: helm's own record tells.
@@ -84,6 +95,133 @@ fn left_alone(record: &Record) -> Progress {
 }
 
 impl Site {
+    /// How far an order is. What ends it is written down before anybody is told.
+    pub(crate) async fn progress(&self, seen: &Seen, entry: &Entry) -> Result<Progress, HelmError> {
+        match look(seen, entry) {
+            Look::Ended(progress) => Ok(progress),
+            Look::Abandoned(found) => {
+                let ended = self.ended(entry, &found);
+                if self.client.take_over(&seen.journal, &ended).await? {
+                    return Ok(found);
+                }
+                // Then it has not fallen silent, or somebody else has ended it.
+                Ok(progress(Phase::HealthChecking, "something was written meanwhile; looks again"))
+            }
+            Look::Applied => {
+                let found = self.come_up(seen, entry).await?;
+                if matches!(found.phase, Phase::Complete | Phase::Failed) {
+                    return self.settle(entry, found).await;
+                }
+                Ok(found)
+            }
+            Look::Runs => {
+                let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
+                let (_record, content) = self.content(number).await?;
+                Ok(self.waits_for(&content).await?)
+            }
+        }
+    }
+
+    fn ended(&self, entry: &Entry, found: &Progress) -> Entry {
+        let state = if found.phase == Phase::Complete { State::Complete } else { State::Failed };
+        entry.then(state, self.config.clock.now(), found.message.clone())
+    }
+
+    /// Writes down how the pods' coming up ended. Of several who see it end, the first is believed.
+    async fn settle(&self, entry: &Entry, found: Progress) -> Result<Progress, HelmError> {
+        let ended = self.ended(entry, &found);
+        let over = |known: &Entry| known.state == State::Applied;
+        match self.client.note(&ended, over, ended.at).await? {
+            Written::Done => Ok(found),
+            Written::Ended(known) => {
+                let complete = known.state == State::Complete;
+                let phase = if complete { Phase::Complete } else { Phase::Failed };
+                let message = known.message.as_ref().map(Label::as_str).unwrap_or_default();
+                Ok(progress(phase, message))
+            }
+        }
+    }
+
+    /// How far the pods are of an order with which helm is done.
+    async fn come_up(&self, seen: &Seen, entry: &Entry) -> Result<Progress, HelmError> {
+        let Some(record) = made(seen, entry) else { return Ok(progress(Phase::Failed, REMOVED)) };
+        if let Some(newer) = seen.newer_than(record) {
+            return Ok(progress(
+                Phase::Failed,
+                format!(
+                    "revision {} took the place of revision {} before that was seen to be complete; look at what runs",
+                    newer.number, record.number
+                ),
+            ));
+        }
+        let (_record, content) = self.content(record.number).await?;
+        let (words, ready, has_deadline) = match self.rollout(&content).await? {
+            Rollout::Failed(why) => {
+                let number = record.number;
+                let told = format!(
+                    "{why}; revision {number} is what runs; roll back once more, or deploy that version anew"
+                );
+                return Ok(progress(Phase::Failed, told));
+            }
+            Rollout::Done => {
+                let left_behind = self.compare(&content).await.ok();
+                return Ok(progress(Phase::Complete, is_live(entry, left_behind)));
+            }
+            Rollout::Waiting { words, ready, has_deadline } => (words, ready, has_deadline),
+        };
+        let stood = self.stood_still(&entry.order, ready);
+        if !has_deadline && stood > self.config.deadline {
+            let stood = rollback_core::in_words(stood);
+            return Ok(progress(
+                Phase::Failed,
+                format!("no pod became ready for {stood}: waits for {words}; look at the pods"),
+            ));
+        }
+        Ok(progress(Phase::HealthChecking, format!("waits for {words}")))
+    }
+
+    /// How far the workloads of a revision are, all together.
+    async fn rollout(&self, content: &Content) -> Result<Rollout, ClusterError> {
+        let workloads = manifest::read(content).unwrap_or_default();
+        let (mut waits, mut all_ready, mut all_have_deadlines) = (Vec::new(), 0, true);
+        for wanted in workloads.iter().filter(|wanted| wanted.is_workload()) {
+            let Some(live) = self.live_object(wanted).await? else {
+                return Ok(Rollout::Failed(format!("{} is not there any more", wanted.title())));
+            };
+            match rollout::of(wanted, &live) {
+                Rollout::Done => all_ready += rollout::ready(wanted, &live),
+                Rollout::Waiting { words, ready, has_deadline } => {
+                    waits.push(words);
+                    all_ready += ready;
+                    all_have_deadlines &= has_deadline;
+                }
+                failed @ Rollout::Failed(_) => return Ok(failed),
+            }
+        }
+        if waits.is_empty() {
+            return Ok(Rollout::Done);
+        }
+        let (words, has_deadline) = (waits.join(", "), all_have_deadlines);
+        Ok(Rollout::Waiting { words, ready: all_ready, has_deadline })
+    }
+
+    /// What of a revision is not live, or lives beside it.
+    pub(crate) async fn compare(&self, content: &Content) -> Result<Vec<String>, HelmError> {
+        let Some(wanted) = manifest::read(content) else {
+            return Ok(vec!["its manifest could not be read here".to_owned()]);
+        };
+        let looked = wanted.iter().map(|object| async move {
+            match self.live_object(object).await {
+                Ok(live) => Ok(differences(object, live.as_ref())),
+                // What helm may write, we may perhaps not read.
+                Err(ClusterError::Forbidden { tried }) => Ok(Some(format!("may not {tried}"))),
+                Err(error) => Err(HelmError::from(error)),
+            }
+        });
+        let found: Vec<Option<String>> = side_by_side(looked).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// An object as it lives in the cluster.
     pub(crate) async fn live_object(&self, wanted: &Wanted) -> Result<Option<Value>, ClusterError> {
         let namespace = wanted.namespace.as_deref().unwrap_or(&self.config.release.namespace);
@@ -110,8 +248,8 @@ impl Site {
             if let Some(differs) = differences(wanted, live.as_ref()) {
                 return Ok(progress(Phase::Started, format!("helm is changing {differs}")));
             }
-            if let Some(live) = live {
-                waits.extend(readiness(wanted, &live));
+            if let Some(Rollout::Waiting { words, .. }) = live.map(|it| rollout::of(wanted, &it)) {
+                waits.push(words);
             }
         }
         if waits.is_empty() {
@@ -121,34 +259,25 @@ impl Site {
     }
 }
 
-/// How many pods of a workload are ready; none when all are.
-fn readiness(wanted: &Wanted, live: &Value) -> Option<String> {
-    let number = |path: &str| live.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-    let (all, updated, ready) = if wanted.kind == "DaemonSet" {
-        (
-            number("/status/desiredNumberScheduled"),
-            number("/status/updatedNumberScheduled"),
-            number("/status/numberReady"),
-        )
-    } else {
-        (
-            number("/spec/replicas"),
-            number("/status/updatedReplicas"),
-            number("/status/readyReplicas"),
-        )
-    };
-    let seen = number("/status/observedGeneration") >= number("/metadata/generation");
-    let ready = if seen { ready.min(updated) } else { 0 };
-    (ready < all).then(|| format!("{} ({ready} of {all} pods ready)", wanted.title()))
+/// How a rollback is told that went well, with what was left behind; none where that could not be
+/// read.
+pub(crate) fn is_live(entry: &Entry, left_behind: Option<Vec<String>>) -> String {
+    let target = entry.to.as_ref().and_then(|to| crate::record::parse_id(to.as_str()));
+    let target = target.map_or_else(|| "the target".to_owned(), |(it, _)| format!("revision {it}"));
+    let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
+    let live = format!("{target} is live again, as revision {number}");
+    match left_behind {
+        Some(found) if found.is_empty() => live,
+        Some(found) => format!("{live}, and not all is as it says: {}", found.join("; ")),
+        None => format!("{live}; whether something was left behind could not be read"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::history::tests::{at, seen};
-    use crate::manifest::{read, tests::content};
     use crate::record::Status::{Deployed, Failed, PendingRollback, Superseded};
-    use serde_json::json;
 
     fn entry(state: State) -> Entry {
         Entry {
@@ -158,13 +287,14 @@ mod tests {
             to: Some("1@00000001".parse().unwrap()),
             made: Some((3, "00000003-0000".into())),
             message: Some("as it was".into()),
+            taken_over: false,
         }
     }
 
     fn phase(look: &Look) -> Option<Phase> {
         match look {
-            Look::Ended(progress) => Some(progress.phase),
-            Look::Runs => None,
+            Look::Ended(progress) | Look::Abandoned(progress) => Some(progress.phase),
+            Look::Applied | Look::Runs => None,
         }
     }
 
@@ -182,8 +312,8 @@ mod tests {
             let mut seen = seen(&[(Superseded, "a"), (Deployed, "b"), (status, text)]);
             assert_eq!(look(&seen, &entry(State::Running)), Look::Runs);
             seen.runner_lives = false;
-            let Look::Ended(progress) = look(&seen, &entry(State::Running)) else {
-                panic!("ended")
+            let Look::Abandoned(progress) = look(&seen, &entry(State::Running)) else {
+                panic!("left alone")
             };
             assert_eq!(progress.phase, expected, "{status:?}");
             assert!(progress.message.unwrap().as_str().contains(words), "{status:?}");
@@ -194,29 +324,11 @@ mod tests {
     fn what_was_written_down_counts_whatever_came_after() {
         let mut seen = seen(&[(Superseded, "a")]);
         seen.runner_lives = false;
+        assert_eq!(look(&seen, &entry(State::Applied)), Look::Applied, "nobody needs to be alive");
         assert_eq!(phase(&look(&seen, &entry(State::Complete))), Some(Phase::Complete));
         assert_eq!(phase(&look(&seen, &entry(State::Failed))), Some(Phase::Failed));
         assert_eq!(phase(&look(&seen, &entry(State::Void))), Some(Phase::Failed));
-        let Look::Ended(gone) = look(&seen, &entry(State::Running)) else { panic!("ended") };
+        let Look::Abandoned(gone) = look(&seen, &entry(State::Running)) else { panic!("left") };
         assert!(gone.message.unwrap().as_str().contains("removed or pruned"));
-    }
-
-    #[test]
-    fn readiness_counts_only_pods_of_the_newest_template() {
-        let of = |kind: &str| {
-            let object =
-                json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}});
-            read(&content(&object.to_string())).unwrap().remove(0)
-        };
-        let live = |observed: i64, updated: i64, ready: i64| {
-            json!({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status":
-                {"observedGeneration": observed, "updatedReplicas": updated, "readyReplicas": ready}})
-        };
-        let web = of("Deployment");
-        assert_eq!(readiness(&web, &live(2, 2, 2)), None);
-        assert_eq!(readiness(&web, &live(2, 1, 2)).unwrap(), "deployment web (1 of 2 pods ready)");
-        assert_eq!(readiness(&web, &live(1, 2, 2)).unwrap(), "deployment web (0 of 2 pods ready)");
-        let daemons = json!({"status": {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3}});
-        assert_eq!(readiness(&of("DaemonSet"), &daemons), None);
     }
 }

@@ -9,6 +9,7 @@
 //!          create any other revision                409, as if somebody else had been faster
 //!          change anything                          403 before that, and once the order has ended
 //!          prune revisions                          put off until then; the target is kept
+//!          write its record anew                    with our marks, which it would drop
 //! ```
 //!
 //! Helm changes nothing before it has created its record, so that nothing is touched unless N is
@@ -16,7 +17,7 @@
 
 mod creation;
 
-use crate::journal::State;
+use crate::journal::{COMMITTED, Entry, State};
 use crate::protobuf;
 use crate::record::{Content, ORDER, Record, number_of, secret_name};
 use crate::site::Site;
@@ -71,6 +72,8 @@ pub(crate) struct Job {
     /// As the order names it.
     pub(crate) to: RevisionId,
     pub(crate) content: Content,
+    /// Whether helm itself waits until everything is ready.
+    pub(crate) must_wait: bool,
     pub(crate) valid_until: Timestamp,
 }
 
@@ -114,8 +117,11 @@ pub(crate) struct Proxy {
     token: String,
     port: u16,
     gate: Mutex<Gate>,
-    /// When this process was last able to say that it is alive.
-    pulse: Mutex<Instant>,
+    /// When this process was last able to say that it is alive: by counted time, which stands still
+    /// while the machine is suspended, and by the time of day, which somebody may set.
+    pulse: Mutex<(Instant, Timestamp)>,
+    /// The order as it stands in the journal, once it has taken effect.
+    committed: Mutex<Option<Entry>>,
     put_off: Mutex<Vec<String>>,
     /// When the API server was last found not to answer.
     outage: Mutex<Option<Instant>>,
@@ -147,13 +153,15 @@ impl Proxy {
     pub(crate) async fn open(site: Arc<Site>, job: Job) -> std::io::Result<(Arc<Self>, Door)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let token = format!("{}{}", uuid::Uuid::now_v7().simple(), uuid::Uuid::now_v7().simple());
+        let now = site.config.clock.now();
         let proxy = Arc::new(Self {
             site,
             job,
             token,
             port: listener.local_addr()?.port(),
             gate: Mutex::new(Gate::Open),
-            pulse: Mutex::new(Instant::now()),
+            pulse: Mutex::new((Instant::now(), now)),
+            committed: Mutex::default(),
             put_off: Mutex::default(),
             outage: Mutex::default(),
             stage: watch::Sender::new(Stage::Waiting),
@@ -190,23 +198,52 @@ impl Proxy {
         *self.gate() = Gate::Closed;
     }
 
-    /// This process was able to say that it is alive, at a moment that was taken before.
-    pub(crate) fn beat(&self, at: Instant) {
+    /// Says that this process is alive, and hears whether the order is still ours. False when it is
+    /// not, or when that could not be found out.
+    pub(crate) async fn renew(&self) -> bool {
+        // Taken before it is asked: whoever answers late has seen what was then.
+        let before = (Instant::now(), self.site.config.clock.now());
+        match self.site.client.beat(&self.job.order, before.1).await {
+            Ok(true) => {
+                *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = before;
+                true
+            }
+            Ok(false) => {
+                self.close();
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nobody heard that a rollback goes on");
+                false
+            }
+        }
+    }
+
+    /// The order took effect, at a moment that was taken before it was written down.
+    fn commit_to(&self, entry: Entry, at: (Instant, Timestamp)) {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        *self.gate() = Gate::Committed;
+    }
+
+    /// The order as it stands in the journal, once it has taken effect.
+    pub(crate) fn committed(&self) -> Option<Entry> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Once it was late, it stays shut: others may have called the rollback interrupted.
-    fn may_change(&self) -> bool {
-        let mut gate = self.gate();
-        let late = self.pulse.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if *gate == Gate::Committed && late > self.site.config.lease {
-            *gate = Gate::Closed;
+    /// Whether a change of helm's may pass. A process that stood still asks first: whoever took its
+    /// order over has written that down.
+    async fn may_change(&self) -> bool {
+        if *self.gate() != Gate::Committed {
+            return false;
         }
-        *gate == Gate::Committed
+        let (counted, by_day) = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = counted.elapsed().max(self.site.config.clock.now().since(by_day));
+        (silent <= self.site.config.lease || self.renew().await) && *self.gate() == Gate::Committed
     }
 
     /// The path behind the token.
@@ -283,7 +320,7 @@ impl Proxy {
         if number == self.job.target.number {
             return later();
         }
-        if self.may_change() {
+        if self.may_change().await {
             return self.pass(sent).await;
         }
         if *self.gate() == Gate::Closed {
@@ -292,6 +329,25 @@ impl Proxy {
         let name = secret_name(&self.site.config.release.name, number);
         self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         later()
+    }
+
+    /// Keeps our marks on the record of this rollback: helm writes it anew, without what it does not
+    /// know. Any other change stays as it is.
+    fn marked(&self, sent: Sent) -> Sent {
+        let name = secret_name(&self.site.config.release.name, self.job.next());
+        let is_record = sent.parts.method == Method::PUT
+            && sent.parts.uri.path() == self.site.client.secrets().object(&name);
+        let (true, Some(entry)) = (is_record, self.committed()) else { return sent };
+        let Ok(entry) = serde_json::to_string(&entry) else { return sent };
+        let marks = [(ORDER, self.job.order.as_str()), (COMMITTED, entry.as_str())];
+        let body = marks.iter().try_fold(sent.body.to_vec(), |body, (key, value)| {
+            let marked = protobuf::annotate(&body, key, value);
+            marked.or_else(|| annotate_json(&body, key, value)).map(|(_record, body)| body)
+        });
+        match body {
+            Some(body) => Sent { parts: resized(sent.parts), body: body.into() },
+            None => sent,
+        }
     }
 
     async fn prune_what_was_put_off(&self) {
@@ -315,7 +371,9 @@ impl Proxy {
 pub(crate) fn ended_words(state: State) -> String {
     match state {
         State::Void => "the order was given up before it took effect; nothing was changed",
-        State::Running | State::Complete | State::Failed => "the order was carried out already",
+        State::Running | State::Applied | State::Complete | State::Failed => {
+            "the order was carried out already"
+        }
     }
     .to_owned()
 }
@@ -343,7 +401,7 @@ async fn carry(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
         Ask::Read => proxy.read(sent).await,
         Ask::Prune(number) => proxy.prune(number, sent).await,
         Ask::CreateSecret => create_secret(proxy, sent).await,
-        Ask::Change if proxy.may_change() => proxy.pass(sent).await,
+        Ask::Change if proxy.may_change().await => proxy.pass(proxy.marked(sent)).await,
         Ask::Change => closed(),
     }
 }
@@ -355,7 +413,7 @@ async fn create_secret(proxy: Arc<Proxy>, sent: Sent) -> Response {
     let record = read.filter(|(created, _)| created.name.starts_with("sh.helm.release.v1."));
     let Some((created, body)) = record else {
         // A Secret of the chart.
-        return if proxy.may_change() { proxy.pass(sent).await } else { closed() };
+        return if proxy.may_change().await { proxy.pass(sent).await } else { closed() };
     };
     let sent = Sent { parts: resized(sent.parts), body: body.into() };
     // Whoever waits for the answer may go away; what was begun is ended.

@@ -5,6 +5,7 @@
 //! manifests; it has no `Debug`, and is compared, never shown.
 
 use crate::error::HelmError;
+use crate::journal::Entry;
 use crate::manifest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -91,6 +92,8 @@ pub(crate) struct Record {
     pub(crate) migrations: Migrations,
     /// The rollback of ours that it was made for, as long as helm has not written it again.
     pub(crate) order: Option<RollbackId>,
+    /// Whether that order is known to have taken effect.
+    pub(crate) committed: bool,
     /// Which program wrote it.
     pub(crate) managers: Vec<String>,
     /// Whether helm 4 applied it on the server, and will again.
@@ -181,6 +184,7 @@ impl RawSecret {
             rollback_revision: payload.info.rollback_revision.filter(|&number| number > 0),
             version: version.map(|version| clip(&version)),
             migrations: migrations(chart.annotations.as_ref()),
+            committed: Entry::on_record(&self.metadata).is_some(),
             order,
             managers: managers(&self.metadata),
             uid: self.metadata.uid,

@@ -2,17 +2,14 @@
 
 use crate::classify::{Cause, cause};
 use crate::command::{Ended, Running};
-use crate::compare::differences;
 use crate::error::HelmError;
-use crate::journal::{Entry, State};
-use crate::manifest;
+use crate::journal::{Entry, State, Written};
+use crate::progress::is_live;
 use crate::proxy::{Door, Proxy, Stage};
 use crate::record::Status;
-use crate::site::{Site, side_by_side};
+use crate::site::Site;
 use core::time::Duration;
-use futures_util::TryStreamExt as _;
-use rollback_cluster::ClusterError;
-use rollback_core::{Label, Receipt};
+use rollback_core::Label;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,22 +85,19 @@ impl Run {
 
     async fn carry_out(&self, site: &Arc<Site>, helm: Running) {
         let ended = self.watch_over(site, helm).await;
-        let Some(receipt) = self.after_helm(&ended).await else { return };
-        let outcome = self.outcome(site, &ended).await;
-        let job = &self.proxy.job;
-        let made = crate::record::parse_id(receipt.execution.as_str());
-        let entry = Entry {
-            order: job.order.clone(),
-            state: outcome.state,
-            at: site.config.clock.now(),
-            to: Some(job.to.clone()),
-            made: made.map(|(number, uid)| (number, uid.to_owned())),
-            message: Some(Label::new(outcome.message)),
-        };
+        let Some(committed) = self.after_helm(&ended).await else { return };
+        let Outcome { state, message } = self.outcome(site, &committed, &ended).await;
+        let now = site.config.clock.now();
+        let entry = committed.then(state, now, Some(Label::new(message)));
+        let over = |known: &Entry| known.state == State::Running && known.made == entry.made;
         let since = Instant::now();
         while since.elapsed() < NOTED_WITHIN {
-            match site.client.note(&entry, &[State::Running], entry.at).await {
-                Ok(_noted) => return,
+            match site.client.note(&entry, over, now).await {
+                Ok(Written::Done) => return site.client.mark(&entry).await,
+                Ok(Written::Ended(_taken_over)) => {
+                    tracing::warn!("another process ended a rollback of ours, as we fell silent");
+                    return;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the end of a rollback is not written down yet");
                 }
@@ -124,12 +118,7 @@ impl Run {
             site.news.tell();
             loop {
                 tokio::time::sleep(site.config.lease / 4).await;
-                let (at, now) = (Instant::now(), site.config.clock.now());
-                match site.client.beat(&self.proxy.job.order, now).await {
-                    Ok(true) => self.proxy.beat(at),
-                    Ok(false) => self.proxy.close(),
-                    Err(error) => tracing::debug!(%error, "nobody heard that a rollback goes on"),
-                }
+                let _may_go_on = self.proxy.renew().await;
             }
         };
         let ended = tokio::select! {
@@ -142,8 +131,8 @@ impl Run {
         })
     }
 
-    /// The receipt, if the order took effect; else says why it did not.
-    async fn after_helm(&self, ended: &Ended) -> Option<Receipt> {
+    /// The order as it stands in the journal, if it took effect; else says why it did not.
+    async fn after_helm(&self, ended: &Ended) -> Option<Entry> {
         let proxy = &self.proxy;
         if proxy.close_if_unused() {
             let cause = cause(&ended.stderr);
@@ -164,14 +153,14 @@ impl Run {
         // What became of its request is found out, however long helm was patient.
         let known = stage.wait_for(|stage| !matches!(stage, Stage::Waiting | Stage::Sent)).await;
         match known.as_deref() {
-            Ok(Stage::Committed(receipt)) => Some(receipt.clone()),
+            Ok(Stage::Committed(_receipt)) => proxy.committed(),
             Ok(Stage::Waiting | Stage::Sent | Stage::Refused(_) | Stage::Conflict(_)) | Err(_) => {
                 None
             }
         }
     }
 
-    async fn outcome(&self, site: &Arc<Site>, ended: &Ended) -> Outcome {
+    async fn outcome(&self, site: &Arc<Site>, committed: &Entry, ended: &Ended) -> Outcome {
         let job = &self.proxy.job;
         let number = job.next();
         let read = || async move { Ok(site.content(number).await?.0.status) };
@@ -195,9 +184,9 @@ impl Run {
             };
             return Outcome { state: State::Failed, message: format!("{cause}; {left}") };
         }
-        let (status, found) = tokio::join!(patiently(read), patiently(|| self.compare(site)));
-        if let Some(status) =
-            status.filter(|status| !matches!(status, Status::Deployed | Status::Superseded))
+        if let Some(status) = patiently(read)
+            .await
+            .filter(|status| !matches!(status, Status::Deployed | Status::Superseded))
         {
             let message = format!(
                 "helm says that revision {number} is done, and its record says that it is {}; look at what runs",
@@ -205,38 +194,12 @@ impl Run {
             );
             return Outcome { state: State::Failed, message };
         }
-        let message = match found {
-            Some(found) if found.is_empty() => {
-                format!("revision {} is live again, as revision {number}", job.target.number)
-            }
-            Some(found) => format!(
-                "revision {} is live again, as revision {number}, and not all is as it says: {}",
-                job.target.number,
-                found.join("; ")
-            ),
-            None => format!(
-                "revision {} is live again, as revision {number}; whether something was left behind could not be read",
-                job.target.number
-            ),
-        };
-        Outcome { state: State::Complete, message }
-    }
-
-    /// What of the target is not live, or lives beside it.
-    async fn compare(&self, site: &Arc<Site>) -> Result<Vec<String>, HelmError> {
-        let Some(wanted) = manifest::read(&self.proxy.job.content) else {
-            return Ok(vec!["its manifest could not be read here".to_owned()]);
-        };
-        let looked = wanted.iter().map(|object| async move {
-            match site.live_object(object).await {
-                Ok(live) => Ok(differences(object, live.as_ref())),
-                // What helm may write, we may perhaps not read.
-                Err(ClusterError::Forbidden { tried }) => Ok(Some(format!("may not {tried}"))),
-                Err(error) => Err(HelmError::from(error)),
-            }
-        });
-        let found: Vec<Option<String>> = side_by_side(looked).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        if !job.must_wait {
+            let message = format!("helm has applied revision {number}, and its pods come up");
+            return Outcome { state: State::Applied, message };
+        }
+        let left_behind = patiently(|| site.compare(&job.content)).await;
+        Outcome { state: State::Complete, message: is_live(committed, left_behind) }
     }
 }
 

@@ -5,16 +5,18 @@ use crate::command::LastSaid;
 use crate::config::Config;
 use crate::error::HelmError;
 use crate::history::Seen;
-use crate::journal::{Journal, State};
+use crate::journal::Journal;
 use crate::news::News;
 use crate::record::{Content, Record, secret_name};
 use crate::run::Run;
+use core::time::Duration;
 use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use rollback_cluster::{ClusterError, Meta};
 use rollback_core::RollbackId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// How many revisions are unpacked: of a longer history the newest.
 const RECORDS_MAX: usize = 60;
@@ -45,6 +47,9 @@ pub(crate) struct Site {
     runs: Mutex<BTreeMap<RollbackId, Arc<Run>>>,
     /// Something happened to one of them.
     pub(crate) news: News,
+    ended: Notify,
+    /// Of an order whose pods come up: how many were ready at most, and since when.
+    come_up: Mutex<Option<(RollbackId, i64, Instant)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,6 +67,8 @@ impl Site {
             version: Mutex::default(),
             runs: Mutex::default(),
             news: News::default(),
+            ended: Notify::new(),
+            come_up: Mutex::default(),
         }
     }
 
@@ -76,6 +83,32 @@ impl Site {
     pub(crate) fn end(&self, order: &RollbackId) {
         lock(&self.runs).remove(order);
         self.news.tell();
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until no rollback needs this process any more.
+    pub(crate) async fn idle(&self) {
+        loop {
+            // Looked at before the wait, so that an end in between is not missed.
+            let ended = self.ended.notified();
+            if lock(&self.runs).is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// For how long no further pod of an order has become ready. One that is lost and comes back is no
+    /// further one.
+    pub(crate) fn stood_still(&self, order: &RollbackId, ready: i64) -> Duration {
+        let mut come_up = lock(&self.come_up);
+        match come_up.as_ref().filter(|(whose, most, _)| whose == order && ready <= *most) {
+            Some((.., since)) => since.elapsed(),
+            None => {
+                *come_up = Some((order.clone(), ready, Instant::now()));
+                Duration::ZERO
+            }
+        }
     }
 
     pub(crate) fn version(&self) -> Option<String> {
@@ -95,7 +128,7 @@ impl Site {
         let records = records.into_iter().flatten().collect();
         lock(&self.known).retain(|uid, _| metas.iter().any(|meta| meta.uid == *uid));
         *lock(&self.version) = Some(listed.version);
-        let journal = self.client.journal().await?;
+        let journal = self.client.journal().await?.and_on_records(&metas);
         let runner_lives = self.runner_lives(&journal);
         self.news.looked_at(news);
         Ok(Seen { records, journal, runner_lives })
@@ -129,9 +162,7 @@ impl Site {
     /// Whether whoever carries the running order out is alive: this process, or another one that
     /// goes on saying so. Its clock does not matter, only that what it says changes.
     pub(crate) fn runner_lives(&self, journal: &Journal) -> bool {
-        let Some(entry) = journal.entries.iter().find(|entry| entry.state == State::Running) else {
-            return false;
-        };
+        let Some(entry) = journal.running() else { return false };
         if self.run(&entry.order).is_some() {
             return true;
         }

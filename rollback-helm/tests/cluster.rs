@@ -9,7 +9,7 @@ use rollback_core::ports::{CdBackend, Fenced, StartError};
 use rollback_core::{Phase, Progress, RevisionStatus};
 use rollback_testkit::order_for;
 use serde_json::json;
-use stage::{APPS, BOTH, CORE, Helm, PASSWORD, Stage, key, peers};
+use stage::{AFTERWARDS, APPS, BOTH, CORE, Helm, PASSWORD, Stage, key, peers};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -103,61 +103,20 @@ async fn a_lost_answer_is_looked_for_and_not_sent_again() {
     }
 }
 
-/// Where a process of its own is told what to do.
-const CHILD: &str = "ROLLBACK_HELM_CHILD";
-
-/// Not a test of its own: the process that the next one kills.
+/// Not a test of its own: the process that the next ones kill.
 #[tokio::test]
-async fn a_process_that_is_killed() {
-    let Ok(told) = std::env::var(CHILD) else { return };
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let text = |field: &str| told.get(field).unwrap().as_str().unwrap().to_owned();
-    let release = rollback_helm::Release::new(text("namespace"), "web");
-    let mut config =
-        rollback_helm::Config::new(key(), release, std::sync::Arc::new(stage::WallClock));
-    config.helm = text("helm").into();
-    config.timeout = Duration::from_secs(100);
-    let backend = stage::connect(text("kubeconfig").as_ref(), config).await;
-    let plan = rollback_core::Plan::new(
-        key(),
-        rollback_core::RevisionRef::new(text("from").parse().unwrap()),
-        rollback_core::RevisionRef::new(text("to").parse().unwrap()),
-    );
-    let at = stage::WallClock;
-    let now = rollback_core::ports::Clock::now(&at);
-    let order = rollback_testkit::order_at(plan.unwrap(), &text("order").parse().unwrap(), now);
-    let _receipt = backend.start(&order).await;
-    std::future::pending::<()>().await;
-}
-
-fn child(stage: &Stage, order: &rollback_core::proof::Order) -> tokio::process::Child {
-    let plan = order.plan();
-    let told = json!({
-        "kubeconfig": stage.kubeconfig.display().to_string(),
-        "namespace": stage.space.name(),
-        "helm": stage.helm.display().to_string(),
-        "from": plan.from().revision.as_str(),
-        "to": plan.to().revision.as_str(),
-        "order": order.rollback().as_str(),
-    });
-    tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_that_is_killed", "--nocapture"])
-        .env(CHILD, told.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+async fn a_process_that_is_told_what_to_do() {
+    stage::do_as_told().await;
 }
 
 #[tokio::test]
 async fn when_our_process_is_killed_the_orphaned_helm_can_do_nothing_more() {
     let Some((lab, folder)) = peers("a process that is killed in the middle") else { return };
     for helm in BOTH {
-        let stage = Stage::set(lab, &folder, helm).await;
+        let stage = Stage::set_with(lab, &folder, helm, AFTERWARDS, |_as_it_is| ()).await;
         stage.befall_earlier(Behaviour::NeverReady);
         let order = order_for(stage.back_by_one());
-        let mut killed = child(&stage, &order);
+        let mut killed = stage.child(&order);
         let mut config = stage.config();
         config.lease = Duration::from_secs(2);
         let next = stage.another(config).await;
@@ -196,7 +155,7 @@ async fn when_our_process_is_killed_before_its_order_took_effect_a_fence_makes_t
         let before = generation(&stage).await;
         let order = order_for(stage.back_by_one());
         stage.wire.hold_next_order();
-        let mut killed = child(&stage, &order);
+        let mut killed = stage.child(&order);
         stage
             .wait("helm's record on its way", async || (stage.wire.held() > 0).then_some(()))
             .await;
@@ -447,7 +406,11 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_changed() {
     for helm in BOTH {
         let stage = Stage::set(lab, &folder, helm).await;
         let before = generation(&stage).await;
-        for (missing, words) in [("leases", "leases"), ("secrets", "may not list secrets")] {
+        for (missing, words) in [
+            ("configmaps", "configmaps"),
+            ("leases", "leases"),
+            ("secrets", "may not list secrets"),
+        ] {
             let mut rules = stage::rules();
             for rule in rules.as_array_mut().unwrap() {
                 let resources = rule.get_mut("resources").unwrap().as_array_mut().unwrap();

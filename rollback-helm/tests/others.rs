@@ -12,7 +12,7 @@ use rollback_core::ports::{CdBackend as _, StartError};
 use rollback_core::{Phase, Progress, RevisionId, RevisionStatus};
 use rollback_testkit::order_for;
 use serde_json::json;
-use stage::{APPS, BOTH, CORE, Helm, Stage, key, peers};
+use stage::{AFTERWARDS, APPS, BOTH, CORE, Helm, Stage, key, peers};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn a_wait_that_runs_out_is_a_failure_although_the_target_is_what_runs() {
     let Some((lab, folder)) = peers("a wait that runs out") else { return };
     for helm in BOTH {
         let short = |config: &mut rollback_helm::Config| config.timeout = Duration::from_secs(4);
-        let stage = Stage::set_with(lab, &folder, helm, "", short).await;
+        let stage = Stage::set_with(lab, &folder, helm, AFTERWARDS, short).await;
         stage.space.behave(&stage::image(2), Behaviour::NeverReady);
         let ended = ordered(&stage, &stage.id(2)).await;
         assert_eq!(ended.phase, Phase::Failed);
@@ -98,21 +98,26 @@ async fn a_wait_that_runs_out_is_a_failure_although_the_target_is_what_runs() {
     }
 }
 
-const AFTERWARDS: &str = "
----
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: notify
-  annotations: {helm.sh/hook: post-rollback}
-spec:
-  backoffLimit: 0
-  template:
-    spec:
-      schedulerName: kube-lab
-      restartPolicy: Never
-      containers: [{name: notify, image: notify}]
-";
+#[tokio::test]
+async fn pods_that_do_not_come_up_are_a_failure_that_helm_calls_deployed() {
+    let Some((lab, folder)) = peers("pods that do not come up") else { return };
+    for helm in BOTH {
+        let stage = Stage::set(lab, &folder, helm).await;
+        stage.space.behave(&stage::image(2), Behaviour::NeverReady);
+        let ended = ordered(&stage, &stage.id(2)).await;
+        assert_eq!(ended.phase, Phase::Failed);
+        let told = message(&ended);
+        assert!(told.contains("deployment web exceeded its progress deadline"), "{told}");
+        assert_eq!(stage.truth().await, Some(stage.id(2)));
+        // Helm did its part, and does not look at pods.
+        let told = statuses(&stage).await;
+        assert_eq!(told, ["superseded", "superseded", "superseded", "deployed"]);
+        let history = stage.backend.history(&key(), 10).await.unwrap();
+        assert_eq!(history.first().unwrap().status, RevisionStatus::Failed);
+        assert!(stage.backend.live(&key()).await.unwrap().in_progress.is_nothing());
+        is_cured(&stage).await;
+    }
+}
 
 #[tokio::test]
 async fn a_hook_that_fails_afterwards_leaves_the_target_running_and_the_release_pending() {
@@ -145,7 +150,7 @@ async fn a_helm_that_somebody_kills_is_told_as_cut_off_and_cured_by_the_next_rol
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let wrapped = |config: &mut rollback_helm::Config| config.helm.clone_from(&program);
-        let stage = Stage::set_with(lab, &folder, helm, "", wrapped).await;
+        let stage = Stage::set_with(lab, &folder, helm, AFTERWARDS, wrapped).await;
         stage.befall_earlier(Behaviour::NeverReady);
         let order = order_for(stage.back_by_one());
         let receipt = stage.backend.start(&order).await.unwrap();

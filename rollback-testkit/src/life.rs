@@ -634,6 +634,10 @@ impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
     async fn changes(&self, key: &ServiceKey) {
         self.life.read(self.inner.changes(key)).await;
     }
+
+    async fn drain(&self) {
+        self.life.read(self.inner.drain()).await;
+    }
 }
 
 #[async_trait]

@@ -1,9 +1,14 @@
 //! `kind: kubernetes` and `kind: helm`, by configuration alone, on a real cluster.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::future_not_send,
+    reason = "a test fails by panicking"
+)]
 
 mod stage;
 
-use kube_lab::{Lab, Space, deployment};
+use kube_lab::{Behaviour, Lab, Space, deployment};
 use serde_json::{Value, json};
 use stage::service::{API_TOKEN, Service};
 use std::path::Path;
@@ -57,6 +62,15 @@ async fn rolled_out(space: &Space, image: &str) {
         }
     });
     ended.await.unwrap();
+}
+
+async fn until(holds: impl AsyncFn() -> bool) {
+    let holding = tokio::time::timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    holding.await.unwrap();
 }
 
 /// The service behind a configuration, and the team that it works for.
@@ -192,13 +206,35 @@ struct Release<'a> {
     chart: tempfile::TempDir,
 }
 
+/// What must be done before a rollback begins.
+const HOOK: &str = "
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migrate
+  annotations: {helm.sh/hook: pre-rollback}
+spec:
+  template:
+    spec:
+      schedulerName: kube-lab
+      restartPolicy: Never
+      containers: [{name: migrate, image: migrate}]
+";
+
 impl<'a> Release<'a> {
     fn new(helm: &'a Path, space: &'a Space) -> Self {
+        Self::with(helm, space, "")
+    }
+
+    /// The same with more in its chart.
+    fn with(helm: &'a Path, space: &'a Space, more: &str) -> Self {
         let chart = tempfile::tempdir().unwrap();
         std::fs::create_dir(chart.path().join("templates")).unwrap();
         std::fs::write(chart.path().join("Chart.yaml"), CHART).unwrap();
         std::fs::write(chart.path().join("values.yaml"), "number: 0\n").unwrap();
-        std::fs::write(chart.path().join("templates/web.yaml"), TEMPLATE).unwrap();
+        std::fs::write(chart.path().join("templates/web.yaml"), format!("{TEMPLATE}{more}"))
+            .unwrap();
         Self { helm, space, chart }
     }
 
@@ -272,6 +308,54 @@ async fn a_release_is_reported_by_helms_number_and_rolled_back_from_slack() {
         let told = played.service.get("/v1/services/checkout/production").await;
         assert_eq!(told["live"]["id"], target, "{told}");
         assert_eq!(told["live"]["names"], json!(["3", "1"]), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_helm_rollback_cuts_nothing_in_half() {
+    const WHAT: &str = "a restart in the middle of a Helm rollback";
+    let Some(folder) = peer::wanted("helm", WHAT) else { return };
+    let Some(lab) = Lab::shared(WHAT) else { return };
+    for command in ["helm3", "helm4"] {
+        let (space, helm) = (lab.space(command).await, folder.join(command));
+        let kubeconfig = space.user(&rules(rollback_helm::RBAC)).await;
+        let release = Release::with(&helm, &space, HOOK);
+        release.deploy(1);
+        let number = release.deploy(2);
+        let with = format!("{{namespace: {}, release: shop}}", space.name());
+        let backend = format!("kind: helm, lease: 5s, command: \"{}\"", helm.display());
+        let mut played = Played::start(&yaml(&backend, &kubeconfig, &with)).await;
+        played.report(VERSION, &number, &now().to_string()).await;
+
+        space.behave("migrate", Behaviour::NeverReady);
+        space.behave(&image(1), Behaviour::NeverReady);
+        let modal = played.team.open(OWNER).await;
+        played.team.confirm(OWNER, &modal, "errors up").await;
+        until(async || space.find("apis/batch/v1", "jobs/migrate").await.is_some()).await;
+        // While helm waits for its hook, and has touched nothing yet.
+        let (code, ()) = tokio::join!(played.service.terminate(), async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            space.behave("migrate", Behaviour::Ready);
+        });
+        assert_eq!(code, Some(0));
+        let newest = release.history().pop().unwrap();
+        assert_eq!(
+            (&newest["revision"], &newest["status"]),
+            (&json!(3), &json!("deployed")),
+            "helm was let finish what it did"
+        );
+        let Played { team, service } = played;
+        let folder = service.into_folder();
+        // Nothing of ours runs while the pods come up.
+        space.behave(&image(1), Behaviour::Ready);
+        rolled_out(&space, &image(1)).await;
+        let service = Service::start_in(folder, &team, tokio::spawn(async {}), &[]).await;
+        team.set_interactivity_url(service.url("/slack/interactivity"));
+        team.message_with("is healthy").await;
+        let played = Played { team, service };
+        let kinds: Vec<Value> =
+            played.audited().await.into_iter().map(|it| it["kind"].clone()).collect();
+        assert!(kinds.contains(&json!("succeeded")), "{kinds:?}");
     }
 }
 

@@ -304,6 +304,32 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
     }
 }
 
+/// How long things may take on a cluster: each is a key of the file, read, refused where it is no
+/// time, and explained on the page that people read.
+#[test]
+fn the_bounds_of_a_cluster_are_keys_of_its_backend() {
+    let page = include_str!("../README.md");
+    let of_helm = ["timeout", "deadline", "pending_max", "lease"];
+    let of_kubernetes = ["deadline", "grace", "stuck_after"];
+    let keys = of_helm.map(|key| ("helm", "release: shop", key));
+    let keys = keys.into_iter().chain(of_kubernetes.map(|key| ("kubernetes", "name: web", key)));
+    for (kind, with, key) in keys {
+        let file = |bound: &str| {
+            format!(
+                "slack: {{channel: C0DEPLOYS}}\nstore: sqlite://rollback.db\n\
+                 backends: {{c: {{kind: {kind}, {key}: {bound}}}}}\n\
+                 services: {{checkout: {{owners: {{users: [U02ANA]}}, environments: {{production: \
+                 {{backend: c, with: {{namespace: shop, {with}}}}}}}}}}}\n"
+            )
+        };
+        let read = Config::parse("rollback.yaml", &file("45m"), &environment());
+        assert!(read.is_ok(), "{kind} {key}: {}", read.unwrap_err());
+        let told = problems(&file("soon"));
+        assert!(told.contains(&format!("backends.c.{key}")), "{kind} {key}: {told}");
+        assert!(page.contains(&format!("`{key}`")), "{key} is not explained");
+    }
+}
+
 #[test]
 fn the_schema_in_the_repository_is_the_schema_of_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rollback.schema.json");

@@ -46,8 +46,12 @@ fn hadolint_finds_nothing_in_the_dockerfile_and_something_in_a_bad_one() {
 #[test]
 fn the_image_is_built_of_what_the_repository_has_and_runs_without_rights() {
     let text = fs::read_to_string(deploy("Dockerfile")).unwrap();
-    let last = text.rsplit("\nFROM ").next().unwrap();
-    assert!(last.contains("\nUSER 65532:65532\n"), "not root");
+    let stages: Vec<&str> = text.split("\nFROM ").collect();
+    for last in [stages.last().unwrap(), stages.iter().rev().nth(1).unwrap()] {
+        assert!(last.starts_with("plain") && last.contains("\nUSER 65532:65532\n"), "not root");
+    }
+    let with_helm = stages.iter().find(|stage| stage.starts_with("plain AS with-helm\n")).unwrap();
+    assert!(with_helm.contains(" /usr/local/bin/helm\n"), "where the search path finds it");
     assert!(text.contains("--package platform-service"), "a package of this workspace");
     let root = fs::read_to_string(deploy("../../../Cargo.toml")).unwrap();
     let rust = root.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
@@ -93,9 +97,12 @@ fn the_kubernetes_manifest_is_what_the_api_takes_and_a_bad_one_is_not() {
         let mut command = Command::new(peer.join("bin/kubernetes-validate"));
         command.arg("--strict").arg(path).output().unwrap()
     };
-    let judged = judge(&deploy("kubernetes.yaml"));
-    assert!(judged.status.success(), "{}", said(&judged));
-    assert_eq!(said(&judged).matches(" passed for resource ").count(), 6, "{}", said(&judged));
+    for (file, resources) in [("kubernetes.yaml", 6), ("kubernetes-helm.yaml", 8)] {
+        let judged = judge(&deploy(file));
+        assert!(judged.status.success(), "{}", said(&judged));
+        let passed = said(&judged).matches(" passed for resource ").count();
+        assert_eq!(passed, resources, "{}", said(&judged));
+    }
     let text = fs::read_to_string(deploy("kubernetes.yaml")).unwrap();
     let bad = folder("kubernetes").join("kubernetes.yaml");
     fs::write(&bad, text.replace("readinessProbe:", "readynessProbe:")).unwrap();
@@ -104,12 +111,26 @@ fn the_kubernetes_manifest_is_what_the_api_takes_and_a_bad_one_is_not() {
 
 #[test]
 fn the_configuration_in_the_kubernetes_manifest_is_good() {
-    let text = fs::read_to_string(deploy("kubernetes.yaml")).unwrap();
-    let (_, rest) = text.split_once("  rollback.yaml: |\n").unwrap();
-    let (inner, _) = rest.split_once("---\n").unwrap();
-    let environment = platform_service::Environment::of([("CD_TOKEN", "a-cd-token")]);
-    let read = platform_service::Config::parse("rollback.yaml", inner, &environment);
-    assert!(read.is_ok(), "{}", read.unwrap_err());
+    for file in ["kubernetes.yaml", "kubernetes-helm.yaml"] {
+        let text = fs::read_to_string(deploy(file)).unwrap();
+        let (_, rest) = text.split_once("  rollback.yaml: |\n").unwrap();
+        let (inner, _) = rest.split_once("---\n").unwrap();
+        let environment = platform_service::Environment::of([("CD_TOKEN", "a-cd-token")]);
+        let read = platform_service::Config::parse("rollback.yaml", inner, &environment);
+        assert!(read.is_ok(), "{file}: {}", read.unwrap_err());
+    }
+}
+
+#[test]
+fn the_manifest_for_helm_gives_the_rights_that_the_adapter_asks_for() {
+    let text = fs::read_to_string(deploy("kubernetes-helm.yaml")).unwrap();
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let wanted: Vec<serde_json::Value> = serde_saphyr::from_multiple(rollback_helm::RBAC).unwrap();
+    let role = |all: &[serde_json::Value]| {
+        let role = all.iter().find(|it| it["kind"] == "Role").unwrap();
+        role["rules"].clone()
+    };
+    assert_eq!(role(&objects), role(&wanted));
 }
 
 #[test]

@@ -113,4 +113,8 @@ impl CdBackend for Watched {
     async fn changes(&self, key: &ServiceKey) {
         self.backend.changes(key).await;
     }
+
+    async fn drain(&self) {
+        self.backend.drain().await;
+    }
 }

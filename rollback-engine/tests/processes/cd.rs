@@ -151,4 +151,8 @@ impl CdBackend for Cd {
     async fn changes(&self, key: &ServiceKey) {
         self.inner.changes(key).await;
     }
+
+    async fn drain(&self) {
+        self.inner.drain().await;
+    }
 }

@@ -18,6 +18,9 @@ use std::time::Instant;
 
 /// How long the creation of the record may stay in doubt before it is given up.
 const SETTLE_WITHIN: Duration = Duration::from_secs(120);
+/// Between two tries to write down that an order was given up, which goes on until it stands: nobody
+/// waits for it, and a cluster that does not answer is not asked in a hurry.
+const WITHDRAW_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks at what is in doubt.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -87,14 +90,18 @@ impl Proxy {
             Ok(meta) => meta,
             Err(stage) => return self.end(stage),
         };
-        if let Err(stage) = self.commit(&meta).await {
-            self.undo(&meta).await;
-            return self.end(stage);
-        }
+        let before = (Instant::now(), self.site.config.clock.now());
+        let entry = match self.commit(&meta).await {
+            Ok(entry) => entry,
+            Err(stage) => {
+                self.undo(&meta).await;
+                return self.end(stage);
+            }
+        };
         let receipt = Receipt::new(id_of(self.job.next(), &meta.uid));
-        self.beat(Instant::now());
-        *self.gate() = Gate::Committed;
+        self.commit_to(entry.clone(), before);
         self.stage.send_replace(Stage::Committed(receipt));
+        self.site.client.mark(&entry).await;
         self.prune_what_was_put_off().await;
         match made {
             Some(made) => whole(made).await,
@@ -132,37 +139,48 @@ impl Proxy {
 
     /// Looks whether everything is as it was decided on, and writes the order down. From then on it
     /// has taken effect.
-    async fn commit(&self, meta: &Meta) -> Result<(), Stage> {
+    async fn commit(&self, meta: &Meta) -> Result<Entry, Stage> {
         let since = Instant::now();
         let now = self.site.config.clock.now();
-        let entry = Entry {
-            order: self.job.order.clone(),
-            state: State::Running,
-            at: now,
-            to: Some(self.job.to.clone()),
-            made: Some((self.job.next(), meta.uid.clone())),
-            message: None,
-        };
+        let made = (self.job.next(), meta.uid.clone());
+        let entry = Entry::running(self.job.order.clone(), now, self.job.to.clone(), made);
         loop {
-            let tried = async {
-                let listed = self.site.client.list().await?;
-                if let Some(why) = self.moved(&listed.metas, meta) {
-                    return Ok(Some(Stage::Conflict(why)));
-                }
-                let written = self.site.client.note(&entry, &[], now).await?;
-                Ok::<_, HelmError>(match written {
-                    Written::Done => None,
-                    Written::Ended(known) => Some(Stage::Refused(ended_words(known.state))),
-                })
+            let looked = self.site.client.list().await.map_err(HelmError::from);
+            let error = match looked.map(|listed| self.moved(&listed.metas, meta)) {
+                // Nothing was written yet.
+                Ok(Some(why)) => return Err(Stage::Conflict(why)),
+                Ok(None) => match self.site.client.note(&entry, |_known| false, now).await {
+                    Ok(Written::Done) => return Ok(entry),
+                    Ok(Written::Ended(known)) => {
+                        return Err(Stage::Refused(ended_words(known.state)));
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
             };
-            match tried.await {
-                Ok(None) => return Ok(()),
-                Ok(Some(stage)) => return Err(stage),
-                Err(error) if error.is_passing() && since.elapsed() < SETTLE_WITHIN => {
-                    tracing::debug!(%error, "the order could not be written down; once more");
-                    tokio::time::sleep(LOOK_EVERY).await;
+            if !error.is_passing() || since.elapsed() > SETTLE_WITHIN {
+                return Err(self.withdraw(&entry, &error).await);
+            }
+            tracing::debug!(%error, "the order could not be written down; once more");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Gives up an order of which it is not known whether it stands in the journal: helm has not heard
+    /// of it, and until that is written down too it is in doubt.
+    async fn withdraw(&self, entry: &Entry, error: &HelmError) -> Stage {
+        self.close();
+        let over = |known: &Entry| known.state == State::Running && known.made == entry.made;
+        loop {
+            let now = self.site.config.clock.now();
+            let void = Entry::void(entry.order.clone(), now);
+            match self.site.client.note(&void, over, now).await {
+                Ok(Written::Done) => return Stage::Refused(error.to_string()),
+                Ok(Written::Ended(known)) => return Stage::Refused(ended_words(known.state)),
+                Err(error) => {
+                    tracing::warn!(%error, "an order that was given up is not written down as such yet");
+                    tokio::time::sleep(WITHDRAW_EVERY).await;
                 }
-                Err(error) => return Err(Stage::Refused(error.to_string())),
             }
         }
     }

@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 pub const CORE: &str = "api/v1";
 pub const APPS: &str = "apis/apps/v1";
@@ -115,7 +115,7 @@ kind: Deployment
 metadata: {name: web}
 spec:
   replicas: {{ .Values.replicas }}
-  progressDeadlineSeconds: 90
+  progressDeadlineSeconds: 30
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
@@ -134,6 +134,23 @@ apiVersion: v1
 kind: Secret
 metadata: {name: password}
 stringData: {password: \"{{ .Values.password }}\"}
+";
+
+/// What keeps helm until everything is ready: a hook comes after that.
+pub const AFTERWARDS: &str = "
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: notify
+  annotations: {helm.sh/hook: post-rollback}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      schedulerName: kube-lab
+      restartPolicy: Never
+      containers: [{name: notify, image: notify}]
 ";
 
 /// What no log, no error and no message may ever hold.
@@ -250,6 +267,13 @@ impl Stage {
         serde_json::from_slice(&told.stdout).unwrap()
     }
 
+    /// What helm calls a revision.
+    pub async fn history_row(&self, number: usize) -> String {
+        let rows = self.history().await;
+        let row = rows.get(number.checked_sub(1).unwrap()).unwrap();
+        row.get("status").unwrap().as_str().unwrap().to_owned()
+    }
+
     /// How often helm was let roll something back.
     pub async fn effects(&self) -> usize {
         let rolled = |row: &&Value| {
@@ -311,6 +335,32 @@ impl Stage {
         .await
     }
 
+    /// Another process, which carries an order out, and whose lease is this long.
+    pub fn child_with(&self, order: &Order, lease: Duration) -> Child {
+        let plan = order.plan();
+        let told = json!({
+            "kubeconfig": self.kubeconfig.display().to_string(),
+            "namespace": self.space.name(),
+            "helm": self.helm.display().to_string(),
+            "lease": lease.as_secs(),
+            "from": plan.from().revision.as_str(),
+            "to": plan.to().revision.as_str(),
+            "order": order.rollback().as_str(),
+        });
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_process_that_is_told_what_to_do", "--nocapture"])
+            .env(CHILD, told.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn child(&self, order: &Order) -> Child {
+        self.child_with(order, Duration::from_secs(60))
+    }
+
     /// No record is there of which nobody has decided what becomes of it.
     pub async fn nothing_undecided(&self) {
         for _look in 0..600 {
@@ -323,26 +373,50 @@ impl Stage {
     }
 
     async fn undecided(&self) -> usize {
-        let lease = "leases/rollback-helm.web";
-        let lease = self.space.find("apis/coordination.k8s.io/v1", lease).await.unwrap_or_default();
-        let annotations = lease.pointer("/metadata/annotations").cloned().unwrap_or_default();
-        let orders = annotations.get("rollback-rs.github.io/orders").cloned().unwrap_or_default();
-        let orders = orders.as_str().unwrap_or_default();
         let records = self.records().await;
-        let order_of = |record: &Value| {
-            let annotations = record.pointer("/metadata/annotations")?;
-            Some(annotations.get("rollback-rs.github.io/order")?.as_str()?.to_owned())
+        let has = |record: &&Value, key: &str| {
+            let annotations = record.pointer("/metadata/annotations");
+            annotations.is_some_and(|all| all.get(format!("rollback-rs.github.io/{key}")).is_some())
         };
-        let decided =
-            |order: &String| orders.contains(&format!("\"{order}\",\"state\":\"running\""));
-        records.iter().filter_map(order_of).filter(|order| !decided(order)).count()
+        records.iter().filter(|it| has(it, "order") && !has(it, "committed")).count()
     }
+
+    /// What we keep of the release.
+    pub async fn journal(&self) -> Option<Value> {
+        self.space.find(CORE, JOURNAL).await
+    }
+}
+
+/// Where that is.
+pub const JOURNAL: &str = "configmaps/rollback-helm.web";
+
+/// Where a process of its own is told what to do.
+const CHILD: &str = "ROLLBACK_HELM_CHILD";
+
+/// What that process does. Of no other process anything.
+pub async fn do_as_told() {
+    let Ok(told) = std::env::var(CHILD) else { return };
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let text = |field: &str| told.get(field).unwrap().as_str().unwrap().to_owned();
+    let revision = |field: &str| RevisionRef::new(text(field).parse().unwrap());
+    let release = Release::new(text("namespace"), "web");
+    let mut config = Config::new(key(), release, Arc::new(WallClock));
+    config.helm = text("helm").into();
+    config.timeout = Duration::from_secs(100);
+    config.lease = Duration::from_secs(told.get("lease").unwrap().as_u64().unwrap());
+    let backend = connect(text("kubeconfig").as_ref(), config).await;
+    let plan = Plan::new(key(), revision("from"), revision("to")).unwrap();
+    let id = text("order").parse().unwrap();
+    let order = rollback_testkit::order_at(plan, &id, WallClock.now());
+    let _receipt = backend.start(&order).await;
+    std::future::pending::<()>().await;
 }
 
 fn config(space: &Space, helm: &Path) -> Config {
     let mut config = Config::new(key(), Release::new(space.name(), "web"), Arc::new(WallClock));
     config.helm = helm.to_owned();
     config.timeout = Duration::from_secs(25);
+    config.deadline = Duration::from_secs(25);
     config.start_within = Duration::from_secs(15);
     config.lease = Duration::from_secs(20);
     config

@@ -107,6 +107,10 @@ struct World {
     /// Whether it says at each look how many there were.
     chatters: bool,
     looks: u64,
+    /// How long a process of ours is needed after a graceful stop began.
+    needed_for: core::time::Duration,
+    /// How often it was let go in good order.
+    drained: usize,
 }
 
 /// An execution that the CD system accepted.
@@ -186,6 +190,17 @@ impl FakeBackend {
     /// Forgets what it was told to fail.
     pub fn clear_faults(&self) {
         self.world().faults.clear();
+    }
+
+    /// From now on an execution needs the process that ordered it for so long after a stop began.
+    pub fn need_the_process_for(&self, wait: core::time::Duration) {
+        self.world().needed_for = wait;
+    }
+
+    /// How often whoever stopped waited until no execution needed it any more.
+    #[must_use]
+    pub fn drained(&self) -> usize {
+        self.world().drained
     }
 
     /// The orders that were held up arrive now.
@@ -572,5 +587,11 @@ impl CdBackend for FakeBackend {
         } else {
             core::future::pending::<()>().await;
         }
+    }
+
+    async fn drain(&self) {
+        let wait = self.world().needed_for;
+        tokio::time::sleep(wait).await;
+        self.world().drained += 1;
     }
 }

@@ -270,6 +270,12 @@ impl CdBackend for Faulty<FakeBackend> {
         self.inner.changes(key).await;
         self.process.alive().await;
     }
+
+    async fn drain(&self) {
+        self.process.alive().await;
+        self.inner.drain().await;
+        self.process.alive().await;
+    }
 }
 
 #[async_trait]

@@ -94,4 +94,11 @@ impl CdBackend for Each {
             None => std::future::pending().await,
         }
     }
+
+    async fn drain(&self) {
+        // What each waits for goes on meanwhile.
+        for adapter in self.adapters.values() {
+            adapter.drain().await;
+        }
+    }
 }

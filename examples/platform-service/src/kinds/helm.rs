@@ -37,10 +37,15 @@ struct Settings {
     /// How many revisions are kept, zero for all: what `helm upgrade` is given.
     #[serde(default = "history_max")]
     history_max: u32,
-    /// How long helm may take for each of its steps.
+    /// How long helm may take for each hook, and for the wait for the workloads where it waits itself.
     #[serde(default = "timeout", deserialize_with = "read_duration")]
     #[schemars(with = "Time")]
     timeout: Duration,
+    /// How long a StatefulSet or a DaemonSet may go without one more pod becoming ready before its
+    /// rollback is called failed. A Deployment has `progressDeadlineSeconds` of its own.
+    #[serde(default = "deadline", deserialize_with = "read_duration")]
+    #[schemars(with = "Time")]
+    deadline: Duration,
     /// How long an upgrade that somebody else runs may be pending before it counts as stuck, and no
     /// longer stands in the way of its own rollback. More than the `--timeout` of your upgrades.
     #[serde(default = "pending_max", deserialize_with = "read_duration")]
@@ -51,6 +56,10 @@ struct Settings {
     #[serde(default = "lease", deserialize_with = "read_duration")]
     #[schemars(with = "Time")]
     lease: Duration,
+}
+
+const fn deadline() -> Duration {
+    Duration::from_secs(600)
 }
 
 const fn pending_max() -> Duration {
@@ -113,6 +122,7 @@ impl Kind for Helm {
             let mut config = Config::new(key.clone(), release, Arc::clone(context.clock));
             config.history_max = settings.history_max;
             config.timeout = settings.timeout;
+            config.deadline = settings.deadline;
             config.pending_max = settings.pending_max;
             config.lease = settings.lease;
             config.request_timeout = context.cluster_request_timeout();

@@ -125,8 +125,20 @@ impl Service {
         cd: JoinHandle<()>,
         more: &[(&str, &str)],
     ) -> Self {
+        program.args(["--config", "rollback.yaml", "--listen", "127.0.0.1:0"]);
+        program.args(["--log-format", format]);
+        Self::start_command(program, folder, slack, cd, more).await
+    }
+
+    /// Starts it by a command that is complete.
+    pub(crate) async fn start_command(
+        mut program: Command,
+        folder: tempfile::TempDir,
+        slack: &LocalSlack,
+        cd: JoinHandle<()>,
+        more: &[(&str, &str)],
+    ) -> Self {
         let mut child = program
-            .args(["--config", "rollback.yaml", "--listen", "127.0.0.1:0", "--log-format", format])
             .current_dir(folder.path())
             .env_clear()
             .envs([
