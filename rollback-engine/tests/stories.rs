@@ -367,6 +367,28 @@ fn a_chat_that_is_down_for_the_whole_rollback_changes_nothing_and_catches_up() {
     });
 }
 
+/// A step is stored while its rollback is locked: what a deploy message shows is looked up when it is
+/// delivered, and not there.
+#[test]
+fn a_step_queues_a_deploy_message_without_looking_up_what_it_shows() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let id = host.click(&ana()).await.id;
+        site.shown(&id).await;
+        site.chat.break_down();
+        host.confirm(&id, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let far = rollback_core::Timestamp::from_millis(u64::MAX);
+        let waiting = site.store.due(far, 99).await.unwrap();
+        let mut cards = waiting.iter().filter_map(|queued| {
+            if let Notice::Deploy(card) = &queued.notice { Some(card) } else { None }
+        });
+        assert!(cards.next().unwrap().rollback.is_none(), "a step projected the message");
+        site.chat.heal();
+        let _evidence = site.holds("what is shown is looked up in the end").await;
+    });
+}
+
 #[test]
 fn a_line_that_is_held_up_is_not_overtaken() {
     paused(async {

@@ -10,10 +10,11 @@
 use rollback_core::audit::Verifier;
 use rollback_core::journal::resume;
 use rollback_core::notice::MessageRef;
-use rollback_core::ports::{Instance, Query, Store};
+use rollback_core::observed::Freeze;
+use rollback_core::ports::{Instance, Query, Retention, Store};
 use rollback_core::{DeployId, RollbackId, RollbackView, StateName, Timestamp};
 use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore};
-use rollback_testkit::fixtures::{at, parsed};
+use rollback_testkit::fixtures::{at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -112,6 +113,55 @@ async fn rollbacks_of_every_kind(store: &dyn Store) -> Vec<(DeployId, Option<Rol
     kept
 }
 
+/// A file as schema 4 left it: what schema 5 added is taken away again.
+const FILE_BACK_TO_4: &str = "DROP INDEX rollback_in_state; DROP INDEX rollback_of_name;
+    DROP INDEX rollback_of_environment; DROP INDEX rollback_of_service_in_state;
+    DROP INDEX audit_of_name; DROP INDEX audit_of_environment; DROP INDEX rollback_unconfirmed;
+    DROP INDEX claim_until; DROP INDEX outbox_unsettled; DROP INDEX outbox_settled;
+    DROP INDEX freeze_ended; ALTER TABLE freeze DROP COLUMN ends_at; PRAGMA user_version = 4";
+
+/// Sets a freeze that ends at an odd millisecond, and one that does not end.
+async fn freeze(store: &dyn Store) -> Timestamp {
+    let end = Timestamp::from_millis(at(500).as_millis() + 7);
+    for (name, until) in [("over", Some(end)), ("lasting", None)] {
+        let freeze = Freeze::new(name, at(0), until);
+        store.set_freeze(&key(), &name.into(), Some(freeze)).await.unwrap();
+    }
+    end
+}
+
+/// The freeze is forgotten at its time, and not a millisecond before.
+async fn is_forgotten_at(store: &dyn Store, end: Timestamp) {
+    let keep = Retention::default();
+    let before = Timestamp::from_millis(end.after(keep.freezes).as_millis() - 1);
+    assert_eq!(store.prune(before, keep).await.unwrap().freezes, 0);
+    assert_eq!(store.prune(end.after(keep.freezes), keep).await.unwrap().freezes, 1);
+    let left = store.freezes(&key()).await.unwrap();
+    assert!(left.iter().all(|freeze| freeze.until.is_none()) && left.len() == 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_freeze_of_an_earlier_release_is_forgotten_at_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rollback.db");
+    let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
+    let end = freeze(&store).await;
+    store.close().await;
+    rusqlite::Connection::open(&path).unwrap().execute_batch(FILE_BACK_TO_4).unwrap();
+    is_forgotten_at(&SqliteStore::open(path, Options::default()).await.unwrap(), end).await;
+
+    let Some(server) = postgres_lab::Server::shared("earlier freezes in PostgreSQL") else {
+        return;
+    };
+    let space = server.space();
+    let options = || PostgresOptions::default().judge(Judge::Callers);
+    let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
+    let end = freeze(&store).await;
+    store.close();
+    space.sql(BACK_TO_1);
+    is_forgotten_at(&PostgresStore::connect(&space.url(), options()).await.unwrap(), end).await;
+}
+
 #[tokio::test]
 async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     let folder = tempfile::tempdir().unwrap();
@@ -120,13 +170,9 @@ async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     let kept = rollbacks_of_every_kind(&store).await;
     store.close().await;
     let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch(FILE_BACK_TO_4).unwrap();
     file.execute_batch(
-        "DROP INDEX rollback_in_state; DROP INDEX rollback_of_name; DROP INDEX rollback_of_environment;
-         DROP INDEX rollback_of_service_in_state; DROP INDEX audit_of_name;
-         DROP INDEX audit_of_environment; DROP INDEX rollback_unconfirmed; DROP INDEX claim_until;
-         DROP INDEX outbox_unsettled; DROP INDEX outbox_settled; DROP INDEX freeze_ended;
-         ALTER TABLE freeze DROP COLUMN ends_at;
-         DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
+        "DROP INDEX rollback_shown; ALTER TABLE rollback DROP COLUMN deploy;
          ALTER TABLE rollback DROP COLUMN prominence; PRAGMA user_version = 3",
     )
     .unwrap();
