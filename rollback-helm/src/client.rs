@@ -1,9 +1,11 @@
 //! All requests of our own: what is asked of the API server about one release.
 
 use crate::config::Release;
+use crate::manifest::Wanted;
 use crate::record::RawSecret;
 use core::time::Duration;
 use rollback_cluster::{Ask, Bare, Cluster, ClusterError, List, Meta, Place, found};
+use rollback_core::RollbackId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ const LIST_MAX: usize = 1000;
 
 /// Who applies objects: helm, as whom our rehearsals ask.
 const MANAGER: &str = "helm";
+/// The order that was last taken over, on each object that it may have changed.
+const TAKEN_OVER: &str = "rollback-rs.github.io/taken-over";
 /// As whom we write on helm's records. It is not helm: who wrote a record last is told by its name.
 const JOURNALIST: &str = "rollback-helm";
 
@@ -143,6 +147,23 @@ impl Client {
         let Some(place) = self.locate(api_version, kind, namespace).await? else { return Ok(()) };
         let apply = Ask::apply(&place, name, object, MANAGER).rehearsed();
         self.ask::<Value>(apply).await.map(drop)
+    }
+
+    /// Writes onto exactly this object which order was taken over, and nothing else: it is in another
+    /// version from then on, and no pod is made anew.
+    pub(crate) async fn touch(
+        &self,
+        object: &Wanted,
+        namespace: &str,
+        uid: &str,
+        order: &RollbackId,
+    ) -> Result<(), ClusterError> {
+        let Wanted { api_version, kind, name, .. } = object;
+        let Some(place) = self.locate(api_version, kind, namespace).await? else { return Ok(()) };
+        let touched = json!({"apiVersion": api_version, "kind": kind, "metadata": {
+            "name": name, "uid": uid, "annotations": {TAKEN_OVER: order.as_str()}}});
+        let touch = Ask::apply(&place, name, &touched, JOURNALIST).bare();
+        self.ask::<Value>(touch).await.map(drop)
     }
 
     /// Where objects of a kind are; none when the cluster does not know it.

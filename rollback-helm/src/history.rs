@@ -149,7 +149,7 @@ impl Seen {
             Newest::Settled(record) | Newest::Stuck(record) => record,
             Newest::Pending(record) => {
                 let ours = self.journal.made(record.number, &record.uid);
-                let kind = if record.status == Status::PendingRollback {
+                let kind = if record.status == Status::PendingRollback || ours.is_some() {
                     OperationKind::Rollback
                 } else {
                     OperationKind::Deploy
@@ -357,6 +357,33 @@ pub(crate) mod tests {
         });
         assert_eq!(told(&seen)[0].0, "1@00000001", "the journal knows");
         assert_eq!(seen.find(&"1@00000001".parse().unwrap()).unwrap().number, 3);
+    }
+
+    #[test]
+    fn a_rollback_whose_pods_come_up_is_in_progress_until_its_end_is_written_down() {
+        let mut seen = seen(&[
+            (Superseded, "Install complete"),
+            (Superseded, "Upgrade complete"),
+            (Deployed, "Rollback to 1"),
+        ]);
+        let (order, made) = ("r1".parse().unwrap(), (3, "00000003-0000".to_owned()));
+        let running = Entry::running(order, at(300), "1@00000001".parse().unwrap(), made);
+        let mut now_in = |state, after| {
+            seen.journal.entries = vec![running.then(state, at(300), None)];
+            live(&seen, 300 + after)
+        };
+        let (first, own) = (Some("1@00000001".to_owned()), Some("3@00000003".to_owned()));
+        let rolls_back = Some(OperationKind::Rollback);
+        assert_eq!(now_in(State::Applied, 1), (first.clone(), rolls_back));
+        // Nobody came to see how it ended.
+        assert_eq!(now_in(State::Applied, MAX.as_secs() + 1), (first.clone(), None));
+        assert_eq!(now_in(State::Complete, 1), (first, None));
+        assert_eq!(now_in(State::Failed, 1), (own, None), "helm calls it deployed");
+        let failed = &seen.history(at(10_000), MAX)[0];
+        assert_eq!(failed.status, RevisionStatus::Failed);
+        let why =
+            seen.obstacle(&seen.newest(at(301), MAX), &"2@00000002".parse().unwrap(), at(301));
+        assert_eq!(why, None, "and it can be rolled back from");
     }
 
     #[test]

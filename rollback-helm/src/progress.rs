@@ -8,7 +8,7 @@ use crate::manifest::{self, Wanted};
 use crate::record::{Content, Record, Status};
 use crate::rollout::{self, Rollout};
 use crate::site::{Site, side_by_side};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use rollback_cluster::ClusterError;
 use rollback_core::{Label, Phase, Progress};
 use serde_json::Value;
@@ -102,6 +102,7 @@ impl Site {
             Look::Abandoned(found) => {
                 let ended = self.ended(entry, &found);
                 if self.client.take_over(&seen.journal, &ended).await? {
+                    self.outrun_changes(entry).await;
                     return Ok(found);
                 }
                 // Then it has not fallen silent, or somebody else has ended it.
@@ -119,6 +120,25 @@ impl Site {
                 let (_record, content) = self.content(number).await?;
                 Ok(self.waits_for(&content).await?)
             }
+        }
+    }
+
+    /// Touches every object that helm may have changed for an order that was taken over, so that a change
+    /// which is still on its way is for a version that is no more. What cannot be touched is left: the
+    /// takeover stands, and a change that arrives there is seen as what is live.
+    async fn outrun_changes(&self, entry: &Entry) {
+        let number = entry.made.as_ref().map_or(0, |(number, _)| *number);
+        let Ok((_record, content)) = self.content(number).await else { return };
+        let objects = manifest::read(&content).unwrap_or_default();
+        let touched = objects.iter().map(|object| async move {
+            let Some(live) = self.live_object(object).await? else { return Ok(()) };
+            let uid = live.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+            let namespace = object.namespace.as_deref().unwrap_or(&self.config.release.namespace);
+            self.client.touch(object, namespace, uid, &entry.order).await
+        });
+        let touched: Vec<Result<(), ClusterError>> = side_by_side(touched).collect().await;
+        for error in touched.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "a late change of an order that was taken over could still arrive");
         }
     }
 

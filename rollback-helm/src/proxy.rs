@@ -7,7 +7,9 @@
 //!                                                   looked at again, written into the journal;
 //!                                                   only then helm learns that it exists
 //!          create any other revision                409, as if somebody else had been faster
-//!          change anything                          403 before that, and once the order has ended
+//!          change anything                          403 before that, and once the order has ended;
+//!                                                   in between only what nobody else has changed
+//!                                                   since it was certain that the order is ours
 //!          prune revisions                          put off until then; the target is kept
 //!          write its record anew                    with our marks, which it would drop
 //! ```
@@ -15,9 +17,10 @@
 //! Helm changes nothing before it has created its record, so that nothing is touched unless N is
 //! still the newest revision. When this process dies, helm's way to the cluster is gone with it.
 
+mod change;
 mod creation;
 
-use crate::journal::{COMMITTED, Entry, State};
+use crate::journal::{Entry, State};
 use crate::protobuf;
 use crate::record::{Content, ORDER, Record, number_of, secret_name};
 use crate::site::Site;
@@ -331,25 +334,6 @@ impl Proxy {
         later()
     }
 
-    /// Keeps our marks on the record of this rollback: helm writes it anew, without what it does not
-    /// know. Any other change stays as it is.
-    fn marked(&self, sent: Sent) -> Sent {
-        let name = secret_name(&self.site.config.release.name, self.job.next());
-        let is_record = sent.parts.method == Method::PUT
-            && sent.parts.uri.path() == self.site.client.secrets().object(&name);
-        let (true, Some(entry)) = (is_record, self.committed()) else { return sent };
-        let Ok(entry) = serde_json::to_string(&entry) else { return sent };
-        let marks = [(ORDER, self.job.order.as_str()), (COMMITTED, entry.as_str())];
-        let body = marks.iter().try_fold(sent.body.to_vec(), |body, (key, value)| {
-            let marked = protobuf::annotate(&body, key, value);
-            marked.or_else(|| annotate_json(&body, key, value)).map(|(_record, body)| body)
-        });
-        match body {
-            Some(body) => Sent { parts: resized(sent.parts), body: body.into() },
-            None => sent,
-        }
-    }
-
     async fn prune_what_was_put_off(&self) {
         let names =
             std::mem::take(&mut *self.put_off.lock().unwrap_or_else(PoisonError::into_inner));
@@ -401,8 +385,7 @@ async fn carry(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
         Ask::Read => proxy.read(sent).await,
         Ask::Prune(number) => proxy.prune(number, sent).await,
         Ask::CreateSecret => create_secret(proxy, sent).await,
-        Ask::Change if proxy.may_change().await => proxy.pass(proxy.marked(sent)).await,
-        Ask::Change => closed(),
+        Ask::Change => proxy.change(sent).await,
     }
 }
 

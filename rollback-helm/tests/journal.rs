@@ -65,6 +65,40 @@ async fn a_process_that_stood_still_can_write_nothing_once_another_took_its_orde
     }
 }
 
+fn is_change_of_web(method: &Method, path: &str, _body: &[u8]) -> bool {
+    *method == Method::PATCH && path.contains("/deployments/web") && !path.contains("dryRun")
+}
+
+/// A change that was let through in time and arrives when another rollback is done, whether that one
+/// changed the same object or found it as it wants it.
+#[tokio::test]
+async fn a_change_that_arrives_after_a_takeover_overwrites_nothing() {
+    let Some((lab, folder)) = peers("a change that arrives late") else { return };
+    for (helm, to) in [(Helm::Three, 1), (Helm::Four, 1), (Helm::Three, 3), (Helm::Four, 3)] {
+        let stage = Stage::set(lab, &folder, helm).await;
+        let user = stage.space.user(&stage::rules()).await;
+        let (wire, kubeconfig) = stage.space.wire_for(&user, is_change_of_web).await;
+        let mut config = stage.config();
+        config.lease = Duration::from_secs(1);
+        let slow = stage::connect(&kubeconfig, config.clone()).await;
+        let next = stage.another(config).await;
+        let order = order_for(stage.back_by_one());
+        wire.hold_next_order();
+        let receipt = slow.start(&order).await.unwrap();
+        stage.wait("helm's change on its way", async || (wire.held() > 0).then_some(())).await;
+        wire.cut();
+        let ended = stage.end(&next, &order, &receipt).await;
+        assert_eq!(ended.phase, Phase::Failed, "{ended:?}");
+        let live = next.live(&key()).await.unwrap().revision.unwrap();
+        let further = order_for(stage.plan(&live.revision, &stage.id(to)));
+        let receipt = next.start(&further).await.unwrap();
+        let ended = stage.end(&next, &further, &receipt).await;
+        assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
+        assert_eq!(wire.release().await, [409], "{helm:?} to {to}");
+        assert_eq!(stage.truth().await, Some(stage.id(to)));
+    }
+}
+
 #[tokio::test]
 async fn a_process_that_stood_still_goes_on_where_nobody_took_its_order_over() {
     let Some((lab, folder)) = peers("a process that stands still for a while") else { return };

@@ -115,7 +115,7 @@ kind: Deployment
 metadata: {name: web}
 spec:
   replicas: {{ .Values.replicas }}
-  progressDeadlineSeconds: 30
+  progressDeadlineSeconds: {{ .Values.deadline }}
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
@@ -162,11 +162,26 @@ impl Stage {
         Self::set_with(lab, folder, helm, "", |_as_it_is| ()).await
     }
 
+    /// The same with a workload that is not called failed while a server restarts.
+    pub async fn set_patient(lab: &'static Lab, folder: &Path, helm: Helm) -> Self {
+        Self::set_for(lab, folder, (helm, 120), "", |_as_it_is| ()).await
+    }
+
     /// The same with more in the chart and other settings.
     pub async fn set_with(
         lab: &'static Lab,
         folder: &Path,
         helm: Helm,
+        more: &str,
+        adjust: impl Fn(&mut Config),
+    ) -> Self {
+        Self::set_for(lab, folder, (helm, 30), more, adjust).await
+    }
+
+    async fn set_for(
+        lab: &'static Lab,
+        folder: &Path,
+        (helm, deadline): (Helm, u32),
         more: &str,
         adjust: impl Fn(&mut Config),
     ) -> Self {
@@ -183,7 +198,8 @@ impl Stage {
         std::fs::write(chart.path().join("Chart.yaml"), about).unwrap();
         let templates = format!("{DEPLOYMENT}{more}");
         std::fs::write(chart.path().join("templates/all.yaml"), templates).unwrap();
-        let values = format!("number: 0\nreplicas: 2\npassword: {PASSWORD}\n");
+        let values =
+            format!("number: 0\nreplicas: 2\ndeadline: {deadline}\npassword: {PASSWORD}\n");
         std::fs::write(chart.path().join("values.yaml"), values).unwrap();
         let ids = Mutex::default();
         let stage = Self { space, wire, helm, backend, kubeconfig, chart, ids };
