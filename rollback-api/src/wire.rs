@@ -525,18 +525,20 @@ pub(crate) struct HealthReport {
     blockers: Vec<Blocker>,
     /// Every part that was asked something since the process started.
     parts: Vec<Part>,
-    /// Rollbacks that are put aside until somebody releases them.
-    put_aside: Vec<String>,
-    /// Rollbacks whose outcome nobody knows until somebody settles it.
-    unsettled: Vec<String>,
+    /// Rollbacks that are put aside until somebody releases them; `null` where that could not be
+    /// looked up.
+    put_aside: Option<Vec<String>>,
+    /// Rollbacks whose outcome nobody knows until somebody settles it; `null` where that could not
+    /// be looked up.
+    unsettled: Option<Vec<String>>,
 }
 
 /// Something that blocks rollbacks.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Blocker {
-    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `loop`
-    /// or `rollback`; more may come.
+    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `engine`,
+    /// `loop` or `rollback`; more may come.
     kind: &'static str,
     /// Which of its kind.
     name: String,
@@ -593,8 +595,12 @@ impl From<&rollback_engine::Status> for HealthReport {
             at: status.at.to_string(),
             blockers,
             parts: status.parts.iter().map(part).collect(),
-            put_aside: status.put_aside.iter().map(ToString::to_string).collect(),
-            unsettled: status.unsettled.iter().map(ToString::to_string).collect(),
+            put_aside: status.put_aside.as_deref().map(named),
+            unsettled: status.unsettled.as_deref().map(named),
         }
     }
+}
+
+fn named(rollbacks: &[rollback_core::RollbackId]) -> Vec<String> {
+    rollbacks.iter().map(ToString::to_string).collect()
 }
