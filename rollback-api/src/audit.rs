@@ -119,6 +119,13 @@ async fn whole(engine: &Engine) -> Result<Verification, StoreError> {
         );
         return Ok(broken(end.sequence.saturating_add(1), problem));
     }
+    if end.sequence == 0 {
+        // A new file in the place of one that was lost looks like that, and so does a new service.
+        let problem = "there is no record to verify; where anything was ever asked for in Slack, its \
+                       records are lost: compare the store with the CD systems, the chat and the \
+                       backups";
+        return Ok(broken(1, problem.into()));
+    }
     let mut verifier = Verifier::new(end.chain.clone());
     while verifier.head().sequence < end.sequence {
         let sequence = verifier.head().sequence.saturating_add(1);

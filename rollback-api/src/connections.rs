@@ -1,10 +1,11 @@
 //! Bounds connections, in all and for each peer, below the process's file descriptors, so that CD
 //! systems, the store and Slack always get one.
 //!
-//! An idle connection is closed when a new one needs its place.
+//! A connection on which nothing is being answered is closed when a new one needs its place: whoever
+//! says nothing, or announces a body and sends none, keeps nobody out.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,18 @@ fn soft_limit(limits: &str) -> Option<usize> {
     }
 }
 
+/// Whom a connection is counted for: an address of IPv4, or a network of IPv6. Each customer of a
+/// provider has 2^64 addresses there, and none of them is another peer.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => {
+            let network = u128::from(six) & !u128::from(u64::MAX);
+            IpAddr::from(Ipv6Addr::from(network))
+        }
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
 /// The connections of a server.
 #[derive(Debug)]
 pub(crate) struct Seats {
@@ -128,7 +141,8 @@ impl LogThrottle {
 #[derive(Debug)]
 struct Seat {
     peer: IpAddr,
-    /// Since when nothing is being answered on it; none while something is.
+    /// Since when nothing is being answered on it; none while something is. A request whose body has
+    /// not come is not being answered yet.
     silent_since: Mutex<Option<Instant>>,
     /// Whether it ever sent a whole head.
     has_spoken: CancellationToken,
@@ -155,9 +169,10 @@ impl Seats {
         })
     }
 
-    /// Acquires a place for connection `number` of this peer. Waits while all connections are busy. None
-    /// if the peer has too many busy ones.
+    /// Acquires a place for connection `number` from this address. Waits while all connections are busy.
+    /// None if its peer has too many busy ones.
     pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr, number: u64) -> Option<Held> {
+        let peer = network_of(peer);
         loop {
             let freed = self.freed.notified();
             match self.find(peer, number) {
@@ -236,11 +251,18 @@ impl Seat {
 }
 
 impl Held {
-    /// Something is being answered from now on, until what this gives is dropped.
-    pub(crate) fn answers(&self) -> Answering {
+    /// A whole head has come. It is being answered once its body has come as well, or the answer
+    /// begins.
+    pub(crate) fn asked(&self) -> Asking {
         self.seat.has_spoken.cancel();
-        *self.seat.silent() = None;
-        Answering { seat: Arc::clone(&self.seat), seats: Arc::clone(&self.seats) }
+        *self.seat.silent() = Some(Instant::now());
+        Asking { seat: Arc::clone(&self.seat), seats: Arc::clone(&self.seats) }
+    }
+
+    /// Something is being answered from now on, until what this gives is dropped.
+    #[cfg(test)]
+    pub(crate) fn answers(&self) -> Answering {
+        self.asked().answers()
     }
 
     /// Completes when the connection must make room, or has sent no whole head within this time.
@@ -263,6 +285,64 @@ impl Drop for Held {
         self.seats.taken().remove(&self.number);
         one_more(&self.seats.connections.counts.closed);
         self.seats.freed.notify_waiters();
+    }
+}
+
+/// A request whose body may still be on its way. Clones are the same request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    seat: Arc<Seat>,
+    seats: Arc<Seats>,
+}
+
+impl Asking {
+    /// The body of the request. At its end the request is being answered.
+    pub(crate) fn until_it_has_come(&self, body: Body) -> Body {
+        if body.is_end_stream() {
+            self.has_come();
+            return body;
+        }
+        Body::new(Coming { body, asking: self.clone() })
+    }
+
+    /// The answer begins, whether or not somebody read the body.
+    pub(crate) fn answers(self) -> Answering {
+        self.has_come();
+        Answering { seat: self.seat, seats: self.seats }
+    }
+
+    fn has_come(&self) {
+        *self.seat.silent() = None;
+    }
+}
+
+/// The body of a request on its way.
+struct Coming {
+    body: Body,
+    asking: Asking,
+}
+
+impl http_body::Body for Coming {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.asking.has_come();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -387,6 +467,42 @@ mod tests {
         drop(two_answers);
         assert!(seats.take(peer(1), 5).await.is_some());
         assert!(two.seat.close.is_cancelled());
+    }
+
+    /// Whoever announces a body and sends none is silent.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_answered_from_when_its_body_has_come() {
+        let seats = seats(2, 2);
+        let unread = seats.take(peer(1), 1).await.unwrap();
+        let endless = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
+        let _never_comes = unread.asked().until_it_has_come(Body::from_stream(endless));
+        let whole = seats.take(peer(2), 2).await.unwrap();
+        let body = whole.asked().until_it_has_come(Body::from("{}"));
+        assert_eq!(axum::body::to_bytes(body, 8).await.unwrap().as_ref(), b"{}");
+        assert!(seats.take(peer(3), 3).await.is_some());
+        assert!(unread.seat.close.is_cancelled() && !whole.seat.close.is_cancelled());
+        let without = whole.asked().until_it_has_come(Body::empty());
+        assert!(whole.seat.silent().is_none(), "there is nothing to wait for");
+        drop(without);
+    }
+
+    /// A provider gives a customer 2^64 addresses.
+    #[tokio::test(start_paused = true)]
+    async fn the_addresses_of_one_network_are_one_peer() {
+        let seats = seats(10, 2);
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = seats.take(at("2001:db8:0:1::1"), 1).await.unwrap();
+        let two = seats.take(at("2001:db8:0:1:ffff::2"), 2).await.unwrap();
+        let _both = (one.answers(), two.answers());
+        assert!(seats.take(at("2001:db8:0:1::3"), 3).await.is_none());
+        let other = seats.take(at("2001:db8:0:2::1"), 4).await;
+        assert!(other.is_some());
+        // The same address, written in the other family.
+        let (four, mapped) = (at("192.0.2.7"), at("::ffff:192.0.2.7"));
+        let three = seats.take(four, 5).await.unwrap();
+        let fourth = seats.take(mapped, 6).await.unwrap();
+        let _both = (three.answers(), fourth.answers());
+        assert!(seats.take(mapped, 7).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,10 +54,11 @@ impl Default for ApiLimits {
 #[non_exhaustive]
 pub struct ServeLimits {
     /// How many connections are open at once: 1,024, and never so many that what runs gets no file
-    /// descriptor. Where there are as many, one on which nothing is being answered makes room.
+    /// descriptor. Where there are as many, one on which nothing is being answered makes room; a
+    /// request whose body has not come is not being answered.
     pub connections_max: usize,
-    /// How many one peer has at once: 256. A proxy in front is one peer. Beyond that one of its silent
-    /// ones makes room, or the new one is turned away.
+    /// How many one peer has at once: 256. A proxy in front is one peer, and so is a network of IPv6
+    /// (/64). Beyond that one of its silent ones makes room, or the new one is turned away.
     pub connections_per_peer: usize,
     /// How long the first head of a connection may take: 5 s.
     pub head_wait: Duration,

@@ -199,13 +199,17 @@ impl Metrics {
         let store = status.parts.iter().find(is_store);
         let is_up = store.is_some_and(|store| store.trouble.is_none());
         inner.store_up.set(i64::from(is_up));
-        let (aside, unsettled) = (status.put_aside.len(), status.unsettled.len());
+        // What could not be looked up stays as it was.
+        if let Some(unsettled) = &status.unsettled {
+            inner.unsettled.set(i64::try_from(unsettled.len()).unwrap_or(i64::MAX));
+        }
+        if let Some(aside) = &status.put_aside {
+            inner.aside.set(i64::try_from(aside.len()).unwrap_or(i64::MAX));
+        }
         *lock(&inner.parts) = Some(status);
         if !is_up {
             return;
         }
-        inner.unsettled.set(i64::try_from(unsettled).unwrap_or(i64::MAX));
-        inner.aside.set(i64::try_from(aside).unwrap_or(i64::MAX));
         let read = async { tokio::try_join!(engine.outbox(), engine.head(), engine.stopped()) };
         let Ok(Ok((outbox, head, stopped))) = tokio::time::timeout(STORE_WAIT, read).await else {
             inner.store_up.set(0);

@@ -184,7 +184,9 @@ impl Problem {
             CommandError::TooOften(seconds) => {
                 Self::too_many(error.to_string(), Duration::from_secs(*seconds))
             }
-            CommandError::NoTarget(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            CommandError::NoTarget(_) | CommandError::Closed => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             CommandError::NotRecorded(_) | CommandError::Stopping | _ => {
                 Self::unavailable(error.to_string(), again)
             }

@@ -136,8 +136,9 @@ async fn connection(
     let held = Arc::new(held);
     let seat = Arc::clone(&held);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let answering = seat.answers();
-        let request: Request = request.map(axum::body::Body::new);
+        let asking = seat.asked();
+        let request: Request =
+            request.map(|body| asking.until_it_has_come(axum::body::Body::new(body)));
         let answer = match head_fits(&request, &limits).and_then(|()| one_host(&request)) {
             Ok(()) => Ok(router.clone().oneshot(request)),
             Err(problem) => Err(problem.into_response()),
@@ -147,6 +148,7 @@ async fn connection(
                 Ok(answer) => answer.await,
                 Err(refused) => Ok(refused),
             };
+            let answering = asking.answers();
             answer.map(|answer| answer.map(|body| answering.until_the_end_of(body)))
         }
     });

@@ -526,17 +526,18 @@ pub(crate) struct HealthReport {
     /// Every part that was asked something since the process started.
     parts: Vec<Part>,
     /// Quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits for
-    /// a person's decision.
-    put_aside: Vec<String>,
-    /// Rollbacks with an unknown outcome that nobody has settled.
-    unsettled: Vec<String>,
+    /// a person's decision. `null` where that could not be looked up.
+    put_aside: Option<Vec<String>>,
+    /// Rollbacks with an unknown outcome that nobody has settled; `null` where that could not be
+    /// looked up.
+    unsettled: Option<Vec<String>>,
 }
 
 /// Something that blocks rollbacks.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Blocker {
-    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink` or
+    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `engine` or
     /// `loop`; more may come.
     kind: &'static str,
     /// Which of its kind.
@@ -594,8 +595,12 @@ impl From<&rollback_engine::Status> for HealthReport {
             at: status.at.to_string(),
             blockers,
             parts: status.parts.iter().map(part).collect(),
-            put_aside: status.put_aside.iter().map(ToString::to_string).collect(),
-            unsettled: status.unsettled.iter().map(ToString::to_string).collect(),
+            put_aside: status.put_aside.as_deref().map(named),
+            unsettled: status.unsettled.as_deref().map(named),
         }
     }
+}
+
+fn named(rollbacks: &[rollback_core::RollbackId]) -> Vec<String> {
+    rollbacks.iter().map(ToString::to_string).collect()
 }

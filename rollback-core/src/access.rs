@@ -569,6 +569,28 @@ impl Access {
         Some(enough)
     }
 
+    /// Whether this account is likely turned away, by the groups that it was last seen in and those
+    /// that it was last seen outside of. A group that nothing was heard of may let it in. Decides
+    /// nothing.
+    #[must_use]
+    pub fn expects_a_denial(
+        &self,
+        duty: Duty,
+        user: &UserId,
+        inside: &[GroupId],
+        outside: &[GroupId],
+    ) -> bool {
+        let is_denied = |principal: &Principal| match principal {
+            Principal::User(id) => id == user,
+            Principal::Group(id) => inside.contains(id),
+        };
+        let may_be_let_in = |principal: &Principal| match principal {
+            Principal::User(id) => id == user,
+            Principal::Group(id) => !outside.contains(id),
+        };
+        denied(&self.denied).any(is_denied) || !self.who_may(duty).any(may_be_let_in)
+    }
+
     /// Whether the actor's workspace is one whose members may act at all.
     #[must_use]
     pub fn is_home_of(&self, actor: &Actor) -> bool {

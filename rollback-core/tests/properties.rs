@@ -12,7 +12,7 @@ use rollback_core::guard::{self, Guard, Question, Verdict};
 use rollback_core::journal::{Entry, replay, replay_whole};
 use rollback_core::known_good::Candidates;
 use rollback_core::{
-    CLOCK_SKEW_MAX, Disposition, Effect, Event, Fact, Plan, Purpose, Rollback, ServiceKey,
+    CLOCK_SKEW_MAX, Disposition, Effect, Event, Fact, GroupId, Plan, Purpose, Rollback, ServiceKey,
     Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, Person};
@@ -155,6 +155,26 @@ proptest! {
                 let decision = access.decide(duty, &actor, &some, moment());
                 prop_assert!(whole || decision.verdict.is_err(), "{:?}: {:?}", duty, decision);
             }
+        }
+    }
+
+    /// Otherwise an owner's questions would wait in the strangers' line.
+    #[test]
+    fn nobody_who_may_is_expected_to_be_turned_away(
+        policy in strategies::access_policy(),
+        key in strategies::key(),
+        (person, standing) in person_and_standing(),
+    ) {
+        let access = policy.for_service(&key);
+        let seen = |is_in| -> Vec<GroupId> {
+            let said = standing.groups.iter().filter(|(_, fact)| fact.value() == Some(&is_in));
+            said.map(|(group, _)| group.clone()).collect()
+        };
+        for duty in DUTIES {
+            let decision = access.decide(duty, &person.actor(), &standing, moment());
+            let expected =
+                access.expects_a_denial(duty, &person.id(), &seen(true), &seen(false));
+            prop_assert!(!(expected && decision.verdict.is_ok()), "{:?}: {:?}", duty, decision);
         }
     }
 

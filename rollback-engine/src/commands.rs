@@ -63,9 +63,15 @@ impl Commands for Engine {
         reason: Reason,
         shown: Pair,
     ) -> Result<RollbackView, CommandError> {
+        let _confirms = self.inner.openings.confirms(id);
         let standing = self.standing(id, &actor, Duty::Request).await?;
         let given = Confirmation::new(actor, standing, reason, shown);
-        self.say(id, Event::ConfirmationGiven(Box::new(given))).await
+        let view = self.say(id, Event::ConfirmationGiven(Box::new(given))).await?;
+        // No confirmation leads there: it came too late, and whoever gave it is told.
+        if matches!(view.state, StateName::Withdrawn | StateName::Expired | StateName::Proposed) {
+            return Err(CommandError::Closed);
+        }
+        Ok(view)
     }
 
     async fn approve(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError> {
@@ -249,6 +255,16 @@ impl Engine {
         id: &RollbackId,
         event: Event,
     ) -> Result<RollbackView, CommandError> {
+        self.say_as(id, event, By::Person).await
+    }
+
+    /// The same, said by somebody of whom it counts only sometimes.
+    pub(crate) async fn say_as(
+        &self,
+        id: &RollbackId,
+        event: Event,
+        by: By<'_>,
+    ) -> Result<RollbackView, CommandError> {
         if self.inner.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
         }
@@ -256,7 +272,7 @@ impl Engine {
         if let Some(view) = operation.said_to_stopped(&self.inner, &event).await? {
             return Ok(view);
         }
-        let applied = operation.apply(&self.inner, event, By::Person).await;
+        let applied = operation.apply(&self.inner, event, by).await;
         let view = applied.map_err(|error| not_recorded(&error))?;
         driver::ensure(&self.inner, &operation);
         Ok(view)

@@ -5,7 +5,7 @@ use crate::catalog::{Catalog, ServiceConfig};
 use crate::checkpoint::{self, Checkpoints, Making};
 use crate::entitled::TurnedAway;
 use crate::export::Sink;
-use crate::health::Health;
+use crate::health::{Health, Part};
 use crate::openings::Openings;
 use crate::operation::{Operation, Operations};
 use crate::places::{OPEN_MAX, Places};
@@ -392,11 +392,13 @@ impl Engine {
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
         let inner = &self.inner;
         // Before that nothing runs that would have to stop, and a later call starts it all.
-        export::compare(inner).await?;
-        inner.clocks.compare(inner.store.as_ref(), inner.clock.now()).await?;
-        resume(inner).await?;
+        if let Err(error) = prepare(inner).await {
+            inner.health.report(Part::Engine, Err(format!("it could not start: {error}")));
+            return Err(error);
+        }
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         let _running = Running::begin(&inner.running);
+        inner.look_at_the_engine();
         supervise::spawn(inner, "hints", hints::run);
         supervise::spawn(inner, "outbox", outbox::run);
         supervise::spawn(inner, "audit export", export::run);
@@ -426,6 +428,13 @@ impl Engine {
         .await;
         Ok(())
     }
+}
+
+/// What the start needs of the store.
+async fn prepare(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    export::compare(inner).await?;
+    inner.clocks.compare(inner.store.as_ref(), inner.clock.now()).await?;
+    resume(inner).await
 }
 
 /// Picks up what another process left, and forgets what nobody asks for, until the engine stops.

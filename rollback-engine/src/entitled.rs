@@ -5,7 +5,7 @@ use crate::clock::within;
 use crate::engine::Inner;
 use crate::facts::silent;
 use rollback_core::access::{Access, Denial, Duty, Moment, Standing};
-use rollback_core::ports::{CommandError, Freshness};
+use rollback_core::ports::{CommandError, Expected, Freshness, Inquiry};
 use rollback_core::{Actor, Fact, GroupId, Limits, Timestamp, UserId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,53 +52,86 @@ impl Wish<'_> {
         match freshness {
             Freshness::AtMost(age) => {
                 let began = inner.clock.now();
-                let known = ask(inner, user, &groups, freshness).await;
-                let moment = Moment::new(inner.clock.now(), age);
+                let known = self.ask(inner, &groups, freshness).await;
+                let now = inner.clock.now();
+                let moment = Moment::new(now, age);
                 if self.denial(&known, moment).is_none() {
                     return known;
                 }
                 let old = |group: &&GroupId| {
-                    known.groups.get(*group).is_some_and(|fact| is_older(fact, began))
+                    known.groups.get(*group).is_some_and(|fact| is_not_of(fact, began, now))
                 };
                 let old: Vec<GroupId> = groups.iter().filter(old).cloned().collect();
-                if old.is_empty() && !is_older(&known.profile, began) {
+                if old.is_empty() && !is_not_of(&known.profile, began, now) {
                     return known;
                 }
-                let afresh = ask(inner, user, &old, Freshness::Now).await;
+                let afresh = self.ask(inner, &old, Freshness::Now).await;
                 merged(known, afresh)
             }
             Freshness::Now => {
                 let likely = inner.directory.last_seen_in(user, &groups);
                 let enough = self.access.groups_enough(self.duty, user, |id| likely.contains(id));
                 let Some(enough) = enough.filter(|enough| enough.len() < groups.len()) else {
-                    return ask(inner, user, &groups, Freshness::Now).await;
+                    return self.ask(inner, &groups, Freshness::Now).await;
                 };
                 let rest: Vec<GroupId> =
                     groups.iter().filter(|group| !enough.contains(group)).cloned().collect();
                 let first: Vec<GroupId> = enough.into_iter().cloned().collect();
-                let some = ask(inner, user, &first, Freshness::Now).await;
+                let some = self.ask(inner, &first, Freshness::Now).await;
                 let moment = Moment::new(inner.clock.now(), self.limits.fact_age_max);
                 // Without a profile nothing else decides, and the directory does not answer.
                 if self.denial(&some, moment).is_none() || some.profile.value().is_none() {
                     return some;
                 }
-                merged(some, ask(inner, user, &rest, Freshness::Now).await)
+                merged(some, self.ask(inner, &rest, Freshness::Now).await)
             }
         }
     }
 
-    /// Whether somebody with this standing is certainly denied.
-    pub(crate) fn is_turned_away(&self, standing: &Standing, now: Timestamp) -> bool {
-        let moment = Moment::new(now, self.limits.directory_age_max);
+    /// Whether somebody with this standing is denied: certainly, or by all that was heard of them so far.
+    /// Whoever was never let in must not go on and on because nothing new was heard.
+    pub(crate) fn is_turned_away(&self, inner: &Inner, standing: &Standing) -> bool {
+        let moment = Moment::new(inner.clock.now(), self.limits.directory_age_max);
         match self.denial(standing, moment) {
-            None | Some(Denial::Unknown(_)) => false,
+            None => false,
+            Some(Denial::Unknown(_)) => self.expected(inner) == Expected::Denial,
             Some(_) => true,
         }
     }
+
+    /// What they are likely told, by what was heard of them before.
+    fn expected(&self, inner: &Inner) -> Expected {
+        let user = &self.actor.id;
+        let groups: Vec<GroupId> =
+            self.access.groups_for(self.duty, user).into_iter().cloned().collect();
+        let inside = inner.directory.last_seen_in(user, &groups);
+        let outside = inner.directory.last_seen_outside(user, &groups);
+        if self.access.expects_a_denial(self.duty, user, &inside, &outside) {
+            Expected::Denial
+        } else {
+            Expected::Permission
+        }
+    }
+
+    /// One question. What waits for the directory's own pace is waited for: it is no silence.
+    async fn ask(&self, inner: &Inner, groups: &[GroupId], freshness: Freshness) -> Standing {
+        let user = &self.actor.id;
+        let bound = inner.source_timeout.saturating_add(inner.directory.held_back_max());
+        let expected = self.expected(inner);
+        let inquiry = Inquiry::new(user.clone(), groups.to_vec(), freshness, expected);
+        let heard = within(inner.clock.as_ref(), bound, inner.directory.hear(&inquiry)).await;
+        let standing = heard.map(|heard| heard.standing);
+        let standing =
+            standing.unwrap_or_else(|| Standing::unknown(silent("the directory", bound)));
+        // An answer that names somebody else stays theirs, and decides nothing here.
+        if standing.user.is_some() { standing } else { standing.about(user.clone()) }
+    }
 }
 
-fn is_older<T>(fact: &Fact<T>, than: Timestamp) -> bool {
-    matches!(fact, Fact::Known { observed_at, .. } if *observed_at < than)
+/// Whether a fact was observed outside of these two moments: before the question, or in the future, by
+/// a clock that was put back.
+fn is_not_of<T>(fact: &Fact<T>, began: Timestamp, now: Timestamp) -> bool {
+    matches!(fact, Fact::Known { observed_at, .. } if *observed_at < began || *observed_at > now)
 }
 
 /// What was heard first, with what was heard later in its place.
@@ -111,16 +144,6 @@ fn merged(first: Standing, later: Standing) -> Standing {
     both.profile = profile;
     both.groups.extend(groups);
     both
-}
-
-/// One question. What waits for the directory's own pace is waited for: it is no silence.
-async fn ask(inner: &Inner, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
-    let bound = inner.source_timeout.saturating_add(inner.directory.held_back_max());
-    let asked = inner.directory.standing(user, groups, freshness);
-    let standing = within(inner.clock.as_ref(), bound, asked).await;
-    let standing = standing.unwrap_or_else(|| Standing::unknown(silent("the directory", bound)));
-    // An answer that names somebody else stays theirs, and decides nothing here.
-    if standing.user.is_some() { standing } else { standing.about(user.clone()) }
 }
 
 fn is_recent(at: Timestamp, now: Timestamp) -> bool {

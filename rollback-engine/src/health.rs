@@ -11,10 +11,11 @@
 
 use crate::clock;
 use crate::engine::{Engine, Inner};
-use rollback_core::ports::{Clock, Query, StoreError};
+use rollback_core::ports::{Clock, Listed, Query, StoreError};
 use rollback_core::{BackendName, ChannelId, Label, RollbackId, StateName, Timestamp, in_words};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ const WHY_MAX: usize = 300;
 
 /// Most rollbacks of unknown outcome that a status lists.
 const UNSETTLED_MAX: usize = 1_000;
+
+/// What is told to one person at a time. Somebody may have no direct messages, and that keeps nobody
+/// from rolling back.
+pub(crate) const TO_ONE_PERSON: &str = "direct messages";
 
 /// Something that a rollback needs.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,6 +61,8 @@ pub enum Part {
         /// Whether an order waits for it.
         required: Required,
     },
+    /// The engine of this process: it drives, delivers and looks, or it does not run.
+    Engine,
     /// A background loop of this process.
     Loop(Label),
 }
@@ -81,6 +88,7 @@ impl Part {
             Self::Channel { .. } => "channel",
             Self::Directory => "directory",
             Self::Sink { .. } => "audit_sink",
+            Self::Engine => "engine",
             Self::Loop(_) => "loop",
         }
     }
@@ -94,16 +102,16 @@ impl Part {
             Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
             Self::Channel { notifier, channel, what } => format!("{notifier}/{channel} ({what})"),
             Self::Directory => "directory".into(),
+            Self::Engine => "engine".into(),
         }
     }
 
     /// Whether its trouble blocks rollbacks: all of them, or those of its services.
     #[must_use]
-    pub const fn blocks(&self) -> bool {
+    pub fn blocks(&self) -> bool {
         match self {
-            Self::Store | Self::Cd(_) | Self::Chat(_) | Self::Channel { .. } | Self::Directory => {
-                true
-            }
+            Self::Store | Self::Cd(_) | Self::Chat(_) | Self::Directory | Self::Engine => true,
+            Self::Channel { what, .. } => *what != TO_ONE_PERSON,
             Self::Sink { required, .. } => matches!(required, Required::Yes),
             Self::Loop(_) => true,
         }
@@ -124,6 +132,7 @@ impl Part {
                  rollbacks continue."
             }
             Self::Directory => "Nobody can be checked, so everybody is denied.",
+            Self::Engine => "This process starts and continues no rollback.",
             Self::Sink { required: Required::Yes, .. } => {
                 "Each order waits until this sink has kept its record, and is refused without it."
             }
@@ -141,6 +150,7 @@ impl Part {
             | Self::Chat(_)
             | Self::Directory
             | Self::Sink { .. }
+            | Self::Engine
             | Self::Loop(_) => None,
         }
     }
@@ -161,6 +171,7 @@ impl fmt::Display for Part {
                 write!(f, "required audit sink \"{name}\"")
             }
             Self::Sink { name, required: Required::No } => write!(f, "audit sink \"{name}\""),
+            Self::Engine => f.write_str("the rollback service's engine"),
             Self::Loop(name) => write!(f, "background task \"{name}\""),
         }
     }
@@ -197,10 +208,10 @@ pub struct Status {
     /// Every part that was asked something since the start.
     pub parts: Vec<PartStanding>,
     /// Quarantined rollbacks: they crashed the service, or their journal does not replay. Each waits for
-    /// a person's decision.
-    pub put_aside: Vec<RollbackId>,
-    /// Rollbacks with an unknown outcome that nobody has settled.
-    pub unsettled: Vec<RollbackId>,
+    /// a person's decision. None where that could not be looked up.
+    pub put_aside: Option<Vec<RollbackId>>,
+    /// Rollbacks with an unknown outcome that nobody has settled; none where that could not be looked up.
+    pub unsettled: Option<Vec<RollbackId>>,
 }
 
 impl Status {
@@ -219,6 +230,8 @@ pub(crate) fn blockers(parts: &[PartStanding]) -> impl Iterator<Item = (&Part, &
 struct Seen {
     at: Timestamp,
     trouble: Option<Trouble>,
+    /// Whether it was told by a delivery.
+    by_delivery: bool,
 }
 
 /// What every part last answered.
@@ -240,6 +253,25 @@ impl Health {
     /// Notes what a part answered: that it works, or why not. The first failure after a success is
     /// told in the log, and so is the first success after a failure.
     pub(crate) fn report(&self, part: Part, answer: Result<(), String>) {
+        self.note(part, answer, false);
+    }
+
+    /// The same for what came of a delivery.
+    pub(crate) fn report_delivery(&self, part: Part, answer: Result<(), String>) {
+        self.note(part, answer, true);
+    }
+
+    /// A part answered a delivery, and not with what was wanted: a delivery that it did not answer is
+    /// no trouble any more. What somebody else has seen of it stays.
+    pub(crate) fn answers_again(&self, part: Part) {
+        let was_silent =
+            self.locked().get(&part).is_some_and(|seen| seen.by_delivery && seen.trouble.is_some());
+        if was_silent {
+            self.report_delivery(part, Ok(()));
+        }
+    }
+
+    fn note(&self, part: Part, answer: Result<(), String>, by_delivery: bool) {
         let now = self.clock.now();
         let mut parts = self.locked();
         if parts.len() >= PARTS_MAX && !parts.contains_key(&part) {
@@ -260,7 +292,7 @@ impl Health {
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
-        parts.insert(part, Seen { at: now, trouble });
+        parts.insert(part, Seen { at: now, trouble, by_delivery });
     }
 
     /// Whether this failure of a part is another one than was reported last.
@@ -268,6 +300,11 @@ impl Health {
         let parts = self.locked();
         let known = parts.get(part).and_then(|seen| seen.trouble.as_ref());
         known.is_none_or(|known| known.why != clipped(why))
+    }
+
+    /// Whether a part was asked, and answered.
+    fn works(&self, part: &Part) -> bool {
+        self.locked().get(part).is_some_and(|seen| seen.trouble.is_none())
     }
 
     /// Forgets a part: it is not asked any more. Says whether it was in trouble.
@@ -308,6 +345,16 @@ impl Inner {
         }
     }
 
+    /// Notes whether the engine runs, once it was to: without it nothing is driven and nobody is told
+    /// anything.
+    pub(crate) fn look_at_the_engine(&self) {
+        if self.running.load(Ordering::Acquire) {
+            self.health.report(Part::Engine, Ok(()));
+        } else if self.health.works(&Part::Engine) {
+            self.health.report(Part::Engine, Err("it has stopped".to_owned()));
+        }
+    }
+
     /// Has the store write something, within this time where one is given, and notes whether it could.
     pub(crate) async fn writes(&self, within: Option<Duration>) -> Result<(), StoreError> {
         let ping = self.store.ping();
@@ -329,19 +376,18 @@ impl Engine {
     pub async fn health(&self) -> Status {
         let inner = &self.inner;
         self.inner.look_at_loops();
-        let written = inner.writes(None).await;
-        let (put_aside, unsettled) = match written {
-            Ok(()) => (self.put_aside().await, self.unsettled().await),
-            Err(_told) => (Ok(Vec::new()), Ok(Vec::new())),
-        };
+        inner.look_at_the_engine();
+        // What cannot be written can often be read.
+        drop(inner.writes(None).await);
+        let (put_aside, unsettled) = (self.put_aside().await, self.unsettled().await);
         for error in [put_aside.as_ref().err(), unsettled.as_ref().err()].into_iter().flatten() {
             inner.health.report(Part::Store, Err(error.to_string()));
         }
         Status {
             at: inner.clock.now(),
             parts: inner.health.parts(),
-            put_aside: put_aside.unwrap_or_default(),
-            unsettled: unsettled.unwrap_or_default(),
+            put_aside: put_aside.ok(),
+            unsettled: unsettled.ok(),
         }
     }
 
@@ -350,8 +396,9 @@ impl Engine {
     pub fn health_without_store(&self, waited: Duration) -> Status {
         let health = &self.inner.health;
         self.inner.look_at_loops();
+        self.inner.look_at_the_engine();
         health.report(Part::Store, Err(format!("it did not answer for {}", in_words(waited))));
-        let (put_aside, unsettled) = (Vec::new(), Vec::new());
+        let (put_aside, unsettled) = (None, None);
         Status { at: self.inner.clock.now(), parts: health.parts(), put_aside, unsettled }
     }
 
@@ -373,12 +420,29 @@ impl Engine {
     }
 
     async fn unsettled(&self) -> Result<Vec<RollbackId>, StoreError> {
+        let (store, catalog) = (&self.inner.store, &self.inner.catalog);
         let mut query = Query::all(UNSETTLED_MAX);
         query.state = Some(StateName::OutcomeUnknown);
-        let listed = self.inner.store.list(&query).await?;
-        let open = listed.into_iter().filter(|listed| !listed.view.settled);
-        Ok(open.map(|listed| listed.view.id).collect())
+        let newest = store.list(&query).await?;
+        let may_hide_some = newest.len() >= UNSETTLED_MAX;
+        let mut open: BTreeSet<RollbackId> = newest.into_iter().filter_map(open_outcome).collect();
+        if may_hide_some {
+            // Those that were settled are listed as well. What nobody settled holds its service.
+            for key in catalog.services.keys() {
+                let Some(holder) = store.record(key).await?.in_flight else { continue };
+                let mut query = Query::all(1);
+                query.rollback = Some(holder);
+                open.extend(store.list(&query).await?.into_iter().filter_map(open_outcome));
+            }
+        }
+        Ok(open.into_iter().collect())
     }
+}
+
+/// The rollback, if nobody knows its outcome and nobody has settled it.
+fn open_outcome(listed: Listed) -> Option<RollbackId> {
+    let view = listed.view;
+    (view.state == StateName::OutcomeUnknown && !view.settled).then_some(view.id)
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 //! after the other takes everybody else's place.
 
 use crate::engine::{Engine, Inner};
+use crate::operation::By;
 use rollback_core::access::Standing;
 use rollback_core::ports::CommandError;
 use rollback_core::{
     Actor, Event, RollbackId, RollbackView, Said, ServiceKey, StateName, Timestamp,
 };
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How many openings of one service one person has at a time: one on each of their devices.
@@ -22,15 +25,54 @@ const TURNS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Openings {
     turns: Vec<Mutex<()>>,
+    /// What somebody is just confirming, and how many requests do: the directory may take its time.
+    confirming: std::sync::Mutex<BTreeMap<RollbackId, usize>>,
 }
 
 impl Default for Openings {
     fn default() -> Self {
-        Self { turns: (0..TURNS).map(|_| Mutex::default()).collect() }
+        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
+        Self { turns, confirming: std::sync::Mutex::default() }
+    }
+}
+
+/// A confirmation is on its way, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Confirms<'a> {
+    openings: &'a Openings,
+    id: RollbackId,
+}
+
+impl Drop for Confirms<'_> {
+    fn drop(&mut self) {
+        let mut confirming = self.openings.confirming();
+        let left = confirming.get(&self.id).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            confirming.remove(&self.id);
+        } else {
+            confirming.insert(self.id.clone(), left);
+        }
     }
 }
 
 impl Openings {
+    /// Somebody confirms this one: it makes room for no other one meanwhile.
+    pub(crate) fn confirms(&self, id: &RollbackId) -> Confirms<'_> {
+        let mut confirming = self.confirming();
+        let count = confirming.entry(id.clone()).or_default();
+        *count = count.saturating_add(1);
+        drop(confirming);
+        Confirms { openings: self, id: id.clone() }
+    }
+
+    fn is_being_confirmed(&self, id: &RollbackId) -> bool {
+        self.confirming().contains_key(id)
+    }
+
+    fn confirming(&self) -> std::sync::MutexGuard<'_, BTreeMap<RollbackId, usize>> {
+        self.confirming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn turn(&self, person: &Actor) -> Option<MutexGuard<'_, ()>> {
         let bytes = person.id.as_str().bytes().map(usize::from);
         let place = bytes.fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
@@ -40,8 +82,8 @@ impl Openings {
 }
 
 impl Engine {
-    /// Makes room for one more opening of a person: the oldest ones that they have not confirmed are
-    /// withdrawn. Whoever opens does so before they give the answer back.
+    /// Makes room for one more opening of a person: the oldest ones that they have not confirmed, and
+    /// are not just confirming, are withdrawn. Whoever opens does so before they give the answer back.
     ///
     /// # Errors
     ///
@@ -73,7 +115,7 @@ impl Engine {
     async fn close(&self, id: &RollbackId, person: &Actor) -> Result<(), CommandError> {
         let standing = Standing::unknown("nobody asked: they opened it themselves");
         let said = Said::new(person.clone(), standing);
-        self.say(id, Event::WithdrawalGiven(Box::new(said))).await.map(drop)
+        self.say_as(id, Event::WithdrawalGiven(Box::new(said)), By::Opener).await.map(drop)
     }
 }
 
@@ -86,5 +128,6 @@ fn unconfirmed(inner: &Inner, person: &Actor) -> Vec<(Timestamp, RollbackView)> 
     };
     let operations = inner.known_operations();
     let views = operations.iter().filter_map(|operation| operation.last_seen());
+    let views = views.filter(|view| !inner.openings.is_being_confirmed(&view.id));
     views.filter(is_theirs).map(|view| (view.opened_at, view)).collect()
 }

@@ -53,6 +53,9 @@ pub(crate) struct Given {
 pub(crate) enum By<'a> {
     /// A person, through a surface.
     Person,
+    /// Whoever opened it, to close what they have not confirmed: once that is confirmed, here or by
+    /// another process, it counts no more.
+    Opener,
     /// Whoever owns the rollback.
     Owner(&'a Claim),
     /// Whoever owns the rollback, with what came of an effect. It counts only while the rollback,
@@ -64,7 +67,7 @@ pub(crate) enum By<'a> {
 impl<'a> By<'a> {
     const fn claim(self) -> Option<&'a Claim> {
         match self {
-            Self::Person => None,
+            Self::Person | Self::Opener => None,
             Self::Owner(claim) | Self::Answer(claim, ..) => Some(claim),
         }
     }
@@ -72,6 +75,9 @@ impl<'a> By<'a> {
     fn counts(self, rollback: &Rollback) -> bool {
         match self {
             Self::Person | Self::Owner(_) => true,
+            Self::Opener => {
+                matches!(rollback.state_name(), StateName::Authorizing | StateName::Confirming)
+            }
             Self::Answer(_, state, effect) => {
                 rollback.state_name() == state && rollback.pending().contains(effect)
             }

@@ -2,7 +2,7 @@
 
 use crate::clock::within;
 use crate::engine::Inner;
-use crate::health::Part;
+use crate::health::{Part, TO_ONE_PERSON};
 use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
@@ -36,9 +36,13 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Longest pause while a message is blocked: after a fix people expect it within two minutes.
 const BLOCKED_MAX: Duration = Duration::from_secs(60);
 
-/// When a notice is given up: after most of a day of failures at the longest pause. What is
-/// blocked until somebody fixes something is never given up.
+/// When a notice is given up: after most of a day of failures at the longest pause.
 const ATTEMPTS_MAX: u32 = 2_500;
+
+/// When a notice is given up that waits for somebody to mend something: after a week at the longest
+/// pause. By then nobody mends it for this one, and each attempt takes a turn of the chat's pace from
+/// others. What somebody must answer is never given up: see [`is_urgent`].
+const BLOCKED_ATTEMPTS_MAX: u32 = 7 * 24 * 60;
 
 /// How long the outbox waits when the store does not answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -310,6 +314,11 @@ async fn settle(
             inner.store.postpone(queued, inner.clock.now().after(after), queued.attempt).await?;
             return Ok(Outcome::Waits);
         }
+        Err(NotifyError::Blocked { why }) if may_be_given_up(queued) => {
+            lost(queued, &why, "a notice is given up that was blocked for a week");
+            inner.store.abandon(queued, &why).await?;
+            Counts::one_more(&inner.delivery.abandoned);
+        }
         Err(NotifyError::Blocked { why }) => return blocked(inner, queued, &why).await,
         Err(NotifyError::Rejected { why }) => {
             lost(queued, &why, "a notice can never be delivered");
@@ -339,30 +348,51 @@ async fn settle(
     Ok(Outcome::Settled)
 }
 
-/// Notes what a notifier's answer says of the notifier. A notice that it rejects, or keeps for its
-/// turn, says nothing of it.
+/// Notes what a notifier's answer says of the notifier. One that has not come to its turn says nothing
+/// of it.
 fn note(inner: &Inner, notifier: &dyn Notifier, answer: Result<&Delivered, &NotifyError>) {
-    let answer = match answer {
-        Ok(Delivered::Posted(_) | Delivered::Sent) => Ok(()),
-        Err(NotifyError::Retry { why, .. } | NotifyError::InDoubt { why }) => Err(why.clone()),
-        // One place of it is blocked, and it answers.
-        Ok(Delivered::NotMine)
-        | Err(
-            NotifyError::NotYet { .. } | NotifyError::Rejected { .. } | NotifyError::Blocked { .. },
-        ) => return,
-    };
-    inner.health.report(Part::Chat(notifier.name().into()), answer);
+    let (chat, health) = (Part::Chat(notifier.name().into()), &inner.health);
+    match answer {
+        Ok(Delivered::Posted(_) | Delivered::Sent) => health.report_delivery(chat, Ok(())),
+        Err(NotifyError::Retry { why, .. } | NotifyError::InDoubt { why }) => {
+            health.report_delivery(chat, Err(why.clone()));
+        }
+        // It answers, whatever it says of this notice or of one place.
+        Err(NotifyError::Rejected { .. } | NotifyError::Blocked { .. }) => {
+            health.answers_again(chat);
+        }
+        Ok(Delivered::NotMine) | Err(NotifyError::NotYet { .. }) => {}
+    }
 }
 
 /// Where a notice belongs: what is told to one person may go out while the channel is blocked.
 fn place(queued: &Queued) -> Part {
     let what = match queued.notice {
         Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "channel messages",
-        Notice::Private { .. } | Notice::Deployer { .. } => "direct messages",
+        Notice::Private { .. } | Notice::Deployer { .. } => TO_ONE_PERSON,
         Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "on-call pages",
     };
     let (notifier, channel) = (queued.notifier.clone(), queued.channel.clone());
     Part::Channel { notifier, channel, what }
+}
+
+/// Whether somebody has to do something about what it tells: approve, or look after a rollback.
+const fn is_urgent(notice: &Notice) -> bool {
+    match notice {
+        Notice::Approval(_)
+        | Notice::OnCall(_)
+        | Notice::BreakGlass { .. }
+        | Notice::Blocked(_) => true,
+        Notice::Deploy(_)
+        | Notice::Line { .. }
+        | Notice::Private { .. }
+        | Notice::Deployer { .. } => false,
+    }
+}
+
+/// Whether a blocked notice has waited for as long as it may.
+fn may_be_given_up(queued: &Queued) -> bool {
+    queued.attempts >= BLOCKED_ATTEMPTS_MAX && !is_urgent(&queued.notice)
 }
 
 /// Notes that something was delivered where this notice belongs.
@@ -417,5 +447,23 @@ mod tests {
         let page = Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")));
         let queued = |notice| Queued::new("chat", "key", notice, parsed("C0PAYMENTS"));
         assert_ne!(place(&queued(message)), place(&queued(page)));
+    }
+
+    #[test]
+    fn what_was_blocked_for_a_week_is_given_up_unless_somebody_must_act_on_it() {
+        let (key, at) =
+            (ServiceKey::new(parsed("checkout"), parsed("production")), Timestamp::from_millis(0));
+        let deploy = Deploy::new(parsed("ci-42"), key, "2.14.0", at);
+        let message = Notice::Deploy(Box::new(DeployCard::new(deploy, None, Choice::none("none"))));
+        let page = Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")));
+        let waited = |notice, attempts| {
+            let mut queued = Queued::new("chat", "key", notice, parsed("C0PAYMENTS"));
+            queued.attempts = attempts;
+            may_be_given_up(&queued)
+        };
+        let week = 7 * 24 * 3_600 / u32::try_from(BLOCKED_MAX.as_secs()).unwrap();
+        assert!(!waited(message.clone(), week - 1));
+        assert!(waited(message, week));
+        assert!(!waited(page, 10 * week));
     }
 }

@@ -7,8 +7,8 @@ use crate::health::{Part, Trouble, blockers};
 use crate::outbox::DELIVERY_MAX;
 use futures_util::future::join_all;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
-use rollback_core::{BackendName, ChannelId, Label, ServiceKey, Timestamp};
-use std::collections::BTreeMap;
+use rollback_core::{BackendName, ChannelId, GroupId, Label, ServiceKey, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,25 @@ impl Prober {
         let asked = self.quiet(inner).into_iter().map(|(name, key)| ask(inner, name, key));
         let sinks = inner.sinks.iter().filter(|sink| sink.required).map(|sink| sink.look(inner));
         let (asked, sinks) = (join_all(asked), join_all(sinks));
-        let (_noted, _asked, _looked) = tokio::join!(store, asked, sinks);
+        let directory = self.look_at_the_directory(inner);
+        let (_noted, _asked, _looked, ()) = tokio::join!(store, asked, sinks, directory);
         self.tell(inner).await;
+    }
+
+    /// The directory, if nobody has asked it anything lately. The answer, and the lack of one, is noted
+    /// on the way.
+    async fn look_at_the_directory(&self, inner: &Inner) {
+        let seen = inner.health.seen_at(&Part::Directory);
+        if seen.is_some_and(|seen| inner.clock.now().since(seen) < self.every) {
+            return;
+        }
+        let mut groups: BTreeSet<GroupId> = BTreeSet::new();
+        for key in inner.catalog.services.keys() {
+            groups.extend(inner.access().for_service(key).groups().into_iter().cloned());
+        }
+        let groups: Vec<GroupId> = groups.into_iter().collect();
+        let looked = inner.directory.look(&groups);
+        drop(within(inner.clock.as_ref(), inner.source_timeout, looked).await);
     }
 
     /// The CD systems that nobody has asked anything lately, each with one of its services.

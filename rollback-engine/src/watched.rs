@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, Clock, Directory, ErrorKind, Fenced, Freshness, PortError,
-    StartError,
+    Cancelled, Capabilities, CdBackend, Clock, Directory, ErrorKind, Expected, Fenced, Freshness,
+    Heard, Inquiry, PortError, SourceState, StartError,
 };
 use rollback_core::proof::Order;
 use rollback_core::{
@@ -59,6 +59,15 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(health: &'a Health, part: Part, clock: &'a dyn Clock) -> Self {
         Self { health, clock, since: clock.now(), part: Some(part) }
+    }
+
+    fn is_in(mut self, state: &SourceState) {
+        match state {
+            SourceState::Answers => self.answered(Ok(())),
+            SourceState::Fails(why) => self.answered(Err(why.clone())),
+            // It was kept waiting by us, or not asked at all: that says nothing of it.
+            SourceState::NotAsked => self.part = None,
+        }
     }
 
     fn answered(mut self, answer: Result<(), String>) {
@@ -140,23 +149,40 @@ pub(crate) struct WatchedDirectory {
     pub(crate) health: Arc<Health>,
 }
 
+impl WatchedDirectory {
+    fn asks(&self) -> Asked<'_> {
+        Asked::new(&self.health, Part::Directory, &*self.clock)
+    }
+}
+
 #[async_trait]
 impl Directory for WatchedDirectory {
     async fn standing(&self, user: &UserId, groups: &[GroupId], freshness: Freshness) -> Standing {
-        let asked = Asked::new(&self.health, Part::Directory, &*self.clock);
-        let standing = self.directory.standing(user, groups, freshness).await;
-        let mut unknown = standing.groups.values().filter_map(|is_in| match is_in {
-            rollback_core::Fact::Known { .. } => None,
-            rollback_core::Fact::Unknown { why } => Some(why.clone()),
-        });
-        // Whoever is not in the directory is unknown to it, and it answered. A group that is
-        // configured is one that it must know.
-        asked.answered(unknown.next().map_or(Ok(()), Err));
-        standing
+        let groups = groups.to_vec();
+        let inquiry = Inquiry::new(user.clone(), groups, freshness, Expected::Permission);
+        self.hear(&inquiry).await.standing
     }
 
     fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
         self.directory.last_seen_in(user, groups)
+    }
+
+    fn last_seen_outside(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        self.directory.last_seen_outside(user, groups)
+    }
+
+    async fn hear(&self, inquiry: &Inquiry) -> Heard {
+        let asked = self.asks();
+        let heard = self.directory.hear(inquiry).await;
+        asked.is_in(&heard.source);
+        heard
+    }
+
+    async fn look(&self, groups: &[GroupId]) -> SourceState {
+        let asked = self.asks();
+        let state = self.directory.look(groups).await;
+        asked.is_in(&state);
+        state
     }
 
     fn held_back_max(&self) -> Duration {

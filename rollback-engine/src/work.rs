@@ -92,7 +92,7 @@ async fn at_the_click(inner: &Inner, view: &RollbackView, user: &UserId) -> Stan
     let limits = limits(inner, view);
     let wish = Wish { access: &access, limits, duty: Duty::Request, actor: &actor };
     let standing = wish.standing(inner, Freshness::AtMost(limits.directory_age_max)).await;
-    if wish.is_turned_away(&standing, inner.clock.now()) {
+    if wish.is_turned_away(inner, &standing) {
         inner.turned_away.was_turned_away(user, inner.clock.now());
     }
     standing
@@ -124,7 +124,7 @@ pub(crate) async fn standing_of_a_caller(
     let access = inner.access().for_service(&view.key);
     let wish = Wish { access: &access, limits: limits(inner, view), duty, actor };
     let standing = wish.standing(inner, Freshness::Now).await;
-    if wish.is_turned_away(&standing, inner.clock.now()) {
+    if wish.is_turned_away(inner, &standing) {
         inner.turned_away.was_turned_away(&actor.id, inner.clock.now());
     }
     Ok(standing)

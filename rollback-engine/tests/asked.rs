@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::ports::{
     Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Directory,
-    Fence, Freshness,
+    Expected, Fence, Freshness, Heard, Inquiry, SourceState,
 };
 use rollback_core::{Deploy, GroupId, Migrations, RollbackId, RollbackView, StateName, UserId};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
@@ -29,6 +29,8 @@ struct Remembering {
     asked: Mutex<Vec<Vec<GroupId>>>,
     /// It holds each question back for so long.
     pace: Mutex<Duration>,
+    /// Nothing new is heard of whom it expects to be turned away.
+    is_busy: Mutex<bool>,
 }
 
 impl Remembering {
@@ -79,6 +81,23 @@ impl Directory for Remembering {
         groups.iter().filter(is_in).cloned().collect()
     }
 
+    fn last_seen_outside(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        let heard = self.heard.lock().unwrap();
+        let Some(known) = heard.get(user) else { return Vec::new() };
+        let is_outside =
+            |group: &&GroupId| known.groups.get(*group).and_then(|it| it.value()) == Some(&false);
+        groups.iter().filter(is_outside).cloned().collect()
+    }
+
+    async fn hear(&self, inquiry: &Inquiry) -> Heard {
+        if *self.is_busy.lock().unwrap() && inquiry.expected == Expected::Denial {
+            self.asked.lock().unwrap().push(inquiry.groups.clone());
+            return Heard::new(Standing::unknown("too many ask at once"), SourceState::NotAsked);
+        }
+        let standing = self.standing(&inquiry.user, &inquiry.groups, inquiry.freshness).await;
+        Heard::new(standing, SourceState::Answers)
+    }
+
     fn held_back_max(&self) -> Duration {
         Duration::from_secs(40)
     }
@@ -98,6 +117,7 @@ impl Stage {
             heard: Mutex::default(),
             asked: Mutex::default(),
             pace: Mutex::default(),
+            is_busy: Mutex::default(),
         });
         fixtures::everybody().into_iter().for_each(|person| people.put(person));
         let cd = FakeBackend::new(Capabilities::new(CompareAndSet::Yes, Fence::Yes));
@@ -227,6 +247,68 @@ async fn who_is_turned_away_again_and_again_costs_the_directory_nothing_more() {
     assert_eq!(stage.people.asked().len(), 5);
     let view = stage.engine.withdraw(&view.id, bo().actor()).await.unwrap();
     assert_eq!(view.state, StateName::Withdrawn, "and nobody else waits");
+}
+
+/// Otherwise each of their presses takes the next turn that comes, for as long as they like.
+#[tokio::test(start_paused = true)]
+async fn who_is_turned_away_by_all_that_was_heard_waits_although_nothing_new_is() {
+    let stage = Stage::set(false).await;
+    let view = stage.clicked(&ana()).await;
+    let view = stage.confirm(view, &ana()).await;
+    assert_eq!(stage.clicked(&eve()).await.state, StateName::Denied);
+    let _before = stage.people.asked();
+    *stage.people.is_busy.lock().unwrap() = true;
+    let mut told = Vec::new();
+    for _press in 0..12 {
+        told.push(stage.engine.withdraw(&view.id, eve().actor()).await.err());
+    }
+    assert!(matches!(told.last(), Some(Some(CommandError::TooOften(_)))), "{told:?}");
+    assert!(stage.people.asked().len() <= 5, "{told:?}");
+    let view = stage.engine.withdraw(&view.id, bo().actor()).await.unwrap();
+    assert_eq!(view.state, StateName::Withdrawn, "an owner is heard");
+}
+
+/// The clock was ahead for a while, and was put back.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_heard_of_in_the_future_is_asked_about_afresh() {
+    let stage = Stage::set(false).await;
+    let groups = [incident(), payments(), suspended()];
+    let ahead = bo().standing_in(&groups, fixtures::at(3_600));
+    stage.people.heard.lock().unwrap().insert(bo().id(), ahead);
+    let view = stage.clicked(&bo()).await;
+    assert_eq!(view.state, StateName::Confirming, "{}", view.explanation);
+}
+
+/// The directory takes its time, and whoever waits for it presses the button again.
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_that_is_being_checked_makes_no_room_for_another_opening() {
+    let stage = Stage::set(false).await;
+    let view = stage.clicked(&ana()).await;
+    let view = stage.until(&view.id, |view| !view.guards.is_empty()).await;
+    *stage.people.pace.lock().unwrap() = Duration::from_secs(25);
+    let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
+    let (engine, id) = (stage.engine.clone(), view.id.clone());
+    let confirming =
+        tokio::spawn(
+            async move { engine.confirm(&id, ana().actor(), fixtures::reason(), shown).await },
+        );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _press in 0..4 {
+        stage.click(&ana()).await.unwrap();
+    }
+    let view = confirming.await.unwrap().unwrap();
+    assert_eq!(view.state, StateName::Approving, "{}", view.explanation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_confirms_what_was_closed_meanwhile_is_told_so() {
+    let stage = Stage::set(false).await;
+    let view = stage.clicked(&ana()).await;
+    let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
+    let closed = stage.engine.withdraw(&view.id, ana().actor()).await.unwrap();
+    assert_eq!(closed.state, StateName::Withdrawn);
+    let told = stage.engine.confirm(&view.id, ana().actor(), fixtures::reason(), shown).await;
+    assert_eq!(told.unwrap_err(), CommandError::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,13 +6,14 @@ use rollback_core::audit::Record;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
     AuditSink, Capabilities, Clock, CompareAndSet, ErrorKind, Fence, Notifier, NotifyError,
-    PortError, Store,
+    PortError, Queued, Store,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, Part, Required, ServiceConfig, Status};
 use rollback_store::MemoryStore;
 use rollback_testkit::ManualClock;
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, Fault, Method};
 use rollback_testkit::fixtures::{self, parsed};
+use rollback_testkit::script::{Ending, Script};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,9 +62,29 @@ impl AuditSink for Disk {
     }
 }
 
+/// A chat that says these things to what is posted, one after the other, and then that it is blocked.
+#[derive(Debug, Default)]
+struct Refusing(Mutex<Vec<NotifyError>>);
+
+#[async_trait]
+impl Notifier for Refusing {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
+        if matches!(delivery.notice, Notice::Blocked(_)) {
+            return Ok(Delivered::NotMine);
+        }
+        let said = self.0.lock().unwrap().pop();
+        Err(said.unwrap_or_else(|| NotifyError::Blocked { why: "is_archived".into() }))
+    }
+}
+
 struct Site {
     engine: Engine,
     cd: Arc<FakeBackend>,
+    people: Arc<FakeDirectory>,
     on_call: Arc<OnCall>,
     disk: Arc<Disk>,
     stop: CancellationToken,
@@ -77,29 +98,35 @@ impl Drop for Site {
 
 impl Site {
     fn new() -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        Self::with(store, None)
+    }
+
+    fn with(store: Arc<dyn Store>, chat: Option<Arc<dyn Notifier>>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(fixtures::at(0)));
         let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let cd = Arc::new(FakeBackend::new(capabilities));
         let people = FakeDirectory::new(Arc::clone(&clock), fixtures::everybody());
+        let people = Arc::new(people);
+        let directory: Arc<FakeDirectory> = Arc::clone(&people);
         let service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
         let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let on_call = Arc::new(OnCall::default());
         let backend: Arc<FakeBackend> = Arc::clone(&cd);
         let pager: Arc<OnCall> = Arc::clone(&on_call);
         let disk = Arc::new(Disk::default());
         let log: Arc<Disk> = Arc::clone(&disk);
-        let engine = EngineBuilder::new(store, Arc::new(people), catalog)
+        let builder = EngineBuilder::new(store, directory, catalog)
             .backend(parsed("prod"), backend)
             .notifier(pager)
             .required_sink(log)
             .clock(clock)
-            .probe_every(Duration::from_secs(15))
-            .build();
+            .probe_every(Duration::from_secs(15));
+        let engine = chat.into_iter().fold(builder, EngineBuilder::notifier).build();
         let stop = CancellationToken::new();
         let (running, stopped) = (engine.clone(), stop.clone().cancelled_owned());
         tokio::spawn(async move { running.run(stopped).await });
-        Self { engine, cd, on_call, disk, stop }
+        Self { engine, cd, people, on_call, disk, stop }
     }
 
     fn told(&self) -> Vec<(Blocked, Option<MessageRef>)> {
@@ -188,4 +215,99 @@ async fn what_the_host_reports_is_told_with_the_rest() {
     assert_eq!(blocked(&site.engine.health().await), std::slice::from_ref(&part));
     site.engine.report(part, Ok(()));
     assert_eq!(blocked(&site.engine.health().await), []);
+}
+
+/// Slack answers: the channel is archived. That the first attempt failed says nothing any more.
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_says_that_a_channel_is_blocked_is_in_no_trouble_itself() {
+    let failed = NotifyError::Retry { after: None, why: "500".into() };
+    let chat = Arc::new(Refusing(Mutex::new(vec![failed])));
+    let site = Site::with(Arc::new(MemoryStore::default()), Some(chat));
+    let deploy =
+        rollback_core::Deploy::new(parsed("ci-42"), fixtures::key(), "2.14.0", fixtures::at(0));
+    site.engine.deployed(deploy).await.unwrap();
+    pass(60).await;
+    let blocked = blocked(&site.engine.health().await);
+    assert!(matches!(blocked.as_slice(), [Part::Channel { .. }]), "{blocked:?}");
+}
+
+/// Somebody may have no direct messages; that blocks nobody's rollback.
+#[tokio::test(start_paused = true)]
+async fn a_message_to_one_person_that_cannot_be_sent_blocks_no_rollback() {
+    let store = Arc::new(MemoryStore::default());
+    let site = Site::with(Arc::<MemoryStore>::clone(&store), Some(Arc::new(Refusing::default())));
+    let view = Script::new("rb-1").commits(Ending::Succeeded).pop().unwrap().view;
+    let said = Notice::Deployer { to: fixtures::ana().id(), view };
+    store
+        .queue(vec![Queued::new("chat", "rb-1:deployer", said, parsed("C0PAYMENTS"))])
+        .await
+        .unwrap();
+    pass(60).await;
+    let status = site.engine.health().await;
+    assert!(
+        status.parts.iter().any(|standing| standing.trouble.is_some()),
+        "it is told: {status:?}"
+    );
+    assert_eq!(blocked(&status), []);
+    pass(600).await;
+    assert_eq!(site.told(), [], "nobody is paged for it");
+}
+
+/// An engine that nobody runs delivers nothing and picks nothing up.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_run_is_named() {
+    let site = Site::new();
+    pass(20).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    site.stop.cancel();
+    pass(60).await;
+    let blocked: Vec<&str> = {
+        let status = site.engine.health().await;
+        status.blockers().map(|(part, _)| part.kind()).collect()
+    };
+    assert_eq!(blocked, ["engine"]);
+}
+
+/// Those that somebody settled are no reason to leave out the one that nobody did.
+#[tokio::test(start_paused = true)]
+async fn an_unsettled_outcome_is_named_however_many_were_settled_after_it() {
+    let store = Arc::new(MemoryStore::default());
+    let fill = async |id: &str, at: u64, ending| {
+        let script = Script::new(id).opened_at(fixtures::at(at));
+        let script = if id == "old" { script } else { script.of("other", "production") };
+        for commit in script.commits(ending) {
+            store.commit(commit).await.unwrap();
+        }
+    };
+    fill("old", 0, Ending::Unknown).await;
+    for number in 1..=1_000_u64 {
+        fill(&format!("rb-{number}"), number * 10_000, Ending::Settled).await;
+    }
+    let site = Site::with(Arc::<MemoryStore>::clone(&store), None);
+    let status = site.engine.health().await;
+    assert_eq!(status.unsettled, Some(vec![parsed("old")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_fails_is_named_although_nobody_clicks_and_so_is_its_end() {
+    let site = Site::new();
+    pass(20).await;
+    site.people.break_down("invalid_auth");
+    pass(60).await;
+    let status = site.engine.health().await;
+    assert_eq!(blocked(&status), [Part::Directory]);
+    site.people.heal();
+    pass(60).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+}
+
+/// A store that hangs was not looked at: whether something is put aside, nobody knows.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_looked_up_is_not_told_as_none() {
+    let site = Site::new();
+    pass(20).await;
+    let status = site.engine.health().await;
+    assert_eq!((status.put_aside, status.unsettled), (Some(Vec::new()), Some(Vec::new())));
+    let status = site.engine.health_without_store(Duration::from_secs(5));
+    assert_eq!((status.put_aside, status.unsettled), (None, None));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use local_slack::{Fault, LocalSlack, Options, User, UserGroup};
 use rollback_core::access::Account;
-use rollback_core::ports::{Clock, Directory, Freshness};
+use rollback_core::ports::{Clock, Directory, Expected, Freshness, Inquiry, SourceState};
 use rollback_core::{Fact, GroupId, Timestamp, UserId};
 use rollback_slack::{SlackDirectory, WebApi, WebApiOptions};
 
@@ -159,9 +159,8 @@ async fn questions_that_are_likely_a_no_hold_up_no_other() {
     let mut presses = Vec::new();
     for _press in 0..30 {
         let directory = Arc::clone(&directory);
-        let asked = asked.clone();
         presses.push(tokio::spawn(async move {
-            directory.standing(&user("U09EVE"), &asked, Freshness::Now).await
+            directory.hear(&doubtful("U09EVE", "S0PAYMENTS")).await
         }));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -173,6 +172,79 @@ async fn questions_that_are_likely_a_no_hold_up_no_other() {
     for press in presses {
         press.abort();
     }
+}
+
+/// An owner is in none of the groups that are denied, and that is how they are let in.
+#[tokio::test]
+async fn an_owner_who_is_in_no_denied_group_asks_in_no_strangers_share() {
+    let options = Options::default()
+        .user(User::new("U02ANA", "Ana"))
+        .user(User::new("U09EVE", "Eve"))
+        .group(UserGroup::new("S0INTERNS", "interns", ["U09EVE"]))
+        .group(UserGroup::new("S0SUSPENDED", "suspended", ["U09EVE"]));
+    let slack = LocalSlack::start(options).await.unwrap();
+    let directory = directory(&slack);
+    // A rule names them, so that nothing is asked but who is denied.
+    let asked = ["S0INTERNS", "S0SUSPENDED"].map(group);
+    let began = std::time::Instant::now();
+    // The confirmations, approvals and last checks of rollbacks that people ask for at once.
+    for _question in 0..5 {
+        let standing = directory.standing(&user("U02ANA"), &asked, Freshness::Now).await;
+        let said: Vec<_> = standing.groups.values().map(Fact::value).collect();
+        assert_eq!(said, [Some(&false), Some(&false)], "{standing:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// The question of somebody who is likely turned away.
+fn doubtful(who: &str, of: &str) -> Inquiry {
+    Inquiry::new(user(who), vec![group(of)], Freshness::Now, Expected::Denial)
+}
+
+/// However many they are: each comes before the question is sent that answers them.
+#[tokio::test]
+async fn those_who_are_likely_turned_away_share_one_turn_and_one_question() {
+    let (slack, directory) = slack().await;
+    let inquiry = doubtful("U03GUEST", "S0PAYMENTS");
+    let many = (0..20).map(|_| directory.hear(&inquiry));
+    for heard in futures_util::future::join_all(many).await {
+        let said = heard.standing.groups["S0PAYMENTS"].value().copied();
+        assert_eq!((said, heard.source), (Some(false), SourceState::Answers));
+    }
+    // One before the others came, and one for all of them.
+    assert!(slack.calls_of("usergroups.users.list").len() <= 2);
+}
+
+/// Otherwise a stranger who presses again and again makes a page of it.
+#[tokio::test]
+async fn what_we_hold_back_ourselves_is_no_trouble_of_slack() {
+    let (slack, directory) = slack().await;
+    let directory = Arc::new(directory);
+    let mut seen = Vec::new();
+    for _question in 0..4 {
+        seen.push(directory.hear(&doubtful("U03GUEST", "S0PAYMENTS")).await.source);
+    }
+    assert_eq!(seen, vec![SourceState::Answers; 4]);
+    // The fifth waits for its turn, and the sixth would have to wait for longer than anybody waits.
+    let mut waits = Vec::new();
+    for of in ["S0PAYMENTS", "S0CLOSED"] {
+        let directory = Arc::clone(&directory);
+        waits.push(tokio::spawn(async move { directory.hear(&doubtful("U03GUEST", of)).await }));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let held_back = waits.pop().unwrap().await.unwrap();
+    assert!(held_back.standing.groups["S0CLOSED"].value().is_none(), "{held_back:?}");
+    assert_eq!(held_back.source, SourceState::NotAsked);
+    waits.pop().unwrap().abort();
+    // What Slack itself does not answer is trouble, of people as well as of groups.
+    for method in ["users.info", "usergroups.list"] {
+        assert_eq!(directory.look(&[group("S0PAYMENTS")]).await, SourceState::Answers);
+        slack.fail_next(Fault::server_error().on(method));
+        let state = directory.look(&[group("S0PAYMENTS")]).await;
+        assert!(matches!(state, SourceState::Fails(_)), "{method}: {state:?}");
+    }
+    let state = directory.look(&[group("S0NEVER")]).await;
+    assert!(matches!(&state, SourceState::Fails(why) if why.contains("S0NEVER")), "{state:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use rollback_core::access::Standing;
-use rollback_core::ports::{Clock, Directory, Freshness, Query, Store};
+use rollback_core::ports::{
+    Clock, Directory, Freshness, Heard, Inquiry, Query, SourceState, Store,
+};
 use rollback_core::{GroupId, StateName, UserId, WorkspaceId};
 use rollback_engine::Engine;
 use rollback_slack::{
@@ -27,7 +29,12 @@ use crate::RunError;
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// Whether the store has a rollback that has not ended, however many came after it. Where that cannot
+/// How many of those whose outcome is unknown are read to find one that nobody settled. Where there are
+/// more, one may be among them.
+const UNKNOWN_MAX: usize = 1_000;
+
+/// Whether the store has a rollback that is worked on: one that has not ended, however many came after
+/// it, or one whose outcome nobody has settled, which is watched for a late effect. Where that cannot
 /// be read, it may.
 pub(crate) async fn in_flight(store: &dyn Store) -> bool {
     for state in StateName::ALL.into_iter().filter(|state| !state.is_end()) {
@@ -38,7 +45,14 @@ pub(crate) async fn in_flight(store: &dyn Store) -> bool {
             Ok(_) | Err(_) => return true,
         }
     }
-    false
+    let mut query = Query::all(UNKNOWN_MAX);
+    query.state = Some(StateName::OutcomeUnknown);
+    match store.list(&query).await {
+        Ok(listed) => {
+            listed.len() >= UNKNOWN_MAX || listed.iter().any(|listed| !listed.view.settled)
+        }
+        Err(_) => true,
+    }
 }
 
 /// Slack as the directory, once it is known which workspace's members count.
@@ -57,6 +71,27 @@ impl Directory for LateDirectory {
 
     fn last_seen_in(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
         self.0.get().map_or_else(Vec::new, |directory| directory.last_seen_in(user, groups))
+    }
+
+    fn last_seen_outside(&self, user: &UserId, groups: &[GroupId]) -> Vec<GroupId> {
+        self.0.get().map_or_else(Vec::new, |directory| directory.last_seen_outside(user, groups))
+    }
+
+    async fn hear(&self, inquiry: &Inquiry) -> Heard {
+        match self.0.get() {
+            Some(directory) => directory.hear(inquiry).await,
+            None => {
+                let standing = self.standing(&inquiry.user, &[], inquiry.freshness).await;
+                Heard::new(standing, SourceState::NotAsked)
+            }
+        }
+    }
+
+    async fn look(&self, groups: &[GroupId]) -> SourceState {
+        match self.0.get() {
+            Some(directory) => directory.look(groups).await,
+            None => SourceState::NotAsked,
+        }
     }
 
     fn held_back_max(&self) -> Duration {
@@ -204,5 +239,26 @@ async fn workspace_of(api: &WebApi) -> WorkspaceId {
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(ASK_AGAIN_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_store::MemoryStore;
+    use rollback_testkit::script::{Ending, Script};
+
+    /// One is watched for a late effect, and the other is over.
+    #[tokio::test]
+    async fn an_outcome_that_nobody_settled_is_in_flight_and_a_settled_one_is_not() {
+        for (ending, waits) in
+            [(Ending::Unknown, true), (Ending::Settled, false), (Ending::Succeeded, false)]
+        {
+            let store = MemoryStore::default();
+            for commit in Script::new("rb-1").commits(ending) {
+                store.commit(commit).await.unwrap();
+            }
+            assert_eq!(in_flight(&store).await, waits, "{ending:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ pub use self::key::{NoKey, NoSigner, make_key};
 pub use self::log::{Log, explain};
 
 use crate::config::Config;
-use crate::loss::{KeptEnd, kept_here};
+use crate::loss::{KeptHere, NotCompared, kept_here};
 use crate::secrets::Environment;
 use rollback_audit::{Anchors, Auditor, Finding, Keys, PublicKey, Report, Scope, Verdict};
 use rollback_core::Timestamp;
@@ -24,6 +24,9 @@ const ANCHOR_BYTES_MAX: u64 = 256 << 20;
 /// What `audit verify` ends with when the store has no record.
 const EMPTY: u8 = 6;
 
+/// What `audit verify` ends with when the log is whole as far as it was compared, and something was not.
+const NOT_COMPARED: u8 = 7;
+
 /// What was found, as `GET /v1/audit/verify` says it, with what only somebody outside can know.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -32,7 +35,8 @@ pub struct AuditVerdict {
     pub ok: bool,
     /// 0 whole; 1 the chain is broken; 2 a signature or key is not good; 3 the log is not the one
     /// that was anchored; 4 whole, with orders whose outcome was never recorded; 5 unreadable; 6 there
-    /// is no record in the store, so that nothing was verified.
+    /// is no record in the store, so that nothing was verified; 7 whole, and a copy that is configured
+    /// was not there to be compared.
     pub code: u8,
     /// How many records were verified.
     pub records: u64,
@@ -51,6 +55,9 @@ pub struct AuditVerdict {
     /// What is wrong besides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<String>,
+    /// What is configured and could not be compared, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
     /// What the log was compared with.
     pub anchors: AnchorCounts,
     /// Orders whose outcome was never recorded: no fault of the log.
@@ -101,9 +108,19 @@ impl AuditVerdict {
             sequence: None,
             problem: Some(problem.into()),
             further: Vec::new(),
+            not_compared: Vec::new(),
             anchors: AnchorCounts::default(),
             open: Vec::new(),
         }
+    }
+
+    /// The same, where this could not be compared.
+    fn lacking(mut self, not_compared: Vec<String>) -> Self {
+        if self.code == Verdict::Whole.code() && !not_compared.is_empty() {
+            self.code = NOT_COMPARED;
+        }
+        self.not_compared = not_compared;
+        self
     }
 
     /// Whether every record is what was written.
@@ -131,6 +148,7 @@ impl From<Report> for AuditVerdict {
             sequence: first.and_then(Finding::sequence),
             problem: first.map(ToString::to_string),
             further: report.findings.iter().skip(1).map(ToString::to_string).collect(),
+            not_compared: Vec::new(),
             anchors: AnchorCounts {
                 given: report.anchors,
                 signed: report.signed,
@@ -156,7 +174,7 @@ pub struct How {
     /// How far apart two checkpoints of one process may be.
     pub silence_max: Option<Duration>,
     /// Where the log ended as it is kept outside the store.
-    pub(crate) kept: Result<Vec<KeptEnd>, String>,
+    pub(crate) kept: Result<KeptHere, String>,
     /// Now.
     pub now: Timestamp,
 }
@@ -171,7 +189,7 @@ impl How {
             from: 1,
             open_after: rollback_audit::OPEN_AFTER,
             silence_max: None,
-            kept: Ok(Vec::new()),
+            kept: Ok(KeptHere::nothing()),
             now,
         }
     }
@@ -203,10 +221,20 @@ impl How {
             })?;
             anchors.read(&path.display().to_string(), &text);
         }
-        for kept in self.kept.clone()? {
+        for kept in self.kept.clone()?.ends {
             anchors.remember(&kept.place, &kept.end);
         }
         Ok(anchors)
+    }
+}
+
+impl How {
+    /// What is configured and could not be compared. Checkpoints are compared with or without their
+    /// key.
+    fn not_compared(&self) -> Vec<String> {
+        let here = self.kept.iter().flat_map(|kept| &kept.not_compared);
+        let copies = here.filter(|lacking| matches!(lacking, NotCompared::Copy { .. }));
+        copies.map(ToString::to_string).collect()
     }
 }
 
@@ -239,7 +267,7 @@ pub async fn verify(log: Log<'_>, how: &How) -> AuditVerdict {
         Ok(audited) => audited,
         Err(problem) => return AuditVerdict::unreadable(problem),
     };
-    let verdict = AuditVerdict::from(auditor.finish(how.now));
+    let verdict = AuditVerdict::from(auditor.finish(how.now)).lacking(how.not_compared());
     match empty {
         // What was anchored and is not there says more.
         Some(why) if verdict.ok => AuditVerdict::empty(why),

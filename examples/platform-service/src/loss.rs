@@ -60,7 +60,7 @@ async fn acknowledged(
     store.acknowledge_loss().await.map_err(|error| error.to_string())?;
     let mut done = Acknowledged::default();
     let Some(file) = audit_file(config) else { return Ok(done) };
-    for kept in kept_by(&file, config, environment).await? {
+    for kept in kept_by(&file, config, environment).await?.ends {
         match store.compare(&kept.end).await {
             Ok(()) => {}
             Err(StoreError::WentBack(_)) => {
@@ -85,38 +85,111 @@ pub(crate) struct KeptEnd {
     pub(crate) end: Head,
 }
 
-/// Where what is kept on this host ends, if anything is kept here: the copy, and what was signed.
+/// Something that the configuration keeps on this host, and that could not be compared with the store.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum NotCompared {
+    /// The copy of the log is not there.
+    Copy {
+        /// Where it should be.
+        path: String,
+    },
+    /// What was signed cannot be checked, or is not there.
+    Checkpoints {
+        /// Where they are.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl fmt::Display for NotCompared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copy { path } => write!(
+                f,
+                "the audit file `{path}` is not there; where a service has run with it, find out \
+                 who removed it"
+            ),
+            Self::Checkpoints { path, why } => write!(f, "the checkpoints in `{path}`: {why}"),
+        }
+    }
+}
+
+/// What is kept of the log on this host.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptHere {
+    /// Where it ends.
+    pub(crate) ends: Vec<KeptEnd>,
+    /// What should be there and could not be read.
+    pub(crate) not_compared: Vec<NotCompared>,
+    /// Notes that none of our keys signed.
+    forged: Vec<String>,
+}
+
+impl KeptHere {
+    /// Nothing is configured to be kept.
+    pub(crate) const fn nothing() -> Self {
+        Self { ends: Vec::new(), not_compared: Vec::new(), forged: Vec::new() }
+    }
+}
+
+/// What is kept on this host: the copy, and what was signed.
+///
+/// # Errors
+///
+/// In words: it cannot be read, or somebody else signed it.
 pub(crate) async fn kept_here(
     config: &Config,
     environment: &Environment,
-) -> Result<Vec<KeptEnd>, String> {
-    match audit_file(config) {
-        Some(file) => kept_by(&file, config, environment).await,
-        None => Ok(Vec::new()),
-    }
+) -> Result<KeptHere, String> {
+    let Some(file) = audit_file(config) else { return Ok(KeptHere::nothing()) };
+    let mut kept = kept_by(&file, config, environment).await?;
+    kept.forged.pop().map_or(Ok(kept), Err)
 }
 
 async fn kept_by(
     file: &AuditFile,
     config: &Config,
     environment: &Environment,
-) -> Result<Vec<KeptEnd>, String> {
+) -> Result<KeptHere, String> {
     let path = config.file.audit.file.as_ref().map(|file| file.path.display().to_string());
     let path = path.unwrap_or_default();
     let kept = file.kept().await;
     let kept = kept.map_err(|error| format!("the audit file `{path}` cannot be read: {error}"))?;
-    let copied = |end| KeptEnd { place: format!("the audit file `{path}`"), end };
-    let mut ends = match kept {
-        Kept::BySink(copy) => Vec::from_iter(copy.map(copied)),
-        Kept::ByStore => Vec::new(),
-    };
-    if let Some(checkpoints) = &config.file.audit.checkpoints
-        && let Ok(signer) = signer(checkpoints, environment)
-        && let Some(note) = file.last_checkpoint().await.map_err(|error| error.to_string())?
-        && let Ok(signed) = signer.open(&note)
-    {
-        let place = format!("the checkpoints in `{}`", checkpoints.file.display());
-        ends.push(KeptEnd { place, end: signed.checkpoint.head });
+    let mut here = KeptHere::nothing();
+    match kept {
+        Kept::BySink(Some(end)) => {
+            here.ends.push(KeptEnd { place: format!("the audit file `{path}`"), end });
+        }
+        Kept::BySink(None) => here.not_compared.push(NotCompared::Copy { path }),
+        Kept::ByStore => {}
     }
-    Ok(ends)
+    let Some(checkpoints) = &config.file.audit.checkpoints else { return Ok(here) };
+    let path = checkpoints.file.display().to_string();
+    let signer = match signer(checkpoints, environment) {
+        Ok(signer) => signer,
+        Err(error) => {
+            let why = format!("their key is not here: {error}");
+            here.not_compared.push(NotCompared::Checkpoints { path, why });
+            return Ok(here);
+        }
+    };
+    match file.last_checkpoint().await.map_err(|error| error.to_string())? {
+        Some(note) => match signer.open(&note) {
+            Ok(signed) => {
+                let place = format!("the checkpoints in `{path}`");
+                here.ends.push(KeptEnd { place, end: signed.checkpoint.head });
+            }
+            Err(error) => {
+                let forged =
+                    format!("the last of the checkpoints in `{path}` is not ours: {error}");
+                here.forged.push(forged);
+            }
+        },
+        None => {
+            let why = "there is none".to_owned();
+            here.not_compared.push(NotCompared::Checkpoints { path, why });
+        }
+    }
+    Ok(here)
 }

@@ -63,7 +63,8 @@ enum AuditCommand {
     /// Ends with 0 when the log is whole; 1 when the chain is broken; 2 when a signature or a key
     /// is not good; 3 when the log is not the one that was anchored: cut off, rewritten, or one of
     /// two; 4 when it is whole and an order's outcome was never recorded; 5 when something cannot
-    /// be read or is not canonical; 6 when the store has no record, so that nothing was verified.
+    /// be read or is not canonical; 6 when the store has no record, so that nothing was verified; 7
+    /// when the log is whole and the audit file of the configuration was not there to be compared.
     Verify(Verify),
     /// Prints what the log has of one rollback: who, when, why, and the evidence.
     Explain {
@@ -185,11 +186,19 @@ async fn verify_store(config: &Config, environment: &Environment) -> ExitCode {
     match platform_service::verify_store(config, environment).await {
         Ok(verified) => {
             say(&verified);
-            if verified.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            match (verified.holds(), verified.is_compared()) {
+                (true, true) => ExitCode::SUCCESS,
+                (true, false) => NOT_COMPARED.into(),
+                (false, _) => ExitCode::FAILURE,
+            }
         }
         Err(error) => failed(&with_causes(&error)),
     }
 }
+
+/// What `verify` ends with when everything holds, and something that is configured to be kept on this
+/// host was not compared with the store.
+const NOT_COMPARED: u8 = 3;
 
 /// What `audit verify` ends with when it cannot read what it should verify.
 const UNREADABLE: u8 = 5;

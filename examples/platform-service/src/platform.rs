@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tracing::Instrument as _;
 
 /// How long what was acknowledged to Slack may take to be recorded on shutdown: the directory is
@@ -188,6 +189,9 @@ pub enum RunError {
     /// The store.
     #[error("the store could not be read at the start")]
     Store(#[source] StoreError),
+    /// The engine came to an end by itself.
+    #[error("the engine ended by itself; see the log for the reason, and start the service again")]
+    Engine,
     /// Socket Mode.
     #[error("{0}")]
     Socket(#[source] SocketEnd),
@@ -272,7 +276,7 @@ impl Platform {
         });
         let engine =
             with_checkpoints(with_audit_file(watched, config), config, environment)?.build();
-        let slack = SlackProbe::new(api.clone(), engine.clone(), PROBE_EVERY);
+        let slack = SlackProbe::new(api.clone(), engine.clone(), Arc::clone(&clock), PROBE_EVERY);
         let surface = Surface::new(Arc::new(engine.clone()), api.clone(), Arc::clone(&clock));
         let offered = Offered {
             engine: engine.clone(),
@@ -330,7 +334,7 @@ impl Platform {
         let Self { engine, surface, store, router, connections, admission, slack } = self;
         let (say_stop, stopping) = watch::channel(false);
         let (stop_engine, engine_stopping) = watch::channel(false);
-        let running = tokio::spawn({
+        let mut running = tokio::spawn({
             let engine = engine.clone();
             async move { engine.run(until(engine_stopping)).await }
         });
@@ -346,8 +350,16 @@ impl Platform {
         tokio::pin!(served, listened, told);
         let mut ended = Ok(());
         let (mut is_serving, mut is_listening, mut is_told) = (true, true, false);
+        let mut is_running = true;
         while is_serving || is_listening {
             tokio::select! {
+                // Nothing is driven and nobody is told anything without it: whatever runs the service
+                // starts it anew.
+                run = &mut running, if is_running => {
+                    is_running = false;
+                    keep_first(&mut ended, ended_by_itself(run));
+                    say_stop.send_replace(true);
+                }
                 () = &mut told, if !is_told => is_told = true,
                 served = &mut served, if is_serving => {
                     is_serving = false;
@@ -364,13 +376,27 @@ impl Platform {
         record_clicks(&surface).await;
         drop(probing.await);
         stop_engine.send_replace(true);
-        match running.await {
-            Ok(run) => keep_first(&mut ended, run.map_err(RunError::Store)),
-            Err(error) => tracing::error!(%error, "the engine did not stop in good order"),
+        if is_running {
+            match running.await {
+                Ok(run) => keep_first(&mut ended, run.map_err(RunError::Store)),
+                Err(error) => tracing::error!(%error, "the engine did not stop in good order"),
+            }
         }
         drop((engine, surface));
         store.close().await;
         ended
+    }
+}
+
+/// Why the engine ended that nobody had stopped.
+fn ended_by_itself(run: Result<Result<(), StoreError>, JoinError>) -> Result<(), RunError> {
+    match run {
+        Ok(Err(error)) => Err(RunError::Store(error)),
+        Ok(Ok(())) => Err(RunError::Engine),
+        Err(error) => {
+            tracing::error!(%error, "the engine ended by itself");
+            Err(RunError::Engine)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `verify`: whether everything that the store has keeps every invariant that it can show.
 
 use crate::config::Config;
-use crate::loss::{KeptEnd, kept_here};
+use crate::loss::{KeptEnd, KeptHere, kept_here};
 use crate::secrets::Environment;
 use crate::store::{NoStore, OpenStore};
 use rollback_core::audit::Record;
@@ -29,6 +29,8 @@ pub struct Verified {
     /// Journals that cannot be read, and why: nothing is known of those rollbacks but how they are
     /// listed.
     pub unreadable: Vec<String>,
+    /// What is configured to be kept on this host and could not be compared with the store, and why.
+    pub not_compared: Vec<String>,
     /// What was checked, and what was found.
     pub verdict: Verdict,
 }
@@ -89,9 +91,9 @@ pub async fn verify_store(
     verified
 }
 
-async fn verified(store: &OpenStore, kept: &[KeptEnd]) -> Result<Verified, VerifyError> {
+async fn verified(store: &OpenStore, kept: &KeptHere) -> Result<Verified, VerifyError> {
     let port = store.port();
-    for KeptEnd { place, end } in kept {
+    for KeptEnd { place, end } in &kept.ends {
         match port.compare(end).await {
             Ok(()) => {}
             Err(StoreError::WentBack(why)) => {
@@ -110,6 +112,7 @@ async fn verified(store: &OpenStore, kept: &[KeptEnd]) -> Result<Verified, Verif
         rollbacks: evidence.views.len(),
         under_way: evidence.views.iter().filter(|view| !view.state.is_end()).count(),
         records: evidence.records.len(),
+        not_compared: kept.not_compared.iter().map(ToString::to_string).collect(),
         verdict: judge(&evidence, Scope::Store),
     })
 }
@@ -143,6 +146,13 @@ async fn read(store: &dyn Store) -> Result<(Evidence, Vec<String>), StoreError> 
 }
 
 impl Verified {
+    /// Whether everything was compared that is configured to be kept on this host. Where it was not,
+    /// the end of the store may be lost.
+    #[must_use]
+    pub const fn is_compared(&self) -> bool {
+        self.not_compared.is_empty()
+    }
+
     /// Whether every predicate holds.
     #[must_use]
     pub const fn holds(&self) -> bool {
@@ -152,6 +162,9 @@ impl Verified {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for what in &self.not_compared {
+            writeln!(f, "not compared: {what}")?;
+        }
         for what in &self.unreadable {
             writeln!(f, "{:<9} {what}", "NO JOURNAL")?;
         }

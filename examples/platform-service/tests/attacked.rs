@@ -132,6 +132,63 @@ async fn a_stranger_who_presses_again_and_again_keeps_nobody_out() {
     assert!(asked <= 20, "{asked} questions");
 }
 
+/// The configuration with people who may do nothing, in these groups, whatever else names them.
+fn denying(yaml: &str, groups: &[&str]) -> String {
+    let groups = groups.join(", ");
+    format!("{yaml}access: {{denied: [{{name: interns, groups: [{groups}]}}]}}\n")
+}
+
+/// Whoever owns the service is in none of the groups that are denied: each of their questions about
+/// one is answered with a no, and lets them in.
+#[tokio::test]
+async fn where_groups_are_denied_one_rollback_after_the_other_is_let_through() {
+    let team = people()
+        .limit_method("usergroups.users.list", 20)
+        .group(UserGroup::new("S0INTERNS", "interns", [STRANGER]))
+        .group(UserGroup::new("S0SUSPENDED", "suspended", [STRANGER]));
+    let (slack, cd) = (LocalSlack::start(team).await.unwrap(), cd());
+    let (address, server) = serve_cd(&cd).await;
+    let yaml = denying(&yaml(address, 1), &["S0INTERNS", "S0SUSPENDED"]);
+    let service = Service::start_with(&slack, &yaml, server, &[]).await;
+    slack.set_interactivity_url(service.callbacks());
+    let stage = stage(&slack, &cd, service);
+    stage.report().await;
+    let modal = stage.open(OWNER).await;
+    stage.confirm(OWNER, &modal, "errors up 4x").await;
+    stage.reaches(StateName::Approving).await;
+    stage.press(APPROVER, "rollback_approve").await;
+    stage.reaches(StateName::Succeeded).await;
+}
+
+#[tokio::test]
+async fn where_a_group_is_denied_a_stranger_who_presses_on_keeps_no_owner_out() {
+    let team = people().limit_method("usergroups.users.list", 20).group(UserGroup::new(
+        "S0INTERNS",
+        "interns",
+        [STRANGER],
+    ));
+    let (slack, cd) = (LocalSlack::start(team).await.unwrap(), cd());
+    let (address, server) = serve_cd(&cd).await;
+    let yaml = denying(&yaml(address, 1), &["S0INTERNS"]);
+    let service = Service::start_with(&slack, &yaml, server, &[]).await;
+    slack.set_interactivity_url(service.callbacks());
+    service.report(deploy("ci-4711", "42", "2.14.0")).await;
+    let stage = team::Team::from(slack.clone());
+    let modal = stage.open(OWNER).await;
+    stage.confirm(OWNER, &modal, "errors up 4x").await;
+    reaches(&service, StateName::Approving).await;
+    for _press in 0..12 {
+        stage.press(STRANGER, "rollback_approve").await;
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    let began = Instant::now();
+    stage.press(APPROVER, "rollback_approve").await;
+    reaches(&service, StateName::Succeeded).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let asked = slack.calls_of("usergroups.users.list").len();
+    assert!(asked <= 20, "{asked} questions");
+}
+
 /// With a limit of 256 descriptors, four hundred connections that say nothing.
 #[tokio::test]
 async fn idle_connections_do_not_stop_the_rollback_that_runs() {

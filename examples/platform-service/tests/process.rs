@@ -9,7 +9,10 @@
 mod stage;
 
 use local_slack::{Fault, LocalSlack};
-use rollback_core::StateName;
+use rollback_audit::{Signer, SigningKey};
+use rollback_core::audit::{Checkpoint, Head};
+use rollback_core::ports::CheckpointSigner as _;
+use rollback_core::{StateName, Timestamp};
 use rollback_testkit::fakes::{FakeBackend, Fault as CdFault, Method};
 use serde_json::Value;
 use stage::service::{API_TOKEN, CD_TOKEN, Service, client, report_of, serve_cd, yaml};
@@ -88,7 +91,7 @@ async fn what_is_left_after_sigterm_is_one_whole_file() {
     let there = |name: &str| folder.path().join(name).exists();
     assert!(there("rollback.db") && !there("rollback.db-wal") && !there("rollback.db-shm"));
     let alone = tempfile::tempdir().unwrap();
-    for name in ["rollback.db", "rollback.yaml"] {
+    for name in ["rollback.db", "rollback.yaml", "audit.jsonl"] {
         std::fs::copy(folder.path().join(name), alone.path().join(name)).unwrap();
     }
     let verdict = run(alone.path(), &["audit", "verify"]);
@@ -248,6 +251,100 @@ async fn what_blocks_a_rollback_is_told_by_name_and_requests_are_still_taken() {
     slack.clear_faults();
     cd.clear_faults();
     until(|| async { blockers().await.is_empty() }).await;
+}
+
+/// Rights are read from the directory: one that knows nobody lets nobody in, and nobody needs to click
+/// to find that out, nor that it is over.
+#[tokio::test]
+async fn a_directory_that_does_not_answer_blocks_until_it_answers_again_whoever_clicks() {
+    let (slack, cd) = (LocalSlack::start(people()).await.unwrap(), cd());
+    let service = Service::start(&slack, &cd, 0).await;
+    let blockers = async || {
+        let status = service.get("/v1/status").await;
+        let all = status["blockers"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|it| it["kind"].to_string().replace('"', "")).collect::<Vec<_>>()
+    };
+    until(|| async { blockers().await.is_empty() }).await;
+    slack.fail_next(Fault::server_error().on("users.info").times(100_000));
+    until(|| async { blockers().await == ["directory"] }).await;
+    slack.clear_faults();
+    until(|| async { blockers().await.is_empty() }).await;
+}
+
+/// Whatever runs the service starts it anew, where one that served on would stay as it is.
+#[tokio::test]
+async fn an_engine_that_cannot_start_ends_the_process_with_its_reason() {
+    let folder = stopped().await;
+    let db = rusqlite::Connection::open(folder.path().join("rollback.db")).unwrap();
+    let last = "UPDATE audit SET record = '{' WHERE sequence = (SELECT max(sequence) FROM audit)";
+    assert_eq!(db.execute(last, []).unwrap(), 1);
+    drop(db);
+    let (slack, cd) = (LocalSlack::start(people()).await.unwrap(), cd());
+    let (address, server) = serve_cd(&cd).await;
+    std::fs::write(folder.path().join("rollback.yaml"), yaml(address, 0)).unwrap();
+    let mut service = Service::start_in(folder, &slack, server, &[]).await;
+    let code = service.ended().await;
+    let logs = service.logs.lock().unwrap().clone();
+    assert_eq!(code, Some(1), "{logs}");
+    assert!(logs.contains("the store could not be read at the start"), "{logs}");
+}
+
+/// What was not compared may be lost, and is not called good.
+#[tokio::test]
+async fn what_verify_could_not_compare_is_said_and_has_a_code_of_its_own() {
+    let folder = stopped().await;
+    let path = folder.path().join("rollback.yaml");
+    let key = run(folder.path(), &["audit", "key", "--name", "example.com/audit", "--out", "key"]);
+    assert!(key.status.success(), "{}", said(&key));
+    let whole = run(folder.path(), &["verify"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
+
+    // The copy is configured, and is not there.
+    std::fs::rename(folder.path().join("audit.jsonl"), folder.path().join("away")).unwrap();
+    let without = run(folder.path(), &["verify"]);
+    let told = said(&without);
+    assert_eq!(without.status.code(), Some(3), "{told}");
+    assert!(told.contains("not compared") && told.contains("audit.jsonl"), "{told}");
+    let without = run(folder.path(), &["audit", "verify"]);
+    let told = said(&without);
+    assert_eq!(without.status.code(), Some(7), "{told}");
+    assert!(told.contains("audit.jsonl"), "{told}");
+    std::fs::rename(folder.path().join("away"), folder.path().join("audit.jsonl")).unwrap();
+
+    // Checkpoints are configured, and whoever verifies does not have the key.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let signed = text.replace(
+        "file: {path: audit.jsonl}",
+        "file: {path: audit.jsonl}, checkpoints: {key_file: key, file: checkpoints}",
+    );
+    assert_ne!(signed, text);
+    std::fs::write(&path, &signed).unwrap();
+    let with = run(folder.path(), &["verify"]);
+    let told = said(&with);
+    assert_eq!(with.status.code(), Some(3), "{told}");
+    assert!(told.contains("not compared") && told.contains("there is none"), "{told}");
+    std::fs::rename(folder.path().join("key"), folder.path().join("other-key")).unwrap();
+    let without = run(folder.path(), &["verify"]);
+    let told = said(&without);
+    assert_eq!(without.status.code(), Some(3), "{told}");
+    assert!(told.contains("not compared") && told.contains("their key is not here"), "{told}");
+
+    // With the key, a note that nobody signed with it is an error.
+    let sign = |key: &str| {
+        let text = std::fs::read_to_string(folder.path().join(key)).unwrap();
+        let key = SigningKey::parse(text.trim()).unwrap();
+        let (head, at) = (Head::genesis("default"), Timestamp::from_millis(0));
+        Signer::new(key).sign(Checkpoint::new(head, at, at)).unwrap()
+    };
+    let other =
+        run(folder.path(), &["audit", "key", "--name", "example.com/audit", "--out", "key"]);
+    assert!(other.status.success(), "{}", said(&other));
+    let note = sign("other-key").note;
+    std::fs::write(folder.path().join("checkpoints"), format!("{note}\n")).unwrap();
+    let forged = run(folder.path(), &["verify"]);
+    let told = said(&forged);
+    assert_eq!(forged.status.code(), Some(1), "{told}");
+    assert!(told.contains("checkpoints") && told.contains("not ours"), "{told}");
 }
 
 /// The process with a log that nobody reads, at an address of its own.

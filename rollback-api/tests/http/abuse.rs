@@ -268,19 +268,48 @@ async fn a_silent_connection_makes_room_for_whoever_speaks() {
     drop(silent);
 }
 
+/// Whoever announces a body and sends none keeps nobody out.
+#[tokio::test]
+async fn a_body_that_does_not_come_makes_room_for_whoever_speaks() {
+    let mut setup = Setup::default();
+    setup.serve.connections_max = 4;
+    let stage = Stage::with(setup).await;
+    let head = format!(
+        "POST /v1/deploys HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"id\":"
+    );
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(stage.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        unread.push(stream);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let asked = tokio::time::timeout(Duration::from_secs(5), stage.raw(request)).await;
+    let told = asked.expect("the bodies that do not come kept it out");
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    drop(unread);
+}
+
 #[tokio::test]
 async fn connections_beyond_the_bound_wait_for_one_that_is_closed() {
     let mut setup = Setup::default();
     setup.serve.connections_max = 2;
     let stage = Stage::with(setup).await;
-    // Both are being answered: their bodies are on the way.
+    stage.post("/v1/deploys", &deploy()).await;
+    let id = stage.post("/v1/rollbacks", &proposal()).await.json()["id"].clone();
+    let id = id.as_str().unwrap().to_owned();
+    // Both are being answered: their events are not over.
     let head = format!(
-        "POST /v1/deploys HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
-         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"id\":"
+        "GET /v1/rollbacks/{id}/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
     );
     let busy = || async {
         let mut stream = TcpStream::connect(stage.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
+        let mut seen = [0; 12];
+        stream.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"HTTP/1.1 200");
         stream
     };
     let (one, two) = (busy().await, busy().await);

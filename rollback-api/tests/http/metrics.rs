@@ -2,6 +2,7 @@
 
 use crate::stage::{Setup, Stage, answer, deploy, until};
 use rollback_testkit::fixtures::{self, parsed};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -161,6 +162,8 @@ async fn a_store_that_is_read_and_not_written_is_not_up() {
     assert!(stage.store.head().await.is_ok(), "it is read as before");
     let told = stage.get("/v1/status").await.json();
     assert_eq!(told["blockers"][0]["kind"], "store", "{told}");
+    // What can be read is looked up.
+    assert_eq!((&told["put_aside"], &told["unsettled"]), (&json!([]), &json!([])), "{told}");
 }
 
 /// Prometheus' own tool reads the page and finds nothing to object to.

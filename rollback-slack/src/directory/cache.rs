@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rollback_core::ports::{Clock, Freshness};
 use rollback_core::{Fact, Timestamp};
@@ -19,7 +20,7 @@ struct Answer<V> {
     /// Drawn when the question was sent; a question of somebody with a lower number came before.
     asked: u64,
     observed_at: Timestamp,
-    value: Result<V, String>,
+    value: Result<V, Unheard>,
 }
 
 /// One key. Whoever holds the lock asks; the others wait for the answer.
@@ -37,6 +38,32 @@ struct Entry<V> {
 pub(super) struct Sent {
     turn: u64,
     at: Timestamp,
+}
+
+impl Sent {
+    /// The same for an answer that was observed at another moment.
+    pub(super) const fn observed_at(self, at: Timestamp) -> Self {
+        Self { turn: self.turn, at }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Unheard {
+    /// The source does not know what was asked about: it answered.
+    NotKnown(String),
+    /// Our own pace, or the source's, held the question back.
+    HeldBack(String),
+    /// The source did not answer.
+    Failed(String),
+}
+
+impl Unheard {
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::NotKnown(why) | Self::HeldBack(why) | Self::Failed(why) => why,
+        }
+    }
 }
 
 pub(super) struct Cache<K, V> {
@@ -72,6 +99,21 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
         entries.get(key)?.last.clone()
     }
 
+    /// What is remembered about `key` and at most so old.
+    pub(super) async fn known(
+        &self,
+        key: &K,
+        age_max: Duration,
+        clock: &dyn Clock,
+    ) -> Option<(V, Timestamp)> {
+        let slot = self.slot(key, self.comes());
+        let held = slot.lock().await;
+        let answer = held.as_ref()?;
+        let value = answer.value.as_ref().ok()?;
+        let is_young = is_young(answer.observed_at, clock.now(), age_max);
+        is_young.then(|| (value.clone(), answer.observed_at))
+    }
+
     /// What is known about `key` to somebody who `came`: remembered where `freshness` allows it, asked
     /// otherwise. The age of an answer counts from when the question was sent.
     pub(super) async fn fact(
@@ -80,8 +122,8 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
         came: u64,
         freshness: Freshness,
         clock: &dyn Clock,
-        ask: impl Future<Output = (Sent, Result<V, String>)> + Send,
-    ) -> Fact<V> {
+        ask: impl Future<Output = (Sent, Result<V, Unheard>)> + Send,
+    ) -> Result<(V, Timestamp), Unheard> {
         let slot = self.slot(key, came);
         let mut held = slot.lock().await;
         if let Some(answer) = held.as_ref() {
@@ -89,7 +131,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
                 // An answer to a question that was sent after the caller arrived is as fresh as its
                 // own, a failure too: while Slack is down nobody waits for everybody before them.
                 _ if answer.asked > came => true,
-                (Ok(_), Freshness::AtMost(age)) => clock.now().since(answer.observed_at) <= age,
+                (Ok(_), Freshness::AtMost(age)) => is_young(answer.observed_at, clock.now(), age),
                 (Ok(_), Freshness::Now) | (Err(_), _) => false,
             };
             if enough {
@@ -141,10 +183,21 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Clone + Send> Cache<K, V> {
     }
 }
 
-fn told<V>(answer: Answer<V>) -> Fact<V> {
-    match answer.value {
-        Ok(value) => Fact::known(value, answer.observed_at),
-        Err(why) => Fact::unknown(why),
+/// Whether an answer is at most so old. One from the future, by a clock that was put back, would never
+/// grow old, and nobody could decide anything on it.
+fn is_young(observed_at: Timestamp, now: Timestamp, age_max: Duration) -> bool {
+    observed_at <= now && now.since(observed_at) <= age_max
+}
+
+fn told<V>(answer: Answer<V>) -> Result<(V, Timestamp), Unheard> {
+    answer.value.map(|value| (value, answer.observed_at))
+}
+
+/// What was heard, as the core knows it.
+pub(super) fn fact<V>(heard: Result<(V, Timestamp), Unheard>) -> Fact<V> {
+    match heard {
+        Ok((value, observed_at)) => Fact::known(value, observed_at),
+        Err(unheard) => Fact::unknown(unheard.why()),
     }
 }
 
@@ -152,7 +205,6 @@ fn told<V>(answer: Answer<V>) -> Fact<V> {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use std::time::Duration;
 
     #[derive(Debug)]
     struct Stopped(AtomicU64);
@@ -184,9 +236,9 @@ mod tests {
     ) -> Fact<V> {
         let sent = async {
             let sent = cache.sent(clock);
-            (sent, says.await)
+            (sent, says.await.map_err(Unheard::Failed))
         };
-        cache.fact(key, cache.comes(), freshness, clock, sent).await
+        fact(cache.fact(key, cache.comes(), freshness, clock, sent).await)
     }
 
     async fn ask(cache: &Cache<u8, u32>, freshness: Freshness, clock: &Stopped, says: u32) -> u32 {
@@ -202,6 +254,16 @@ mod tests {
         clock.0.fetch_add(1, Ordering::Relaxed);
         assert_eq!(ask(&cache, MINUTE, &clock, 3).await, 3, "older than allowed");
         assert_eq!(ask(&cache, Freshness::Now, &clock, 4).await, 4, "in the same millisecond");
+    }
+
+    /// By a clock that was ahead and was put back.
+    #[tokio::test]
+    async fn an_answer_from_the_future_is_not_handed_out() {
+        let (cache, clock) = (Cache::new(8), clock());
+        clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+        assert_eq!(ask(&cache, MINUTE, &clock, 1).await, 1);
+        clock.0.fetch_sub(3_600_000, Ordering::Relaxed);
+        assert_eq!(ask(&cache, MINUTE, &clock, 2).await, 2);
     }
 
     #[tokio::test]
@@ -245,7 +307,7 @@ mod tests {
                 let sent = cache.sent(&clock);
                 (sent, Ok(times.fetch_add(1, Ordering::Relaxed)))
             };
-            cache.fact(&1, cache.comes(), Freshness::Now, &clock, waits).await
+            fact(cache.fact(&1, cache.comes(), Freshness::Now, &clock, waits).await)
         };
         let answers = futures_util::future::join_all((0..10).map(|_| question())).await;
         assert!(answers.iter().all(|answer| answer.value() == Some(&0)), "{answers:?}");

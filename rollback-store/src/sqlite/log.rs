@@ -8,6 +8,9 @@ use std::path::Path;
 /// anew, two salts, and a checksum over all of that.
 const HEAD: usize = 32;
 
+/// How much is read at a time to see that a log is empty: what a disk reads at once.
+const PIECE: usize = 64 << 10;
+
 /// The magic number; its last bit says in which order the bytes are summed up.
 const MAGIC: u32 = 0x377f_0682;
 
@@ -19,17 +22,29 @@ const MAGIC: u32 = 0x377f_0682;
 /// When the file cannot be read. One that is not there is not damaged.
 pub(super) fn is_damaged(log: &Path) -> io::Result<bool> {
     let mut head = Vec::with_capacity(HEAD);
-    match File::open(log) {
-        Ok(file) => file.take(32).read_to_end(&mut head)?,
+    let mut file = match File::open(log) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
+    file.by_ref().take(32).read_to_end(&mut head)?;
     // Empty, or its head never reached the disk: then nothing that was answered is in it, for the head
-    // is flushed before the first transaction.
+    // is flushed before the first transaction. With anything after it, it was there and is lost.
     if head.iter().all(|byte| *byte == 0) {
-        return Ok(false);
+        return Ok(!is_zero_to_the_end(file)?);
     }
     Ok(!is_head(&head))
+}
+
+fn is_zero_to_the_end(mut file: File) -> io::Result<bool> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(true),
+            read if piece.iter().take(read).any(|byte| *byte != 0) => return Ok(false),
+            _zeros => {}
+        }
+    }
 }
 
 fn is_head(head: &[u8]) -> bool {
@@ -75,7 +90,15 @@ mod tests {
             std::fs::write(folder.path().join("bad"), bad).unwrap();
             assert!(is_damaged(&folder.path().join("bad")).unwrap(), "byte {place}");
         }
-        for (text, damaged) in [(&b"garbage"[..], true), (&[0; 64], false), (b"", false)] {
+        let (nothing, mut beheaded) = (vec![0; 64 << 10], good.clone());
+        beheaded[..HEAD].fill(0);
+        for (text, damaged) in [
+            (&b"garbage"[..], true),
+            (&nothing, false),
+            (b"", false),
+            // Its transactions are there, and SQLite would not read one of them.
+            (&beheaded, true),
+        ] {
             std::fs::write(folder.path().join("other"), text).unwrap();
             assert_eq!(is_damaged(&folder.path().join("other")).unwrap(), damaged, "{text:?}");
         }

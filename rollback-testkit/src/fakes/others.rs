@@ -6,8 +6,8 @@ use rollback_core::access::Standing;
 use rollback_core::audit::Record;
 use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
-    AuditSink, Clock, Directory, ErrorKind, Freshness, HealthSource, Notifier, NotifyError,
-    PortError,
+    AuditSink, Clock, Directory, ErrorKind, Freshness, HealthSource, Heard, Inquiry, Notifier,
+    NotifyError, PortError, SourceState,
 };
 use rollback_core::{ChannelId, Fact, GroupId, Health, Label, ServiceKey, Timestamp, UserId};
 use std::collections::{BTreeMap, VecDeque};
@@ -82,6 +82,10 @@ impl FakeDirectory {
         )
     }
 
+    fn source(&self) -> SourceState {
+        locked(&self.broken).clone().map_or(SourceState::Answers, SourceState::Fails)
+    }
+
     /// Who was asked about so far, and how fresh the answer had to be.
     #[must_use]
     pub fn asked(&self) -> Vec<(UserId, Freshness)> {
@@ -96,6 +100,19 @@ impl Directory for FakeDirectory {
             std::future::pending::<()>().await;
         }
         self.standing_at(user, groups, freshness, self.clock.now())
+    }
+
+    async fn hear(&self, inquiry: &Inquiry) -> Heard {
+        let Inquiry { user, groups, freshness, .. } = inquiry;
+        let standing = self.standing(user, groups, *freshness).await;
+        Heard::new(standing, self.source())
+    }
+
+    async fn look(&self, _groups: &[GroupId]) -> SourceState {
+        if *locked(&self.silent) {
+            std::future::pending::<()>().await;
+        }
+        self.source()
     }
 }
 

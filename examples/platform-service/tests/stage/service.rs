@@ -210,6 +210,11 @@ impl Service {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(sent.success(), "the process was gone");
+        self.ended().await
+    }
+
+    /// Waits until the process has ended, and says with what.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let ended = async {
             loop {
                 if let Some(status) = self.child.try_wait().expect("a child") {
