@@ -14,6 +14,10 @@ use std::time::Duration;
 /// How many deliveries a quiet chat refuses.
 const REFUSALS: usize = 3;
 
+/// For how long each time: until there is more than one line, so that the next refusal holds others up,
+/// which are given back.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
 /// One process at a time, until it is dropped.
 pub(crate) fn turn(file: &Path) -> File {
     let lock = File::create(file.with_extension("lock")).unwrap();
@@ -66,7 +70,7 @@ impl Chat {
         let is_line = matches!(notice, Notice::Line { .. });
         if self.scene == Scene::Quiet && is_line && lines(&refused).len() < REFUSALS {
             append(&refused, "a line");
-            let (after, why) = (Some(Duration::from_millis(300)), "quiet".into());
+            let (after, why) = (Some(REFUSED_FOR), "quiet".into());
             return Some(NotifyError::Retry { after, why });
         }
         None
