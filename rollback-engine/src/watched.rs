@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
         Self { health, clock, since: clock.now(), part: Some(part) }
     }
 
-    fn is_in(mut self, state: &SourceState) {
+    fn says(mut self, state: &SourceState) {
         match state {
             SourceState::Answers => self.answered(Ok(())),
             SourceState::Fails(why) => self.answered(Err(why.clone())),
@@ -174,14 +174,14 @@ impl Directory for WatchedDirectory {
     async fn hear(&self, inquiry: &Inquiry) -> Heard {
         let asked = self.asks();
         let heard = self.directory.hear(inquiry).await;
-        asked.is_in(&heard.source);
+        asked.says(&heard.source);
         heard
     }
 
     async fn look(&self, groups: &[GroupId]) -> SourceState {
         let asked = self.asks();
         let state = self.directory.look(groups).await;
-        asked.is_in(&state);
+        asked.says(&state);
         state
     }
 

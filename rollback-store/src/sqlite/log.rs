@@ -90,7 +90,7 @@ mod tests {
             std::fs::write(folder.path().join("bad"), bad).unwrap();
             assert!(is_damaged(&folder.path().join("bad")).unwrap(), "byte {place}");
         }
-        let (nothing, mut beheaded) = (vec![0; 64 << 10], good.clone());
+        let (nothing, mut beheaded) = (vec![0; 64 << 10], good);
         beheaded[..HEAD].fill(0);
         for (text, damaged) in [
             (&b"garbage"[..], true),
