@@ -21,7 +21,7 @@ use rollback_core::ports::{
     StartError,
 };
 use rollback_core::proof::Order;
-use rollback_core::{Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
+use rollback_core::{Plan, Presence, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -159,11 +159,18 @@ impl HelmBackend {
             ));
         }
         let (_record, running) = self.site.content(from.number).await.map_err(refused)?;
-        let wanted = manifest::read(&running).unwrap_or_default();
-        if let Some(keeper) =
-            self.site.keeper(from, &wanted).await.map_err(|error| refused(error.into()))?
-        {
-            return Err(refuse(format!("{}; nothing was changed", keeper.words())));
+        let wanted = manifest::read(&running);
+        let keeper = self.site.keeper(from, wanted.as_deref()).await;
+        match keeper.map_err(|error| refused(error.into()))? {
+            Presence::Nothing => {}
+            Presence::Something(keeper) => {
+                return Err(refuse(format!("{}; nothing was changed", keeper.words())));
+            }
+            Presence::CannotTell(why) => {
+                return Err(refuse(format!(
+                    "whether anybody would undo it cannot be told: {why}; nothing was changed"
+                )));
+            }
         }
         let (record, content): (Record, Content) =
             self.site.content(target.number).await.map_err(refused)?;

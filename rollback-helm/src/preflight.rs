@@ -14,21 +14,40 @@ use rollback_core::{Plan, Presence};
 use std::collections::BTreeSet;
 
 impl Site {
-    /// Who else is in charge of the release.
+    /// Who else is in charge of the release, by its record, its manifest and what runs of it. Where one
+    /// of these cannot be read, "nobody" is not known.
     pub(crate) async fn keeper(
         &self,
         newest: &Record,
-        wanted: &[Wanted],
-    ) -> Result<Option<Keeper>, ClusterError> {
-        let live = match wanted.iter().find(|wanted| wanted.is_workload()) {
+        wanted: Option<&[Wanted]>,
+    ) -> Result<Presence<Keeper>, ClusterError> {
+        let Some(wanted) = wanted else {
+            let seen = keeper(newest, &[], None);
+            return Ok(seen.map_or_else(
+                || {
+                    Presence::cannot_tell(format!(
+                        "the manifest of revision {}, where marks of others would be, cannot be read",
+                        newest.number
+                    ))
+                },
+                Presence::Something,
+            ));
+        };
+        let (live, unseen) = match wanted.iter().find(|wanted| wanted.is_workload()) {
             Some(workload) => match self.live_object(workload).await {
-                Ok(live) => live,
-                Err(ClusterError::Forbidden { .. }) => None,
+                Ok(live) => (live, None),
+                Err(ClusterError::Forbidden { tried }) => (None, Some(tried)),
                 Err(error) => return Err(error),
             },
-            None => None,
+            None => (None, None),
         };
-        Ok(keeper(newest, wanted, live.as_ref()))
+        Ok(match (keeper(newest, wanted, live.as_ref()), unseen) {
+            (Some(keeper), _) => Presence::Something(keeper),
+            (None, None) => Presence::Nothing,
+            (None, Some(tried)) => Presence::cannot_tell(format!(
+                "what others marked on what runs cannot be seen: the service account may not {tried}"
+            )),
+        })
     }
 
     /// What of the target's replicas somebody else has set.
@@ -105,15 +124,21 @@ impl Site {
             return Ok(Preflight::rejected(format!("`{}` is gone", to.short())));
         };
         let (_record, content) = self.content(current.number).await?;
-        let wanted = manifest::read(&content).unwrap_or_default();
-        let keeper = self.keeper(current, &wanted).await?;
+        let wanted = manifest::read(&content);
+        let keeper = self.keeper(current, wanted.as_deref()).await?;
+        let wanted = wanted.unwrap_or_default();
         let unread = self.unserved(&wanted).await?.map(Wanted::kind_in_words);
         let (_record, content) = self.content(target.number).await?;
         let wanted = manifest::read(&content).unwrap_or_default();
-        let undone_by = keeper.as_ref().filter(|keeper| keeper.by_itself);
-        let undone_by = Presence::seen(undone_by.map(|keeper| keeper.who.clone()));
+        let undone_by = match &keeper {
+            Presence::Something(keeper) if keeper.by_itself => {
+                Presence::Something(keeper.who.clone())
+            }
+            Presence::Something(_) | Presence::Nothing => Presence::Nothing,
+            Presence::CannotTell(why) => Presence::cannot_tell(why.clone()),
+        };
         let mut preflight = Preflight::accepted();
-        if let Some(keeper) = keeper {
+        if let Presence::Something(keeper) = keeper {
             preflight = Preflight::rejected(keeper.words());
         } else if let Some(gone) = self.unserved(&wanted).await? {
             preflight = Preflight::rejected(format!(

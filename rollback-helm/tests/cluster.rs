@@ -6,7 +6,7 @@ mod stage;
 use kube_lab::Behaviour;
 use rollback_core::observed::{Acceptance, OperationKind};
 use rollback_core::ports::{CdBackend, Fenced, StartError};
-use rollback_core::{Phase, Progress, RevisionStatus};
+use rollback_core::{Phase, Presence, Progress, RevisionStatus};
 use rollback_testkit::order_for;
 use serde_json::json;
 use stage::{AFTERWARDS, APPS, BOTH, CORE, Helm, PASSWORD, Stage, key, peers};
@@ -424,4 +424,24 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_changed() {
         }
         assert_eq!((stage.effects().await, generation(&stage).await), (0, before));
     }
+}
+
+/// What others have marked is on what runs: not seeing it is not "nobody would undo it".
+#[tokio::test]
+async fn who_may_not_see_what_runs_cannot_tell_who_would_undo_it() {
+    let Some((lab, folder)) = peers("an account that may not see what runs") else { return };
+    let stage = Stage::set(lab, &folder, BOTH[0]).await;
+    let mut rules = stage::rules();
+    for rule in rules.as_array_mut().unwrap() {
+        let resources = rule.get_mut("resources").unwrap().as_array_mut().unwrap();
+        resources.retain(|it| it != "deployments");
+    }
+    rules.as_array_mut().unwrap().retain(|it| it.get("resources") != Some(&json!([])));
+    let user = stage.space.user(&rules).await;
+    let backend = stage::connect(&user, stage.config()).await;
+    let preflight = backend.preflight(&stage.back_by_one()).await.unwrap();
+    let Presence::CannotTell(why) = preflight.undone_by else { panic!("{preflight:?}") };
+    assert!(why.contains("deployments"), "{why}");
+    let refused = backend.start(&order_for(stage.back_by_one())).await.unwrap_err();
+    assert!(self::why(&refused).contains("deployments"), "{refused}");
 }
