@@ -8,7 +8,7 @@ use kube_lab::{Behaviour, Server};
 use rollback_core::audit::Kind as Entry;
 use rollback_core::ports::CdBackend;
 use rollback_core::{RevisionId, StateName};
-use stage::{BOTH, Helm, Stage, peers};
+use stage::{BOTH, CORE, Helm, Stage, peers};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,6 +130,14 @@ async fn the_api_server_and_the_controllers_die_in_the_middle_and_it_ends_when_t
         let target = &expected.to().revision;
         let changed = async || (product.stage.truth().await.as_ref() == Some(target)).then_some(());
         product.stage.wait("the target in the workload", changed).await;
+        // A helm that is still writing when its API server dies fails, and says so.
+        let record = "secrets/sh.helm.release.v1.web.v4";
+        let written = async || {
+            let record = product.stage.space.get(CORE, record).await;
+            (record["metadata"]["labels"]["status"] == "deployed").then_some(())
+        };
+        product.stage.wait("helm's record of its end", written).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         lab.kill(server);
         tokio::time::sleep(Duration::from_secs(2)).await;
         let waits = host.rollbacks().await;
