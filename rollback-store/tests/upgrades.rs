@@ -11,8 +11,10 @@ use rollback_core::audit::Verifier;
 use rollback_core::journal::resume;
 use rollback_core::notice::MessageRef;
 use rollback_core::observed::Freeze;
-use rollback_core::ports::{Instance, Query, Retention, Store};
-use rollback_core::{DeployId, RollbackId, RollbackView, StateName, Timestamp};
+use rollback_core::ports::{Commit, Instance, Query, Retention, Store};
+use rollback_core::{
+    DeployId, Prominence, Proposer, RollbackId, RollbackView, StateName, Timestamp,
+};
 use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore};
 use rollback_testkit::fixtures::{at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
@@ -107,10 +109,24 @@ async fn rollbacks_of_every_kind(store: &dyn Store) -> Vec<(DeployId, Option<Rol
             kept.push((deploy, shown));
         }
     }
+    let proposal = proposal();
+    let (deploy, proposed) = (proposal.view.deploy.clone().unwrap(), (*proposal.view).clone());
+    store.commit(proposal).await.unwrap();
+    kept.push((deploy, Some(proposed)));
     let ranks: std::collections::BTreeSet<_> =
         kept.iter().map(|(_, shown)| shown.as_ref().map(RollbackView::prominence)).collect();
-    assert_eq!(ranks.len(), 4, "nothing, refused, ended, and what holds its service: {ranks:?}");
+    assert_eq!(ranks.len(), 5, "nothing, refused, ended, proposed, and what holds it: {ranks:?}");
     kept
+}
+
+/// A proposal that nobody has taken up.
+fn proposal() -> Commit {
+    let script =
+        Script::new("proposal").of("proposal", "production").from_message_of("ci-proposal");
+    let mut commit = script.commits(Ending::Refused).remove(0);
+    commit.view.state = StateName::Proposed;
+    commit.view.proposed_by = Some(Proposer::new("watchdog", None));
+    commit
 }
 
 /// A file as schema 4 left it: what schema 5 added is taken away again.
@@ -118,7 +134,12 @@ const FILE_BACK_TO_4: &str = "DROP INDEX rollback_in_state; DROP INDEX rollback_
     DROP INDEX rollback_of_environment; DROP INDEX rollback_of_service_in_state;
     DROP INDEX audit_of_name; DROP INDEX audit_of_environment; DROP INDEX rollback_unconfirmed;
     DROP INDEX claim_until; DROP INDEX outbox_unsettled; DROP INDEX outbox_settled;
-    DROP INDEX freeze_ended; ALTER TABLE freeze DROP COLUMN ends_at; PRAGMA user_version = 4";
+    DROP INDEX freeze_ended; ALTER TABLE freeze DROP COLUMN ends_at;
+    UPDATE rollback SET prominence = 5 - prominence WHERE prominence IN (2, 3);
+    PRAGMA user_version = 4";
+
+/// Which rollback has which rank.
+const RANKS: &str = "SELECT id, prominence FROM rollback ORDER BY id";
 
 /// Sets a freeze that ends at an odd millisecond, and one that does not end.
 async fn freeze(store: &dyn Store) -> Timestamp {
@@ -169,6 +190,7 @@ async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
     let kept = rollbacks_of_every_kind(&store).await;
     store.close().await;
+    let ranks = ranks_of_file(&path);
     let file = rusqlite::Connection::open(&path).unwrap();
     file.execute_batch(FILE_BACK_TO_4).unwrap();
     file.execute_batch(
@@ -177,10 +199,19 @@ async fn what_an_earlier_file_shows_of_each_deploy_is_what_stands() {
     )
     .unwrap();
     drop(file);
-    let store = SqliteStore::open(path, Options::default()).await.unwrap();
+    let store = SqliteStore::open(path.clone(), Options::default()).await.unwrap();
     for (deploy, shown) in kept {
         assert_eq!(store.shown(&deploy).await.unwrap(), shown, "{deploy}");
     }
+    store.close().await;
+    assert_eq!(ranks_of_file(&path), ranks, "each has the rank that it would be given now");
+}
+
+fn ranks_of_file(path: &Path) -> Vec<(String, i64)> {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let mut asked = file.prepare(RANKS).unwrap();
+    let rows = asked.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
 }
 
 /// A database as schema 1 left it: what schemas 2 to 4 added is taken away again.
@@ -211,12 +242,14 @@ async fn an_earlier_database_is_taken_over_whole() {
     let old = store.claim(&id, &owner, now, lease).await.unwrap().unwrap();
     let (head, journal) = (store.head().await.unwrap(), store.load(&id).await.unwrap());
     store.close();
+    let ranks = space.sql(RANKS);
     drop(space.sql(BACK_TO_1));
 
     let rehearsed = PostgresStore::rehearse(&space.url(), options()).await.unwrap();
     assert_eq!(rehearsed, Rehearsed::Older);
     let store = PostgresStore::connect(&space.url(), options()).await.unwrap();
     assert_eq!(space.sql("SELECT schema FROM rollback_store"), "4");
+    assert_eq!(space.sql(RANKS), ranks, "each has the rank that it would be given now");
     for (deploy, shown) in kept {
         assert_eq!(store.shown(&deploy).await.unwrap(), shown, "{deploy}");
     }
@@ -271,8 +304,10 @@ async fn a_migration_may_take_longer_than_a_click_and_others_that_start_wait_for
     for start in starts {
         start.await.unwrap().unwrap().ping().await.unwrap();
     }
-    let migrated = "SELECT count(*) > 0 FROM rollback WHERE prominence = 3 AND deploy = 'ci-7'";
-    assert_eq!(space.sql(migrated), "t");
+    let ended = Prominence::Ended.rank();
+    let migrated =
+        format!("SELECT count(*) > 0 FROM rollback WHERE prominence = {ended} AND deploy = 'ci-7'");
+    assert_eq!(space.sql(&migrated), "t");
     assert_eq!(space.sql("SELECT schema FROM rollback_store"), "4");
 }
 
