@@ -66,7 +66,7 @@ pub enum Event {
     DeadlineReached,
     /// Somebody said what became of a rollback whose outcome was unknown.
     Settled(Box<Settlement>),
-    /// Its work ended whoever began it, this many times in a row.
+    /// Quarantined after this many crashes in a row; 0 after a replay mismatch that is gone.
     PutAside(u32),
     /// Somebody released it from quarantine.
     Released(Box<Said>),

@@ -39,8 +39,8 @@ const BLOCKED_MAX: Duration = Duration::from_secs(60);
 /// When a notice is given up: after most of a day of failures at the longest pause.
 const ATTEMPTS_MAX: u32 = 2_500;
 
-/// When a notice is given up that waits for somebody to mend something: after a week at the longest
-/// pause. By then nobody mends it for this one, and each attempt takes a turn of the chat's pace from
+/// When a notice is given up that waits for somebody to fix something: after a week at the longest
+/// pause. By then nobody fixes it for this one, and each attempt takes a turn of the chat's pace from
 /// others. What somebody must answer is never given up: see [`is_urgent`].
 const BLOCKED_ATTEMPTS_MAX: u32 = 7 * 24 * 60;
 
@@ -437,25 +437,29 @@ mod tests {
     use rollback_core::{Deploy, ServiceKey};
     use rollback_testkit::fixtures::parsed;
 
-    /// Otherwise a page that went out would hide that nothing reaches the channel.
-    #[test]
-    fn what_is_told_elsewhere_says_nothing_of_the_channel() {
+    fn message() -> Notice {
         let (key, at) =
             (ServiceKey::new(parsed("checkout"), parsed("production")), Timestamp::from_millis(0));
         let deploy = Deploy::new(parsed("ci-42"), key, "2.14.0", at);
-        let message = Notice::Deploy(Box::new(DeployCard::new(deploy, None, Choice::none("none"))));
-        let page = Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")));
+        Notice::Deploy(Box::new(DeployCard::new(deploy, None, Choice::none("none"))))
+    }
+
+    fn page() -> Notice {
+        let at = Timestamp::from_millis(0);
+        Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")))
+    }
+
+    /// Otherwise a page that went out would hide that nothing reaches the channel.
+    #[test]
+    fn what_is_told_elsewhere_says_nothing_of_the_channel() {
+        let (message, page) = (message(), page());
         let queued = |notice| Queued::new("chat", "key", notice, parsed("C0PAYMENTS"));
         assert_ne!(place(&queued(message)), place(&queued(page)));
     }
 
     #[test]
     fn what_was_blocked_for_a_week_is_given_up_unless_somebody_must_act_on_it() {
-        let (key, at) =
-            (ServiceKey::new(parsed("checkout"), parsed("production")), Timestamp::from_millis(0));
-        let deploy = Deploy::new(parsed("ci-42"), key, "2.14.0", at);
-        let message = Notice::Deploy(Box::new(DeployCard::new(deploy, None, Choice::none("none"))));
-        let page = Notice::Blocked(Box::new(Blocked::new("the store", at, "it is full")));
+        let (message, page) = (message(), page());
         let waited = |notice, attempts| {
             let mut queued = Queued::new("chat", "key", notice, parsed("C0PAYMENTS"));
             queued.attempts = attempts;

@@ -172,8 +172,8 @@ impl SlackDirectory {
             let has_turn = self.share.take(SHARE_WAIT_MAX).await;
             let sent = self.doubts.sent(clock);
             if !has_turn {
-                let why = "too many people who are in none of the groups ask at once; try again in \
-                           a minute";
+                let why = "too many permission checks at once; nothing was decided; try again in a \
+                           minute";
                 return (sent, Err(Unheard::HeldBack(why.into())));
             }
             match self.group_in_line(group, Freshness::Now).await {
