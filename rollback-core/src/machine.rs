@@ -203,6 +203,9 @@ pub struct Unsettled {
     /// What was found out since: there is nothing left to watch for.
     pub(crate) late: Option<Receipt>,
     pub(crate) settled: bool,
+    /// A person settled it while its order was in doubt. The CD system can still be asked, and fenced.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) in_doubt: bool,
 }
 
 /// One rollback, with everything it was opened with.
@@ -475,6 +478,9 @@ impl Rollback {
             }
             State::Verifying(recorded, verifying) => {
                 Effect::Verify(Order::issue(recorded), verifying.receipt.clone())
+            }
+            State::OutcomeUnknown(recorded, unsettled) if unsettled.in_doubt => {
+                Effect::Reconcile(Order::issue(recorded))
             }
             State::OutcomeUnknown(recorded, unsettled)
                 if unsettled.late.is_none() && !unsettled.settled =>

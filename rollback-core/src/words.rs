@@ -412,6 +412,13 @@ pub(crate) fn released() -> String {
     "it was quarantined and has been released; it continues where it was".to_string()
 }
 
+pub(crate) fn never_carried_out(plan: &Plan) -> String {
+    format!(
+        "the order for {} was never carried out, and the CD system turns it away from now on",
+        plan.key()
+    )
+}
+
 pub(crate) fn late_effect(plan: &Plan) -> String {
     format!(
         "late effect: the abandoned order brought {} to {} after all; check the service, then settle this rollback",

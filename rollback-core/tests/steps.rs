@@ -895,12 +895,44 @@ fn what_is_put_aside_after_its_order_is_settled_by_a_person() {
         let kinds: Vec<&str> = taken.drafts.iter().map(|draft| draft.kind.as_str()).collect();
         assert_eq!(kinds, ["outcome_unknown", "settled"], "after {count} events");
         let rollback = taken.rollback;
-        assert!(!rollback.holds_service() && rollback.pending().is_empty());
+        // An order that may still be on its way is asked about on: the service is free.
+        let expected: &[&str] = if count == TRIGGERING { &["reconcile"] } else { &[] };
+        assert_eq!(names(&rollback.pending()), expected, "after {count} events");
+        assert!(!rollback.holds_service());
         let view = rollback.view();
         assert_eq!((view.state, view.settled), (StateName::OutcomeUnknown, true));
         assert_eq!((view.put_aside, view.deadline), (None, None));
         assert!(view.ended_at.is_some() && view.explanation.starts_with("settled: "));
     }
+}
+
+#[test]
+fn an_order_in_doubt_that_a_person_settled_is_fenced_where_the_cd_system_can() {
+    let (seconds, settles) = settled();
+    let settled_in_doubt = || {
+        let doubt = [in_doubt(), doubt_over()];
+        let taken = step(after(TRIGGERING, doubt), seconds, settles.clone());
+        assert!(names(&taken.effects).contains(&"reconcile".to_owned()), "{:?}", taken.effects);
+        taken.rollback
+    };
+    for (told, kinds, late) in [
+        (Event::OrderAbsent, ["phase"].as_slice(), false),
+        (Event::OrderFound(Receipt::new("execution-1")), &["outcome_unknown"], true),
+        (Event::DoubtRemained("it cannot fence".into()), &[], false),
+    ] {
+        let taken = step(settled_in_doubt(), 970, told.clone());
+        assert_eq!(taken.disposition, Disposition::Applied, "{told:?}");
+        let recorded: Vec<&str> = taken.drafts.iter().map(|draft| draft.kind.as_str()).collect();
+        assert_eq!(recorded, kinds, "{told:?}");
+        let pages = taken.effects.contains(&Effect::Tell(Audience::OnCall));
+        assert_eq!(pages, late, "{told:?}");
+        let rollback = taken.rollback;
+        assert!(!rollback.holds_service() && rollback.pending().is_empty(), "{told:?}");
+        let again = step(rollback, 971, told.clone());
+        assert_eq!(again.disposition, Disposition::Ignored(Ignored::Ended), "{told:?}");
+    }
+    let crashes = step(settled_in_doubt(), 980, Event::PutAside(3));
+    assert_eq!(crashes.disposition, Disposition::Applied, "its work can end a process, too");
 }
 
 #[test]

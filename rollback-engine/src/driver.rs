@@ -401,7 +401,7 @@ impl Driver {
         }
         for effect in pending {
             let Some(kind) = kind(&effect) else { continue };
-            if kind == Kind::Reconcile && !view.in_doubt {
+            if kind == Kind::Reconcile && state == StateName::Triggering && !view.in_doubt {
                 if self.work.contains_key(&trigger) {
                     continue;
                 }

@@ -632,6 +632,29 @@ fn an_order_that_cannot_be_told_from_another_is_in_doubt_until_a_person_settles_
 }
 
 #[test]
+fn an_order_in_doubt_that_a_person_settled_is_fenced_and_cannot_come_later() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        site.cd.fail(Method::Start, Fault::HoldUp);
+        for _ in 0..100 {
+            site.cd.fail(Method::Find, Fault::Hang);
+        }
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until_that(&id, |view| view.overdue, "overdue").await;
+        let finding = Reason::parse("the CD system is down, and 42 is live").unwrap();
+        let view = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        assert!(view.settled, "{}", view.explanation);
+        assert_eq!(host.engine.status(&fixtures::key()).await.unwrap().rollback, None);
+        tokio::time::sleep(MINUTE * 60).await;
+        site.release();
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(site.cd.effects(), 0, "the order that was held up took effect after all");
+        let _evidence = site.holds("settled in doubt").await;
+        assert_eq!(site.cd.sends(), 1);
+    });
+}
+
+#[test]
 fn a_cd_system_that_is_silent_for_long_after_the_order_ends_in_knowledge_where_it_can_fence() {
     for (fault, end) in
         [(Fault::LoseAnswer, StateName::Succeeded), (Fault::LoseRequest, StateName::Failed)]

@@ -86,7 +86,9 @@ fn put_off(state: State, meanwhile: Duration) -> State {
 /// Whether there is no work that could end anybody.
 fn is_over(state: &State) -> bool {
     match state {
-        State::OutcomeUnknown(_, unsettled) => unsettled.late.is_some() || unsettled.settled,
+        State::OutcomeUnknown(_, unsettled) => {
+            unsettled.late.is_some() || (unsettled.settled && !unsettled.in_doubt)
+        }
         State::Proposed
         | State::Authorizing(_)
         | State::Confirming(..)

@@ -99,6 +99,6 @@ pub(super) fn unknown(
         None => Effect::WatchForLateEffect(Order::issue(&recorded)),
     });
     turn.tell(Audience::OnCall);
-    let unsettled = Unsettled { known, late: None, settled: false };
+    let unsettled = Unsettled { known, late: None, settled: false, in_doubt: false };
     end(State::OutcomeUnknown(recorded, unsettled), Kind::OutcomeUnknown, text, turn)
 }

@@ -4,9 +4,10 @@ use super::turn::{Next, Turn, ignore};
 use super::{Declined, Ignored, State, Unsettled};
 use crate::access::{Duty, Moment};
 use crate::audit::Kind;
-use crate::event::{Audience, Event, Line, Phase, Progress, Settlement};
+use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Settlement};
 use crate::id::Label;
-use crate::proof::Recorded;
+use crate::ports::Fence;
+use crate::proof::{Order, Recorded};
 use crate::words;
 
 pub(super) fn outcome_unknown(
@@ -25,11 +26,23 @@ pub(super) fn outcome_unknown(
             turn.line(Line::LateEffect);
             turn.tell(Audience::Channel);
             turn.tell(Audience::OnCall);
-            let unsettled = Unsettled { late: Some(receipt), ..unsettled };
+            let unsettled = Unsettled { late: Some(receipt), in_doubt: false, ..unsettled };
+            turn.stay(State::OutcomeUnknown(recorded, unsettled))
+        }
+        Event::OrderAbsent if unsettled.in_doubt => {
+            let mut draft = turn.draft(Kind::Phase);
+            draft.explanation = Some(words::never_carried_out(&turn.opening.plan));
+            turn.audit(draft);
+            let unsettled = Unsettled { in_doubt: false, ..unsettled };
             turn.stay(State::OutcomeUnknown(recorded, unsettled))
         }
         Event::Settled(settlement) if !unsettled.settled => {
             settle(State::OutcomeUnknown(recorded, unsettled), *settlement, turn)
+        }
+        // It answers, and will never prove more. A person has said what became of it.
+        Event::DoubtRemained(_) if unsettled.in_doubt => {
+            let unsettled = Unsettled { in_doubt: false, ..unsettled };
+            turn.stay(State::OutcomeUnknown(recorded, unsettled))
         }
         Event::OrderFound(_)
         | Event::Settled(_)
@@ -124,13 +137,17 @@ pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) 
 }
 
 /// The same rollback, settled. One that had not ended ends here: by a person's word, and not by what
-/// was seen.
+/// was seen. An order in doubt may still be on its way: where the CD system can fence, it is asked on.
 fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
+    let mut in_doubt = false;
     let (recorded, known) = match state {
         State::OutcomeUnknown(recorded, unsettled) => {
             return State::OutcomeUnknown(recorded, Unsettled { settled: true, ..unsettled });
         }
-        State::Triggering(recorded, _) => (recorded, None),
+        State::Triggering(recorded, _) => {
+            in_doubt = turn.opening.backend.fence.as_str() == Fence::Yes.as_str();
+            (recorded, None)
+        }
         State::Running(recorded, running) => (recorded, Some(running.receipt)),
         State::Verifying(recorded, verifying) => (recorded, Some(verifying.receipt)),
         State::Proposed
@@ -149,8 +166,12 @@ fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
     };
     let text = words::given_up(&turn.opening.plan);
     turn.audit_report(Kind::OutcomeUnknown, &text);
-    let unsettled = Unsettled { known, late: None, settled: true };
+    let unsettled = Unsettled { known, late: None, settled: true, in_doubt };
+    let pending = in_doubt.then(|| Effect::Reconcile(Order::issue(&recorded)));
     let (state, _) = turn.end(State::OutcomeUnknown(recorded, unsettled), text);
+    if let Some(effect) = pending {
+        turn.effect(effect);
+    }
     turn.tell(Audience::Deployer);
     state
 }
