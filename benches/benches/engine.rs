@@ -13,8 +13,8 @@
 use benches::{median, process_cpu};
 use rollback_core::access::Pattern;
 use rollback_core::ports::{
-    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Directory, Fence, Query,
-    Store,
+    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Consent, Directory, Fence,
+    Query, Store,
 };
 use rollback_core::{
     Deploy, Migrations, Phase, Plan, Revision, RollbackView, ServiceKey, StateName, Timestamp,
@@ -91,7 +91,8 @@ impl Site {
         }
         let pair = Plan::new(view.key.clone(), view.from.clone(), view.to.clone()).unwrap().pair();
         let reason = fixtures::reason();
-        view = self.engine.confirm(&view.id, ana.actor(), reason, pair).await.unwrap();
+        view =
+            self.engine.confirm(&view.id, ana.actor(), Consent::new(reason, pair)).await.unwrap();
         while !view.state.is_end() {
             view = self.engine.changed(&view.id, view.steps).await.unwrap();
         }

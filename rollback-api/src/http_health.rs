@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use reqwest::{Client, redirect};
+use rollback_core::Fact;
 use rollback_core::Health;
-use rollback_core::ports::{Clock, HealthSource};
-use rollback_core::{Fact, ServiceKey};
+use rollback_core::ports::{Clock, HealthInquiry, HealthSource};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl HttpHealth {
 
 #[async_trait]
 impl HealthSource for HttpHealth {
-    async fn health(&self, _: &ServiceKey) -> Fact<Health> {
+    async fn health(&self, _: &HealthInquiry) -> Fact<Health> {
         match self.client.get(self.url.clone()).send().await {
             Ok(answer) if answer.status().is_success() => {
                 Fact::known(Health::Healthy, self.clock.now())
@@ -109,10 +109,11 @@ mod tests {
     use axum::response::Redirect;
     use axum::routing::get;
     use rollback_engine::SystemClock;
+    use rollback_testkit::fixtures;
 
     async fn look(url: &str) -> Fact<Health> {
         let health = HttpHealth::new(url, Arc::new(SystemClock::new())).unwrap();
-        health.health(&rollback_testkit::fixtures::key()).await
+        health.health(&HealthInquiry::new(fixtures::key(), fixtures::at(0))).await
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! by tests: `BLESS=1 cargo test -p rollback-api` writes them anew.
 
 use crate::wire;
+use rollback_core::CHANGES_MAX;
 use rollback_core::audit::Record;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -35,6 +36,42 @@ struct DeployReport {
     /// The migrations it brought: absent or `null` when that is not known, empty when there are
     /// none.
     migrations: Option<Vec<MigrationReport>>,
+    /// The commits it brought, newest first: absent or `null` when that is not known, empty when there
+    /// are none. A rollback that takes back a fix of an incident or of a security hole must be
+    /// acknowledged.
+    #[schemars(extend("maxItems" = CHANGES_MAX))]
+    changes: Option<Vec<ChangeReport>>,
+}
+
+/// A commit.
+#[derive(JsonSchema, Serialize)]
+struct ChangeReport {
+    commit: Option<Text>,
+    title: Text,
+    author: Option<DeployerReport>,
+    /// Where it can be read: an http or https address.
+    #[schemars(extend("maxLength" = 3000, "format" = "uri", "pattern" = "^https?://"))]
+    url: Option<String>,
+    /// What it repaired.
+    fixes: Option<Vec<FixReport>>,
+}
+
+/// Something that was repaired.
+#[derive(JsonSchema, Serialize)]
+struct FixReport {
+    /// Its name where it is tracked: `INC-204`.
+    id: Text,
+    kind: FixKindReport,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is wanted")]
+enum FixKindReport {
+    Incident,
+    Security,
+    Bug,
 }
 
 /// Who deployed.
@@ -109,7 +146,7 @@ struct CdEvent {
     context: Context,
     subject: Subject,
     /// Of these, what a native report says besides: `version`, `commit`, `revision`, `deployer`,
-    /// `changelog_url`, `migrations`.
+    /// `changelog_url`, `migrations`, `changes`.
     #[serde(rename = "customData")]
     custom_data: Option<Custom>,
 }
@@ -132,6 +169,8 @@ struct CustomData {
     revision: Option<Token>,
     deployer: Option<DeployerReport>,
     migrations: Option<Vec<MigrationReport>>,
+    #[schemars(extend("maxItems" = CHANGES_MAX))]
+    changes: Option<Vec<ChangeReport>>,
 }
 
 #[derive(JsonSchema, Serialize)]

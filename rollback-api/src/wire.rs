@@ -4,7 +4,7 @@ use rollback_core::known_good::Skipped;
 use rollback_core::notice::DeployCard;
 use rollback_core::{
     Actor, Execution, GuardView, Migrations, Restorable, Reversible, RevisionRef, RevisionStatus,
-    RollbackView, StateName, Timestamp,
+    RollbackView, StateName, Timestamp, WarningView,
 };
 use rollback_engine::ServiceStatus;
 use serde::Serialize;
@@ -163,11 +163,31 @@ impl DeployTaken {
 pub(crate) struct Guard {
     /// The guard.
     name: String,
-    /// `pass`, `block` or `unknown`; only the first lets a rollback through.
-    #[cfg_attr(test, schemars(extend("enum" = ["pass", "block", "unknown"])))]
+    /// `pass`, `warn`, `block` or `unknown`. The first lets a rollback through; the second does where
+    /// whoever confirms acknowledges each warning.
+    #[cfg_attr(test, schemars(extend("enum" = ["pass", "warn", "block", "unknown"])))]
     verdict: String,
     /// The verdict in words.
     explanation: String,
+    /// The warnings, where it warns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    acknowledge: Vec<Warning>,
+}
+
+/// Something to acknowledge before a rollback.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Warning {
+    /// How the confirmation names it: the guard, or the id of a fix.
+    id: String,
+    /// What is taken away, in words.
+    what: String,
+}
+
+impl From<&WarningView> for Warning {
+    fn from(view: &WarningView) -> Self {
+        Self { id: view.id.to_string(), what: view.what.clone() }
+    }
 }
 
 impl From<&GuardView> for Guard {
@@ -176,6 +196,7 @@ impl From<&GuardView> for Guard {
             name: view.name.to_string(),
             verdict: view.verdict.to_string(),
             explanation: view.explanation.clone(),
+            acknowledge: view.acknowledge.iter().map(Warning::from).collect(),
         }
     }
 }
@@ -242,11 +263,18 @@ pub(crate) struct ExecutionEntry {
     backend: String,
     /// The CD system's own name for it.
     id: String,
+    /// Where a person looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
 }
 
 impl From<&Execution> for ExecutionEntry {
     fn from(execution: &Execution) -> Self {
-        Self { backend: execution.backend.to_string(), id: execution.id.to_string() }
+        Self {
+            backend: execution.backend.to_string(),
+            id: execution.id.to_string(),
+            url: execution.url.clone(),
+        }
     }
 }
 
@@ -398,6 +426,14 @@ pub(crate) struct Rollback {
     explanation: String,
     /// Whether it is a drill, whose order is never sent.
     drill: bool,
+    /// The deploy that it takes back, where one was reported.
+    deploy: Option<String>,
+    /// The rule that let the requester in, or kept them out.
+    rule: Option<String>,
+    /// Whether the requester came in through the emergency group.
+    break_glass: bool,
+    /// The warnings that whoever confirmed acknowledged.
+    acknowledged: Vec<String>,
     /// Whether it is quarantined: it crashed the service, or its journal does not replay. No work is
     /// done on it until a person decides.
     put_aside: bool,
@@ -427,6 +463,10 @@ impl From<&RollbackView> for Rollback {
             ended_at: view.ended_at.map(|at| at.to_string()),
             explanation: view.explanation.clone(),
             drill: view.purpose == rollback_core::Purpose::Drill,
+            deploy: view.deploy.as_ref().map(ToString::to_string),
+            rule: view.rule.as_ref().map(ToString::to_string),
+            break_glass: view.break_glass,
+            acknowledged: view.acknowledged.iter().map(ToString::to_string).collect(),
             put_aside: view.put_aside.is_some(),
         }
     }

@@ -3,17 +3,16 @@
 use crate::ask::{Ask, Tried};
 use crate::config::Connection;
 use crate::error::{ClusterError, refusal, unanswered, unwatched};
+use crate::watch::Watch;
 use bytes::Bytes;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::WatchEvent;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -134,28 +133,18 @@ impl Cluster {
         Ok((parts.status, body.to_bytes()))
     }
 
-    /// Completes at the first change that a watch tells of, or when it ends. The watch must begin
-    /// within the bound.
+    /// Begins a watch, within the bound.
     ///
     /// # Errors
     ///
     /// [`ClusterError`] when watching is not possible. Nothing was changed.
-    pub async fn changed(&self, watch: Ask, within: Duration) -> Result<(), ClusterError> {
+    pub async fn watch(&self, watch: Ask, within: Duration) -> Result<Watch, ClusterError> {
         let (request, tried) = sendable(watch)?;
         let events = self.client.request_events::<Value>(request);
         let events = tokio::time::timeout(within, events).await;
         let events = events.map_err(|_elapsed| ClusterError::late(&tried, within))?;
         let events = events.map_err(|error| unwatched(&error, &tried))?;
-        let first = std::pin::pin!(events).next().await;
-        match first {
-            Some(Err(error)) => Err(unwatched(&error, &tried)),
-            // A version that is compacted: the object need not have changed since, and whoever looks
-            // may find the same version once more.
-            Some(Ok(WatchEvent::Error(status))) => {
-                Err(unwatched(&kube::Error::Api(status), &tried))
-            }
-            Some(Ok(_)) | None => Ok(()),
-        }
+        Ok(Watch::new(Box::pin(events), tried))
     }
 
     /// Passes on what somebody else wrote, with our credentials, and its answer as it comes: that

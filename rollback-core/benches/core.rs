@@ -87,7 +87,8 @@ fn guards(criterion: &mut Criterion) {
     let mut policy = fixtures::policy();
     policy.guards = GuardSet::with(names.iter().cloned().collect()).unwrap();
     let mut facts = fixtures::facts(at);
-    facts.custom = names.into_iter().map(|name| (name, Fact::known(Reading::Holds, at))).collect();
+    facts.custom =
+        names.into_iter().map(|name| (name, Fact::known(Reading::holds(), at))).collect();
     let plan = fixtures::plan();
     criterion.bench_function("guards: 50", |bencher| {
         bencher.iter(|| evaluate(black_box(&Question::new(&plan, &policy, at)), black_box(&facts)));

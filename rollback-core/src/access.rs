@@ -456,6 +456,8 @@ pub const RULE_REQUESTER: &str = "whoever asked for it may stop it";
 pub const RULE_OWN_CONFIRMATION: &str = "only whoever asked for it confirms it";
 /// The rule cited when somebody would approve their own rollback, or their person is not known.
 pub const RULE_FOUR_EYES: &str = "four eyes";
+/// The rule cited when somebody would confirm without acknowledging a warning.
+pub const RULE_ACKNOWLEDGED: &str = "each warning is acknowledged";
 /// The rule cited when somebody would stop what cannot be stopped any more.
 pub const RULE_ORDERED: &str = "an order is not called back";
 

@@ -13,6 +13,7 @@ use crate::access::RULE_BREAK_GLASS;
 use crate::event::Receipt;
 use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
+use crate::ports::{Cancel, Fence};
 use crate::time::Timestamp;
 use crate::view::{Execution, GuardView};
 use crate::words;
@@ -164,6 +165,9 @@ pub struct Draft {
     pub decision: Option<Label>,
     /// What the guards said, where they were evaluated.
     pub guards: Vec<GuardView>,
+    /// The warnings that whoever confirmed acknowledged: guards, and ids of fixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acknowledged: Vec<Label>,
     /// Who had deployed what is rolled back.
     pub deployer: Option<Deployer>,
     /// The configured backend, and what it can do.
@@ -188,6 +192,15 @@ pub struct BackendEntry {
     pub compare_and_set: Label,
     /// Whether older requests can be fenced off: `yes` or `no`.
     pub fence: Label,
+    /// Whether an execution can be cancelled: `yes` or `no`. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Label>,
+    /// Whether it shows what is in progress: `yes` or `no`. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_progress: Option<Label>,
+    /// Whether it shows who would undo a rollback: `yes` or `no`. Absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Label>,
 }
 
 impl BackendEntry {
@@ -198,7 +211,34 @@ impl BackendEntry {
             name,
             compare_and_set: capabilities.compare_and_set.as_str().into(),
             fence: capabilities.fence.as_str().into(),
+            cancel: Some(capabilities.cancel.as_str().into()),
+            in_progress: Some(capabilities.in_progress.as_str().into()),
+            undoing: Some(capabilities.undoing.as_str().into()),
         }
+    }
+
+    /// Whether both are the same backend with the same capabilities, as far as both say.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let same = |one: &Option<Label>, other: &Option<Label>| {
+            one.is_none() || other.is_none() || one == other
+        };
+        self.name == other.name
+            && self.compare_and_set == other.compare_and_set
+            && self.fence == other.fence
+            && same(&self.cancel, &other.cancel)
+            && same(&self.in_progress, &other.in_progress)
+            && same(&self.undoing, &other.undoing)
+    }
+
+    /// Whether an execution can be cancelled, as far as is known: an older record does not say.
+    pub(crate) fn may_cancel(&self) -> bool {
+        self.cancel.as_ref().is_none_or(|cancel| cancel.as_str() == Cancel::Yes.as_str())
+    }
+
+    /// Whether older requests can be fenced off.
+    pub(crate) fn can_fence(&self) -> bool {
+        self.fence.as_str() == Fence::Yes.as_str()
     }
 }
 
@@ -641,6 +681,7 @@ impl Template<'_> {
             reason: None,
             decision: None,
             guards: Vec::new(),
+            acknowledged: Vec::new(),
             deployer: self.deployer.cloned(),
             backend: self.backend.clone(),
             execution: None,

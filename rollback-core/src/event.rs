@@ -5,10 +5,12 @@ use crate::fact::Fact;
 use crate::id::{Label, Reason, RollbackId, UserId};
 use crate::model::{Actor, RevisionRef};
 use crate::observed::{Acceptance, Facts, Live};
-use crate::proof::{Confirmation, Order};
+use crate::proof::{Confirmation, Order, OrderRef};
+use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened. Past tense.
@@ -163,13 +165,23 @@ impl Said {
 pub struct Receipt {
     /// The CD system's own name for the execution.
     pub execution: Label,
+    /// Where a person looks at it: an `https` address, or none. Hostile until checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 impl Receipt {
     /// Names an execution.
     #[must_use]
     pub fn new(execution: impl Into<Label>) -> Self {
-        Self { execution: execution.into() }
+        Self { execution: execution.into(), url: None }
+    }
+
+    /// The same, with where a person looks at it.
+    #[must_use]
+    pub fn at(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
     }
 }
 
@@ -220,13 +232,48 @@ pub struct Progress {
     /// What is live now, if the CD system told it along.
     #[serde(default)]
     pub live: Option<RevisionRef>,
+    /// What it waits for before it goes on: a person, or a timer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
 }
 
 impl Progress {
     /// A phase without words.
     #[must_use]
     pub const fn new(phase: Phase) -> Self {
-        Self { phase, message: None, live: None }
+        Self { phase, message: None, live: None, waits_for: None }
+    }
+
+    /// The same, while it waits.
+    #[must_use]
+    pub fn waiting(mut self, waits_for: WaitsFor) -> Self {
+        self.waits_for = Some(waits_for);
+        self
+    }
+}
+
+/// What an execution waits for before it goes on: a paused canary, an approval of the environment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WaitsFor {
+    /// What, in the CD system's words. Hostile until escaped.
+    pub what: Label,
+    /// Who can let it go on, in the CD system's words; empty where it is a timer, or unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub who: Vec<Label>,
+    /// When it goes on by itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Where to let it go on. Hostile until checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl WaitsFor {
+    /// It waits for this.
+    #[must_use]
+    pub fn new(what: impl Into<Label>) -> Self {
+        Self { what: what.into(), who: Vec::new(), until: None, url: None }
     }
 }
 
@@ -293,17 +340,18 @@ pub enum Effect {
     /// Send the order to the CD system, once.
     Trigger(Order),
     /// Ask the CD system whether it would accept the order. Never sends it.
-    Rehearse(Order),
+    Rehearse(OrderRef),
     /// Find out by reading what became of the order. Never sends it.
-    Reconcile(Order),
+    Reconcile(OrderRef),
     /// Look how far the execution is.
-    Observe(Order, Receipt),
+    Observe(OrderRef, Receipt),
     /// Ask the CD system to cancel the execution.
-    Cancel(Order, Receipt),
-    /// Look at the live revision and its health.
-    Verify(Order, Receipt),
+    Cancel(OrderRef, Receipt),
+    /// Look at the live revision and its health, of which nothing counts that was seen before this
+    /// moment.
+    Verify(OrderRef, Receipt, Timestamp),
     /// Keep looking whether an order that was given up has an effect after all.
-    WatchForLateEffect(Order),
+    WatchForLateEffect(OrderRef),
     /// Tell people.
     Tell(Audience),
 }

@@ -1,11 +1,11 @@
-//! Guards: pure judgements over observed facts. Three verdicts, and only one of them lets a
-//! rollback through.
+//! Guards: pure judgements over observed facts. Of four verdicts one lets a rollback through, and one
+//! does so only when the confirmation names each of its warnings.
 
 use crate::fact::{Fact, Missing};
-use crate::id::{GuardName, RevisionId};
+use crate::id::{GuardName, Label, RevisionId};
 use crate::journal::Rules;
 use crate::known_good::{Candidates, Skip};
-use crate::model::{Pair, Plan, Revision, RevisionRef, RevisionStatus};
+use crate::model::{Fix, Fixes, Pair, Plan, Revision, RevisionRef, RevisionStatus};
 use crate::observed::{
     Acceptance, Facts, InProgress, LatestDeploy, OperationKind, Reading, ServiceRecord,
 };
@@ -21,6 +21,12 @@ use serde::{Deserialize, Serialize};
 
 /// Most guards of a host's own: the report must fit into one modal.
 pub const CUSTOM_GUARDS_MAX: usize = 50;
+
+/// Most warnings of one report: a group of checkboxes in Slack has ten.
+pub const WARNINGS_MAX: usize = 10;
+
+/// Longest id of a warning in bytes: what the value of a checkbox in Slack certainly holds.
+const WARNING_ID_MAX: usize = 75;
 
 /// For how long a report of a later deploy counts against the CD system's own word on what is live:
 /// longer than a CD system takes to show what went live. After that, what is live decides: the two
@@ -54,13 +60,15 @@ pub enum Guard {
     UndoneByBackend,
     /// The CD system would accept it.
     BackendAccepts,
+    /// No fix of an incident or of a security hole is taken away. Only warns.
+    FixesUndone,
     /// One of the host's own, answered by its [`crate::ports::FactSource`].
     Custom(GuardName),
 }
 
 impl Guard {
     /// The guards that every rollback has.
-    pub const BUILT_IN: [Self; 11] = [
+    pub const BUILT_IN: [Self; 12] = [
         Self::NewerDeploy,
         Self::TargetRestorable,
         Self::Migrations,
@@ -72,6 +80,7 @@ impl Guard {
         Self::CoolDown,
         Self::UndoneByBackend,
         Self::BackendAccepts,
+        Self::FixesUndone,
     ];
 
     /// The built-in guards of the first release, whose journals do not name them.
@@ -109,6 +118,7 @@ impl Guard {
             Self::CoolDown => "cool_down",
             Self::UndoneByBackend => "undone_by_backend",
             Self::BackendAccepts => "backend_accepts",
+            Self::FixesUndone => "fixes_undone",
             Self::Custom(name) => name.as_str(),
         }
     }
@@ -128,6 +138,7 @@ impl Guard {
             Self::CoolDown => "the last rollback is long enough ago",
             Self::UndoneByBackend => "nothing would undo it by itself",
             Self::BackendAccepts => "the CD system would accept it",
+            Self::FixesUndone => "no reported incident or security fix is undone",
             Self::Custom(_) => "this guard of your own passes",
         }
     }
@@ -241,7 +252,8 @@ impl GuardSet {
             | Guard::Freeze
             | Guard::CoolDown
             | Guard::UndoneByBackend
-            | Guard::BackendAccepts => None,
+            | Guard::BackendAccepts
+            | Guard::FixesUndone => None,
         })
     }
 }
@@ -270,10 +282,13 @@ impl From<GuardSet> for Written {
 /// The verdict on one guard.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a fourth verdict must break every caller")]
+#[expect(clippy::exhaustive_enums, reason = "a fifth verdict must break every caller")]
 pub enum Verdict {
     /// It holds.
     Pass,
+    /// It holds only for whoever knows what they do: the confirmation must name each warning. Never
+    /// empty, never treated as [`Verdict::Pass`].
+    Warn(Warnings),
     /// It does not hold.
     Block(Explanation),
     /// Nobody knows. Never treated as [`Verdict::Pass`].
@@ -304,6 +319,36 @@ impl fmt::Display for Explanation {
     }
 }
 
+/// The warnings of one guard, each to be acknowledged by its id; at most [`WARNINGS_MAX`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Warnings {
+    /// What they are about, and what to do next.
+    pub explanation: Explanation,
+    /// Each of them.
+    pub each: Vec<Warning>,
+}
+
+/// Something that a person must acknowledge before the rollback.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Warning {
+    /// How the confirmation names it: the name of the guard, or the id of a fix. Another warning has
+    /// another id.
+    pub id: Label,
+    /// What is taken away, in words. Hostile until escaped.
+    pub what: String,
+}
+
+impl Warnings {
+    /// One warning.
+    #[must_use]
+    pub fn one(id: impl Into<Label>, explanation: Explanation) -> Self {
+        let what = explanation.what.clone();
+        Self { explanation, each: alloc::vec![Warning { id: id.into(), what }] }
+    }
+}
+
 /// A guard and the verdict on it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -315,20 +360,40 @@ pub struct Finding {
     /// Whose word a guard that passes rests on, where nobody could see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched_by: Option<String>,
+    /// What it means that a guard of the host's own passes, in the host's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<String>,
 }
 
 impl Finding {
-    /// Whether the guard lets the rollback through.
+    /// Whether the guard lets the rollback through, for whoever acknowledged these warnings.
     #[must_use]
-    pub fn passes(&self) -> bool {
-        self.verdict == Verdict::Pass
+    pub fn passes(&self, acknowledged: &BTreeSet<Label>) -> bool {
+        match &self.verdict {
+            Verdict::Pass => true,
+            Verdict::Warn(warnings) => {
+                let mut each = warnings.each.iter();
+                !warnings.each.is_empty() && each.all(|one| acknowledged.contains(&one.id))
+            }
+            Verdict::Block(_) | Verdict::Unknown(_) => false,
+        }
     }
 
-    /// `pass`, `block` or `unknown`, as the contracts spell it.
+    /// Its warnings; none where it does not warn.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        match &self.verdict {
+            Verdict::Warn(warnings) => &warnings.each,
+            Verdict::Pass | Verdict::Block(_) | Verdict::Unknown(_) => &[],
+        }
+    }
+
+    /// `pass`, `warn`, `block` or `unknown`, as the contracts spell it.
     #[must_use]
     pub const fn verdict_name(&self) -> &'static str {
         match self.verdict {
             Verdict::Pass => "pass",
+            Verdict::Warn(_) => "warn",
             Verdict::Block(_) => "block",
             Verdict::Unknown(_) => "unknown",
         }
@@ -337,11 +402,11 @@ impl Finding {
     /// The finding in words.
     #[must_use]
     pub fn explanation(&self) -> String {
+        let promise = self.promise.as_deref().unwrap_or_else(|| self.guard.promise());
         match (&self.verdict, &self.vouched_by) {
-            (Verdict::Pass, None) => self.guard.promise().to_string(),
-            (Verdict::Pass, Some(by)) => {
-                alloc::format!("{} (not checked: {by} says so)", self.guard.promise())
-            }
+            (Verdict::Pass, None) => promise.to_string(),
+            (Verdict::Pass, Some(by)) => alloc::format!("{promise} (not checked: {by} says so)"),
+            (Verdict::Warn(warnings), _) => warnings.explanation.to_string(),
             (Verdict::Block(explanation) | Verdict::Unknown(explanation), _) => {
                 explanation.to_string()
             }
@@ -357,10 +422,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every guard passes. An empty report never does.
+    /// Whether every guard passes, for whoever acknowledged these warnings. An empty report never does.
     #[must_use]
-    pub fn passes(&self) -> bool {
-        !self.findings.is_empty() && self.findings.iter().all(Finding::passes)
+    pub fn passes(&self, acknowledged: &BTreeSet<Label>) -> bool {
+        !self.findings.is_empty() && self.obstacles(acknowledged).next().is_none()
+    }
+
+    /// Whether it can be confirmed: it passes for whoever acknowledges every warning.
+    #[must_use]
+    pub fn can_be_confirmed(&self) -> bool {
+        self.passes(&self.warnings().map(|warning| warning.id.clone()).collect())
+    }
+
+    /// Every warning, to be acknowledged by whoever confirms.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.findings.iter().flat_map(Finding::warnings)
     }
 
     /// Every finding.
@@ -369,15 +445,18 @@ impl Report {
         &self.findings
     }
 
-    /// The findings that stand in the way.
-    pub fn obstacles(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| !finding.passes())
+    /// The findings that stand in the way of whoever acknowledged these warnings.
+    pub fn obstacles<'a>(
+        &'a self,
+        acknowledged: &'a BTreeSet<Label>,
+    ) -> impl Iterator<Item = &'a Finding> {
+        self.findings.iter().filter(|finding| !finding.passes(acknowledged))
     }
 
     /// One guard that blocks, before or instead of an evaluation of all of them.
     pub(crate) fn blocked(guard: Guard, explanation: Explanation) -> Self {
         let verdict = Verdict::Block(explanation);
-        Self { findings: alloc::vec![Finding { guard, verdict, vouched_by: None }] }
+        Self { findings: alloc::vec![Finding { guard, verdict, vouched_by: None, promise: None }] }
     }
 }
 
@@ -416,9 +495,41 @@ pub fn evaluate(question: &Question<'_>, facts: &Facts) -> Report {
         let verdict =
             judge(guard, question, facts).unwrap_or_else(|missing| unknown(guard, &missing));
         let vouched_by = vouched_by(guard, &verdict, facts);
-        Finding { guard: guard.clone(), verdict, vouched_by }
+        let promise = promise(guard, &verdict, facts);
+        Finding { guard: guard.clone(), verdict, vouched_by, promise }
     };
-    Report { findings: question.policy.guards.as_slice().iter().map(judged).collect() }
+    let mut findings: Vec<Finding> = question.policy.guards.as_slice().iter().map(judged).collect();
+    bound_warnings(&mut findings);
+    Report { findings }
+}
+
+/// What cannot all be shown to whoever confirms is not asked of them.
+fn bound_warnings(findings: &mut [Finding]) {
+    let mut count = 0_usize;
+    for finding in findings {
+        let more = finding.warnings().len();
+        if count.saturating_add(more) > WARNINGS_MAX {
+            finding.verdict = Verdict::Block(Explanation::new(
+                alloc::format!(
+                    "there are more than {WARNINGS_MAX} warnings at once; one of them: {}",
+                    finding.explanation()
+                ),
+                "settle some of them first, or fix forward",
+            ));
+        } else {
+            count = count.saturating_add(more);
+        }
+    }
+}
+
+/// How a warning is named: a name that is too long for a checkbox keeps its beginning.
+fn warning_id(name: &str) -> Label {
+    if name.len() <= WARNING_ID_MAX {
+        return Label::new(name);
+    }
+    let start: String = name.chars().take(40).collect();
+    let digest = crate::audit::Hash::of(name.as_bytes()).to_string();
+    Label::new(alloc::format!("{start}-{}", digest.get(..12).unwrap_or(&digest)))
 }
 
 /// One guard; a fact that it needs and that is missing comes back as the error.
@@ -463,13 +574,14 @@ fn judge(guard: &Guard, question: &Question<'_>, facts: &Facts) -> Result<Verdic
         Guard::Custom(name) => {
             let fact = facts.custom.get(name).ok_or(Missing::NotObserved)?;
             Ok(match fresh(question, fact)? {
-                Reading::Holds => Verdict::Pass,
-                Reading::Violated(what) => Verdict::Block(Explanation::new(
-                    what.clone(),
-                    "see the guard's own documentation, then click again",
-                )),
+                Reading::Holds(_) => Verdict::Pass,
+                Reading::Blocks(explanation) => Verdict::Block(explanation.clone()),
+                Reading::Warns(explanation) => {
+                    Verdict::Warn(Warnings::one(warning_id(name.as_str()), explanation.clone()))
+                }
             })
         }
+        Guard::FixesUndone => fixes_undone(question, facts),
     }
 }
 
@@ -486,6 +598,15 @@ fn fresh<'a, T>(question: &Question<'_>, fact: &'a Fact<T>) -> Result<&'a T, Mis
 fn vouched_by(guard: &Guard, verdict: &Verdict, facts: &Facts) -> Option<String> {
     let passes_on_trust = *guard == Guard::UndoneByBackend && *verdict == Verdict::Pass;
     facts.preflight.value().filter(|_| passes_on_trust)?.vouched_by.clone()
+}
+
+/// What a host's own guard says of itself, where it passes.
+fn promise(guard: &Guard, verdict: &Verdict, facts: &Facts) -> Option<String> {
+    let Guard::Custom(name) = guard else { return None };
+    match facts.custom.get(name)?.value()? {
+        Reading::Holds(promise) if *verdict == Verdict::Pass => promise.clone(),
+        Reading::Holds(_) | Reading::Blocks(_) | Reading::Warns(_) => None,
+    }
 }
 
 fn is(one: &RevisionRef, other: &RevisionRef) -> bool {
@@ -730,4 +851,56 @@ fn cool_down(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing>
             ),
         )
     }))
+}
+
+/// The fixes of incidents and of security holes that a rollback takes away, as far as they were
+/// reported. What nobody reported cannot be named; it does not stand in the way.
+fn fixes_undone(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
+    let history = fresh(question, &facts.history)?;
+    let plan = question.plan;
+    let place = |id: &RevisionId| history.iter().position(|entry| entry.id == *id);
+    let (Some(from), Some(to)) = (place(&plan.from().revision), place(&plan.to().revision)) else {
+        return Err(Missing::NotObserved);
+    };
+    let between = history.iter().skip(from).take(to.saturating_sub(from));
+    let mut lost: Vec<&Fix> = between
+        .filter_map(|revision| match &revision.fixes {
+            Fixes::Known(fixes) => Some(fixes),
+            Fixes::Unknown => None,
+        })
+        .flatten()
+        .filter(|fix| fix.kind.is_grave())
+        .collect();
+    let mut seen = BTreeSet::new();
+    lost.retain(|fix| seen.insert(&fix.id));
+    let Some(first) = lost.first() else { return Ok(Verdict::Pass) };
+    let what = match lost.len() {
+        1 => alloc::format!("the rollback takes away {first}"),
+        many => {
+            alloc::format!("the rollback takes away {many} fixes of incidents or security holes")
+        }
+    };
+    let explanation = Explanation::new(what, "acknowledge each, or fix forward");
+    let is_guard = |id: &Label| {
+        question.policy.guards.as_slice().iter().any(|guard| guard.name() == id.as_str())
+    };
+    let named = |fix: &Fix| {
+        let id = &fix.id;
+        if is_guard(id) { warning_id(&alloc::format!("fix {id}")) } else { warning_id(id.as_str()) }
+    };
+    let shown = if lost.len() > WARNINGS_MAX { WARNINGS_MAX.saturating_sub(1) } else { lost.len() };
+    let mut each: Vec<Warning> = lost
+        .iter()
+        .take(shown)
+        .map(|fix| Warning { id: named(fix), what: fix.to_string() })
+        .collect();
+    let rest: Vec<&str> = lost.iter().skip(shown).map(|fix| fix.id.as_str()).collect();
+    if !rest.is_empty() {
+        // All of them are in the id: another fix among the rest is another warning.
+        let digest = crate::audit::Hash::of(rest.join("\n").as_bytes()).to_string();
+        let id = alloc::format!("fixes_undone-{}", digest.get(..12).unwrap_or(&digest));
+        let what = alloc::format!("{} more fixes", rest.len());
+        each.push(Warning { id: Label::new(id), what });
+    }
+    Ok(Verdict::Warn(Warnings { explanation, each }))
 }

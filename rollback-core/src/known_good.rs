@@ -209,6 +209,7 @@ impl<'a> Candidates<'a> {
             | Guard::CoolDown
             | Guard::UndoneByBackend
             | Guard::BackendAccepts
+            | Guard::FixesUndone
             | Guard::Custom(_) => self.known_good(place?),
         }
     }

@@ -101,6 +101,7 @@ mod model;
 pub mod named;
 pub mod notice;
 pub mod observed;
+mod per_service;
 #[cfg(planted_bugs)]
 #[doc(hidden)]
 pub mod planted;
@@ -118,7 +119,7 @@ mod words;
 
 pub use crate::event::{
     Audience, Conflict, Effect, Event, Health, Line, Observation, Phase, Progress, Receipt, Said,
-    Settlement, Sighting,
+    Settlement, Sighting, WaitsFor,
 };
 pub use crate::fact::{CLOCK_SKEW_MAX, Fact, Missing};
 pub use crate::id::{
@@ -131,14 +132,16 @@ pub use crate::machine::{
     Unsettled, Verifying,
 };
 pub use crate::model::{
-    Actor, Deploy, Deployer, Migration, Migrations, Pair, Plan, PlanError, Restorable, Reversible,
-    Revision, RevisionRef, RevisionStatus, ServiceKey,
+    Actor, CHANGES_MAX, Change, Deploy, Deployer, FIXES_MAX, Fix, FixKind, Fixes, Migration,
+    Migrations, Pair, Plan, PlanError, Restorable, Reversible, Revision, RevisionRef,
+    RevisionStatus, ServiceKey,
 };
+pub use crate::per_service::PerService;
 pub use crate::policy::{FourEyes, Limits, Policy};
 pub use crate::presence::Presence;
 pub use crate::time::{Timestamp, TimestampError, in_words};
 pub use crate::unseen::{is_unseen, is_visible};
 pub use crate::view::{
     Cancellation, Cause, Execution, GuardView, Prominence, Proposer, Purpose, PutAside,
-    RollbackView, StateName,
+    RollbackView, StateName, WarningView,
 };

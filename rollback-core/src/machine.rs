@@ -18,7 +18,7 @@ use crate::id::{Label, RollbackId};
 use crate::journal::{Opening, Origin, Rules};
 use crate::model::{Actor, Plan, RevisionRef};
 use crate::policy::Policy;
-use crate::proof::{Approved, Authorized, Confirmed, GuardsPassed, Order, Recorded, Votes};
+use crate::proof::{Approved, Authorized, Confirmed, GuardsPassed, OrderRef, Recorded, Votes};
 use crate::time::Timestamp;
 use crate::view::{Cancellation, Execution, Purpose, RollbackView, StateName};
 use crate::words;
@@ -160,6 +160,8 @@ pub(crate) enum Cancelling {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Verifying {
     pub(crate) receipt: Receipt,
+    /// Since when it is looked at.
+    pub(crate) since: Timestamp,
     /// Since when what was seen last has been seen.
     pub(crate) good_since: Option<Timestamp>,
     pub(crate) seen: String,
@@ -265,6 +267,8 @@ pub enum Declined {
     NotTheRequester,
     /// The order can no longer be called back.
     TooLate,
+    /// A warning that was shown is not acknowledged.
+    NotAcknowledged(Label),
 }
 
 /// Why an event changed nothing.
@@ -339,6 +343,7 @@ impl Rollback {
             };
         }
         let was_aside = notes.put_aside.is_some();
+        let was_paged = needs_somebody(&state, &notes);
         let mut turn = Turn {
             opening: &opening,
             notes: &mut notes,
@@ -349,13 +354,18 @@ impl Rollback {
             drafts: Vec::new(),
         };
         let (state, disposition) = next(state, event, &mut turn);
-        let Turn { mut effects, drafts, .. } = turn;
         // The channel was shown that it is put aside, so it is shown whatever becomes of that, also
         // what concerns nobody there otherwise.
         let channel = Effect::Tell(Audience::Channel);
-        if was_aside && disposition == Disposition::Applied && !effects.contains(&channel) {
-            effects.push(channel);
+        if was_aside && disposition == Disposition::Applied && !turn.effects.contains(&channel) {
+            turn.effects.push(channel);
         }
+        // Whoever was paged is told when they are not needed any more.
+        let page = Effect::Tell(Audience::OnCall);
+        if was_paged && !needs_somebody(&state, turn.notes) && !turn.effects.contains(&page) {
+            turn.effects.push(page);
+        }
+        let Turn { effects, drafts, .. } = turn;
         // What is not stored must leave no trace, or a replay would not end up here.
         let (now, steps) = match disposition {
             Disposition::Applied | Disposition::Declined(_) => (now, steps),
@@ -464,30 +474,30 @@ impl Rollback {
             State::Confirming(_, Preview::Reading) | State::Checking(_) => Effect::GatherFacts,
             State::Recording(_) => Effect::RecordIntent,
             State::Triggering(recorded, _) => match self.opening.purpose {
-                Purpose::Real => Effect::Reconcile(Order::issue(recorded)),
-                Purpose::Drill => Effect::Rehearse(Order::issue(recorded)),
+                Purpose::Real => Effect::Reconcile(OrderRef::of(recorded)),
+                Purpose::Drill => Effect::Rehearse(OrderRef::of(recorded)),
             },
             State::Running(recorded, running) => {
-                let order = Order::issue(recorded);
+                let order = OrderRef::of(recorded);
                 let mut effects = Vec::new();
                 if let Cancelling::Asked(_) = running.cancelling {
-                    effects.push(Effect::Cancel(Order::issue(recorded), running.receipt.clone()));
+                    effects.push(Effect::Cancel(OrderRef::of(recorded), running.receipt.clone()));
                 }
                 effects.push(Effect::Observe(order, running.receipt.clone()));
                 return effects;
             }
             State::Verifying(recorded, verifying) => {
-                Effect::Verify(Order::issue(recorded), verifying.receipt.clone())
+                Effect::Verify(OrderRef::of(recorded), verifying.receipt.clone(), verifying.since)
             }
             State::OutcomeUnknown(recorded, unsettled) if unsettled.in_doubt => {
-                Effect::Reconcile(Order::issue(recorded))
+                Effect::Reconcile(OrderRef::of(recorded))
             }
             State::OutcomeUnknown(recorded, unsettled)
                 if unsettled.late.is_none() && !unsettled.settled =>
             {
                 match &unsettled.known {
-                    Some(receipt) => Effect::Observe(Order::issue(recorded), receipt.clone()),
-                    None => Effect::WatchForLateEffect(Order::issue(recorded)),
+                    Some(receipt) => Effect::Observe(OrderRef::of(recorded), receipt.clone()),
+                    None => Effect::WatchForLateEffect(OrderRef::of(recorded)),
                 }
             }
             State::Proposed
@@ -522,6 +532,7 @@ impl Rollback {
             approvals_min: opening.policy.approvals_min,
             reason: notes.reason.clone(),
             guards: notes.report.as_ref().map(Report::views).unwrap_or_default(),
+            acknowledged: notes.acknowledged.clone(),
             not_undone: notes.not_undone.clone(),
             expected_ms: notes.expected.and_then(|d| u64::try_from(d.as_millis()).ok()),
             execution: notes.receipt.as_ref().map(|r| Execution::new(backend.clone(), r)),
@@ -600,10 +611,12 @@ impl Rollback {
         words::who_may(&self.opening.policy.access, duty)
     }
 
-    const fn is_cancellable(&self) -> bool {
+    fn is_cancellable(&self) -> bool {
         match &self.state {
             State::Approving(..) | State::Checking(_) | State::Recording(_) => true,
-            State::Running(_, running) => matches!(running.cancelling, Cancelling::No),
+            State::Running(_, running) => {
+                matches!(running.cancelling, Cancelling::No) && self.opening.backend.may_cancel()
+            }
             State::Proposed
             | State::Authorizing(_)
             | State::Confirming(..)
@@ -619,6 +632,31 @@ impl Rollback {
             | State::OutcomeUnknown(..) => false,
         }
     }
+}
+
+/// Whether whoever is on call is needed: nobody else ends this.
+const fn needs_somebody(state: &State, notes: &Notes) -> bool {
+    notes.put_aside.is_some()
+        || match state {
+            State::OutcomeUnknown(_, unsettled) => !unsettled.settled,
+            State::Triggering(_, Sending::InDoubt(doubt)) => doubt.overdue,
+            State::Running(_, running) => running.overdue,
+            State::Proposed
+            | State::Authorizing(_)
+            | State::Confirming(..)
+            | State::Approving(..)
+            | State::Checking(_)
+            | State::Recording(_)
+            | State::Triggering(_, Sending::Once)
+            | State::Verifying(..)
+            | State::Succeeded
+            | State::Failed
+            | State::NotVerified
+            | State::Refused
+            | State::Denied
+            | State::Withdrawn
+            | State::Expired => false,
+        }
 }
 
 /// Whether the state waits for a person to act, so that a late act is late.

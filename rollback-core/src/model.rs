@@ -145,6 +145,129 @@ impl From<Migrations> for Option<Vec<Migration>> {
     }
 }
 
+/// What a fix repaired.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the wire contract has these three")]
+pub enum FixKind {
+    /// An incident.
+    Incident,
+    /// A security hole.
+    Security,
+    /// Any other bug.
+    Bug,
+}
+
+impl FixKind {
+    /// Whether a rollback that takes such a fix away must be acknowledged.
+    #[must_use]
+    pub const fn is_grave(self) -> bool {
+        match self {
+            Self::Incident | Self::Security => true,
+            Self::Bug => false,
+        }
+    }
+}
+
+/// Something that a deploy repaired, and that a rollback breaks again.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Fix {
+    /// Its name where it is tracked: `INC-204`.
+    pub id: Label,
+    /// What it repaired.
+    pub kind: FixKind,
+}
+
+impl Fix {
+    /// Names a fix.
+    #[must_use]
+    pub fn new(id: impl Into<Label>, kind: FixKind) -> Self {
+        Self { id: id.into(), kind }
+    }
+}
+
+impl fmt::Display for Fix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            FixKind::Incident => "the fix of incident",
+            FixKind::Security => "the security fix",
+            FixKind::Bug => "the fix of",
+        };
+        write!(f, "{what} `{}`", self.id)
+    }
+}
+
+/// What a revision fixed. On the wire: `null` or absent when unknown, `[]` when nothing.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "Option<Vec<Fix>>", into = "Option<Vec<Fix>>")]
+#[expect(clippy::exhaustive_enums, reason = "known and unknown are all there is")]
+pub enum Fixes {
+    /// Nobody said.
+    #[default]
+    Unknown,
+    /// Exactly these; none when empty.
+    Known(Vec<Fix>),
+}
+
+impl Fixes {
+    const fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Known(_) => false,
+        }
+    }
+}
+
+impl From<Option<Vec<Fix>>> for Fixes {
+    fn from(wire: Option<Vec<Fix>>) -> Self {
+        wire.map_or(Self::Unknown, Self::Known)
+    }
+}
+
+impl From<Fixes> for Option<Vec<Fix>> {
+    fn from(fixes: Fixes) -> Self {
+        match fixes {
+            Fixes::Unknown => None,
+            Fixes::Known(list) => Some(list),
+        }
+    }
+}
+
+/// A commit that a deploy brought.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// The commit.
+    #[serde(default)]
+    pub commit: Option<Label>,
+    /// Its title. Hostile until escaped.
+    pub title: Label,
+    /// Who wrote it.
+    #[serde(default)]
+    pub author: Option<Deployer>,
+    /// Where it can be read. Hostile until checked.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// What it repaired.
+    #[serde(default)]
+    pub fixes: Vec<Fix>,
+}
+
+impl Change {
+    /// A commit of which only the title is known.
+    #[must_use]
+    pub fn new(title: impl Into<Label>) -> Self {
+        Self { commit: None, title: title.into(), author: None, url: None, fixes: Vec::new() }
+    }
+}
+
+/// Most changes of one deploy that are kept: more than anybody reads before a rollback.
+pub const CHANGES_MAX: usize = 500;
+
+/// Most fixes of one deploy.
+pub const FIXES_MAX: usize = 100;
+
 /// One entry of a service's deploy history, as the CD system tells it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -169,6 +292,9 @@ pub struct Revision {
     /// The migrations it brought.
     #[serde(default)]
     pub migrations: Migrations,
+    /// What it fixed.
+    #[serde(default, skip_serializing_if = "Fixes::is_unknown")]
+    pub fixes: Fixes,
     /// The earlier revision whose content this one restored, where the CD system gives a rollback
     /// an entry of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,6 +317,7 @@ impl Revision {
             status: RevisionStatus::Unknown,
             restorable: Restorable::Unknown,
             migrations: Migrations::Unknown,
+            fixes: Fixes::Unknown,
             restores: None,
             names: Vec::new(),
         }
@@ -311,6 +438,9 @@ pub struct Deploy {
     /// The migrations it brought.
     #[serde(default)]
     pub migrations: Migrations,
+    /// The commits it brought, newest first, at most [`CHANGES_MAX`]; absent when nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
 }
 
 impl Deploy {
@@ -334,7 +464,18 @@ impl Deploy {
             changelog_url: None,
             deployed_at,
             migrations: Migrations::Unknown,
+            changes: None,
         }
+    }
+
+    /// What it fixed, as far as its changes say.
+    #[must_use]
+    pub fn fixes(&self) -> Fixes {
+        let changes = self.changes.as_ref();
+        changes.map_or(Fixes::Unknown, |changes| {
+            let fixes = changes.iter().flat_map(|change| &change.fixes);
+            Fixes::Known(fixes.take(FIXES_MAX).cloned().collect())
+        })
     }
 
     /// The service and environment it went to.
@@ -364,6 +505,7 @@ impl Deploy {
             ("changelog_url", self.changelog_url == report.changelog_url),
             ("deployed_at", self.deployed_at == report.deployed_at),
             ("migrations", self.migrations == report.migrations),
+            ("changes", self.changes == report.changes),
         ];
         fields.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }

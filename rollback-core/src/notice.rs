@@ -85,7 +85,8 @@ pub enum Notice {
         /// The rollback.
         view: Box<RollbackView>,
     },
-    /// To whoever is on call. The latest wins.
+    /// To whoever is on call. The latest wins: once the rollback no longer
+    /// [needs somebody](RollbackView::needs_somebody), the page is resolved.
     OnCall(Box<RollbackView>),
     /// To whoever is on call: somebody acted through the emergency group. Appears once.
     BreakGlass {
@@ -99,6 +100,56 @@ pub enum Notice {
     /// To whoever is on call: a dependency of some or all rollbacks is not working, or works again. The
     /// latest wins.
     Blocked(Box<Blocked>),
+}
+
+/// What kind of thing a notice tells.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "as the notices")]
+pub enum NoticeKind {
+    /// [`Notice::Deploy`].
+    Deploy,
+    /// [`Notice::Line`].
+    Line,
+    /// [`Notice::Approval`].
+    Approval,
+    /// [`Notice::Private`].
+    Private,
+    /// [`Notice::Deployer`].
+    Deployer,
+    /// [`Notice::OnCall`].
+    OnCall,
+    /// [`Notice::BreakGlass`].
+    BreakGlass,
+    /// [`Notice::Blocked`].
+    Blocked,
+}
+
+impl NoticeKind {
+    /// Whether it is for whoever is on call.
+    #[must_use]
+    pub const fn is_a_page(self) -> bool {
+        match self {
+            Self::OnCall | Self::BreakGlass | Self::Blocked => true,
+            Self::Deploy | Self::Line | Self::Approval | Self::Private | Self::Deployer => false,
+        }
+    }
+}
+
+impl Notice {
+    /// What kind of thing it tells.
+    #[must_use]
+    pub const fn kind(&self) -> NoticeKind {
+        match self {
+            Self::Deploy(_) => NoticeKind::Deploy,
+            Self::Line { .. } => NoticeKind::Line,
+            Self::Approval(_) => NoticeKind::Approval,
+            Self::Private { .. } => NoticeKind::Private,
+            Self::Deployer { .. } => NoticeKind::Deployer,
+            Self::OnCall(_) => NoticeKind::OnCall,
+            Self::BreakGlass { .. } => NoticeKind::BreakGlass,
+            Self::Blocked(_) => NoticeKind::Blocked,
+        }
+    }
 }
 
 /// A dependency of some or all rollbacks that is not working.

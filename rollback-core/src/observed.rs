@@ -1,8 +1,9 @@
 //! What the guards look at: one bundle of facts, each known or not, each with its own time.
 
 use crate::fact::Fact;
+use crate::guard::Explanation;
 use crate::id::{DeployId, GuardName, Label, RevisionId, RollbackId};
-use crate::model::{Revision, RevisionRef};
+use crate::model::{Plan, Restorable, Revision, RevisionRef};
 use crate::presence::Presence;
 use crate::time::Timestamp;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,29 @@ impl Preflight {
             not_undone: Vec::new(),
             expected: None,
         }
+    }
+
+    /// What a history says of a rollback: it would be accepted if the history has the target and can
+    /// restore it. Who would undo it a history does not say.
+    #[must_use]
+    pub fn from_history(history: &[Revision], plan: &Plan) -> Self {
+        let to = plan.to();
+        let target = history.iter().find(|revision| revision.id == to.revision);
+        match target.map(|target| target.restorable) {
+            Some(Restorable::Yes) => Self::accepted(),
+            Some(Restorable::No) => Self::rejected(alloc::format!("{to} cannot be restored")),
+            Some(Restorable::Unknown) => {
+                Self::rejected(alloc::format!("whether {to} can be restored is unknown"))
+            }
+            None => Self::rejected(alloc::format!("{to} is not in the deploy history")),
+        }
+    }
+
+    /// The same where it is known that nothing would undo it.
+    #[must_use]
+    pub fn undone_by_nothing(mut self) -> Self {
+        self.undone_by = Presence::Nothing;
+        self
     }
 
     /// The CD system would not accept it. What would undo it was not looked for.
@@ -235,13 +259,87 @@ impl Freeze {
 
 /// What a source of the host's own says about one of its guards.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "yes and no; not knowing is an unknown fact")]
+#[serde(from = "Read", into = "Written")]
+#[expect(clippy::exhaustive_enums, reason = "as the verdicts; not knowing is an unknown fact")]
 pub enum Reading {
+    /// The guard holds; with what that means, in words for people.
+    Holds(Option<String>),
+    /// It holds for whoever acknowledges this.
+    Warns(Explanation),
+    /// It does not hold.
+    Blocks(Explanation),
+}
+
+impl Reading {
     /// The guard holds.
+    #[must_use]
+    pub const fn holds() -> Self {
+        Self::Holds(None)
+    }
+
+    /// It holds, which means this: `the error budget is not spent`.
+    #[must_use]
+    pub fn holds_since(promise: impl Into<String>) -> Self {
+        Self::Holds(Some(promise.into()))
+    }
+
+    /// It does not hold: what is the matter, and what to do next.
+    #[must_use]
+    pub fn blocks(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Blocks(Explanation::new(what, next))
+    }
+
+    /// It holds for whoever acknowledges this: what is the matter, and what to do next.
+    #[must_use]
+    pub fn warns(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Warns(Explanation::new(what, next))
+    }
+}
+
+/// A reading as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
     Holds,
-    /// It does not: what is the matter, and what to do next.
+    HoldsSince(String),
+    Warns(Explanation),
+    Blocks(Explanation),
+}
+
+/// A reading as it was written, now or by the first release.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Read {
+    Holds,
+    HoldsSince(String),
+    Warns(Explanation),
+    Blocks(Explanation),
     Violated(String),
+}
+
+impl From<Reading> for Written {
+    fn from(reading: Reading) -> Self {
+        match reading {
+            Reading::Holds(None) => Self::Holds,
+            Reading::Holds(Some(promise)) => Self::HoldsSince(promise),
+            Reading::Warns(explanation) => Self::Warns(explanation),
+            Reading::Blocks(explanation) => Self::Blocks(explanation),
+        }
+    }
+}
+
+impl From<Read> for Reading {
+    fn from(read: Read) -> Self {
+        match read {
+            Read::Holds => Self::Holds(None),
+            Read::HoldsSince(promise) => Self::Holds(Some(promise)),
+            Read::Warns(explanation) => Self::Warns(explanation),
+            Read::Blocks(explanation) => Self::Blocks(explanation),
+            Read::Violated(what) => {
+                Self::blocks(what, "see the guard's own documentation, then click again")
+            }
+        }
+    }
 }
 
 /// Everything the guards look at.

@@ -17,6 +17,7 @@ use crate::policy::{FourEyes, Policy};
 use crate::time::Timestamp;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use core::ops::Deref;
 use core::time::Duration;
 use serde::Serialize;
 
@@ -37,6 +38,8 @@ pub struct Confirmed {
     authorized: Authorized,
     reason: Reason,
     shown: Pair,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    acknowledged: BTreeSet<Label>,
     at: Timestamp,
 }
 
@@ -76,10 +79,16 @@ pub struct Recorded {
     at: Timestamp,
 }
 
-/// Permission to act, once: the only thing a backend carries out. Its rollback id is the
-/// idempotency key.
+/// Permission to act, once: the only thing that [`crate::ports::CdBackend::start`] takes. It is neither
+/// cloned nor made again from a journal; what it says is read through its [`OrderRef`].
 #[derive(Debug, Eq, PartialEq, Serialize)]
-pub struct Order {
+#[serde(transparent)]
+pub struct Order(OrderRef);
+
+/// What an order says: for finding, fencing off, observing and cancelling it. It can be read and
+/// copied, and cannot be sent. Its rollback id is the idempotency key.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct OrderRef {
     rollback: RollbackId,
     plan: Plan,
     requested_by: Actor,
@@ -100,13 +109,23 @@ pub struct Confirmation {
     pub reason: Reason,
     /// Current and target as the modal showed them.
     pub shown: Pair,
+    /// The warnings that they acknowledged, by id.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub acknowledged: BTreeSet<Label>,
 }
 
 impl Confirmation {
-    /// Collects a confirmation.
+    /// Collects a confirmation that acknowledges no warning.
     #[must_use]
     pub const fn new(actor: Actor, standing: Standing, reason: Reason, shown: Pair) -> Self {
-        Self { actor, standing, reason, shown }
+        Self { actor, standing, reason, shown, acknowledged: BTreeSet::new() }
+    }
+
+    /// The same, acknowledging these warnings.
+    #[must_use]
+    pub fn acknowledging(mut self, warnings: impl IntoIterator<Item = Label>) -> Self {
+        self.acknowledged.extend(warnings);
+        self
     }
 }
 
@@ -233,7 +252,8 @@ impl Confirmed {
             let report = Report::blocked(Guard::ConfirmationCurrent, explanation);
             return Err(NotConfirmed::Stale(report));
         }
-        Ok(Self { authorized, reason: given.reason, shown: given.shown, at: now })
+        let Confirmation { reason, shown, acknowledged, .. } = given;
+        Ok(Self { authorized, reason, shown, acknowledged, at: now })
     }
 
     /// Who confirmed.
@@ -246,6 +266,12 @@ impl Confirmed {
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         &self.reason
+    }
+
+    /// The warnings that they acknowledged.
+    #[must_use]
+    pub const fn acknowledged(&self) -> &BTreeSet<Label> {
+        &self.acknowledged
     }
 
     /// Why they still may, and by which rule.
@@ -471,7 +497,7 @@ impl GuardsPassed {
             rests_on = earlier(rests_on, votes_rest_on);
         }
         let since = approved.at();
-        let Confirmed { authorized, shown, .. } = &approved.confirmed;
+        let Confirmed { authorized, shown, acknowledged, .. } = &approved.confirmed;
         let mut question = Question::new(&authorized.plan, policy, now);
         question.shown = Some(shown);
         question.asking = Some(&authorized.rollback);
@@ -483,7 +509,7 @@ impl GuardsPassed {
             return Ok(Self { approved, report, valid_until: now.after(fact_age_max) });
         }
         match facts.oldest() {
-            Some(oldest) if report.passes() => {
+            Some(oldest) if report.passes(acknowledged) => {
                 // A source whose clock is ahead makes nothing good for longer than now.
                 let oldest = oldest.min(rests_on.unwrap_or(now)).min(now);
                 let valid_until = oldest.after(fact_age_max);
@@ -534,8 +560,39 @@ impl Recorded {
 }
 
 impl Order {
-    /// Issues the order that a record of intent allows. Issuing it again gives the same order.
+    /// Issues the order that a record of intent allows.
     pub(crate) fn issue(recorded: &Recorded) -> Self {
+        Self(OrderRef::of(recorded))
+    }
+}
+
+#[cfg(planted_bugs)]
+impl Order {
+    /// The mistake that an order can be sent twice.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl AsRef<OrderRef> for Order {
+    fn as_ref(&self) -> &OrderRef {
+        &self.0
+    }
+}
+
+/// An order is read as what it says.
+impl Deref for Order {
+    type Target = OrderRef;
+
+    fn deref(&self) -> &OrderRef {
+        &self.0
+    }
+}
+
+impl OrderRef {
+    /// What the order of a record of intent says. The same for the same record.
+    pub(crate) fn of(recorded: &Recorded) -> Self {
         let Confirmed { authorized, reason, .. } = &recorded.passed.approved.confirmed;
         Self {
             rollback: authorized.rollback.clone(),

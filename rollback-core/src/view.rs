@@ -2,7 +2,7 @@
 //! page is made.
 
 use crate::event::{Progress, Receipt};
-use crate::guard::{Finding, Report};
+use crate::guard::{Finding, Report, Warning};
 use crate::id::{BackendName, DeployId, Label, Reason, RollbackId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
 use crate::time::Timestamp;
@@ -194,10 +194,24 @@ impl Proposer {
 pub struct GuardView {
     /// The guard.
     pub name: Label,
-    /// `pass`, `block` or `unknown`.
+    /// `pass`, `warn`, `block` or `unknown`.
     pub verdict: Label,
     /// The verdict in words.
     pub explanation: String,
+    /// What must be acknowledged, where it warns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acknowledge: Vec<WarningView>,
+}
+
+/// A warning, to be acknowledged by its id.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WarningView {
+    /// How the confirmation names it.
+    pub id: Label,
+    /// What is taken away, in words.
+    pub what: String,
 }
 
 impl From<&Finding> for GuardView {
@@ -206,7 +220,14 @@ impl From<&Finding> for GuardView {
             name: Label::new(finding.guard.name()),
             verdict: Label::new(finding.verdict_name()),
             explanation: finding.explanation(),
+            acknowledge: finding.warnings().iter().map(WarningView::from).collect(),
         }
+    }
+}
+
+impl From<&Warning> for WarningView {
+    fn from(warning: &Warning) -> Self {
+        Self { id: warning.id.clone(), what: warning.what.clone() }
     }
 }
 
@@ -227,11 +248,14 @@ pub struct Execution {
     pub backend: BackendName,
     /// The CD system's own name for the execution.
     pub id: Label,
+    /// Where a person looks at it. Hostile until checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 impl Execution {
     pub(crate) fn new(backend: BackendName, receipt: &Receipt) -> Self {
-        Self { backend, id: receipt.execution.clone() }
+        Self { backend, id: receipt.execution.clone(), url: receipt.url.clone() }
     }
 }
 
@@ -372,6 +396,9 @@ pub struct RollbackView {
     pub reason: Option<Reason>,
     /// What the guards said when they were last evaluated.
     pub guards: Vec<GuardView>,
+    /// The warnings that whoever confirmed acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acknowledged: Vec<Label>,
     /// What a person should know will not be undone.
     pub not_undone: Vec<String>,
     /// How long it is expected to take, in milliseconds.
@@ -428,6 +455,14 @@ pub struct RollbackView {
 }
 
 impl RollbackView {
+    /// Whether whoever is on call is needed: it is quarantined, takes longer than its limit, or nobody
+    /// knows its outcome. A page about it is resolved once this is false.
+    #[must_use]
+    pub fn needs_somebody(&self) -> bool {
+        let unsettled = self.state == StateName::OutcomeUnknown && !self.settled;
+        self.put_aside.is_some() || self.overdue || unsettled
+    }
+
     /// How much it matters on the message of its deploy.
     #[must_use]
     pub fn prominence(&self) -> Prominence {

@@ -12,6 +12,7 @@ use crate::observed::Live;
 use crate::policy::{FourEyes, Policy};
 use crate::presence::Presence;
 use crate::time::{Timestamp, in_words};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -148,11 +149,19 @@ pub(crate) fn too_late_to_withdraw() -> String {
     "the order is on its way and cannot be called back; follow the thread".into()
 }
 
-/// Every obstacle, one line each.
-pub(crate) fn refused(plan: &Plan, report: &Report) -> String {
+pub(crate) fn not_acknowledged(warning: &Label) -> String {
+    format!("the warning `{warning}` is not acknowledged; nothing was changed; tick it, or cancel")
+}
+
+/// Every obstacle, one line each. A warning is one where nobody acknowledged it: it came after the
+/// confirmation.
+pub(crate) fn refused(plan: &Plan, report: &Report, acknowledged: &BTreeSet<Label>) -> String {
     let mut text = format!("{} was not rolled back; nothing was changed", plan.key());
-    for finding in report.obstacles() {
+    for finding in report.obstacles(acknowledged) {
         text.push('\n');
+        if !finding.warnings().is_empty() {
+            text.push_str("this came up after the confirmation: ");
+        }
         text.push_str(&finding.explanation());
     }
     text

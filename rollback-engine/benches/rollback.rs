@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rollback_core::ports::{
-    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Fence,
+    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Consent, Fence,
 };
 use rollback_core::{Deploy, Migrations, Phase, Plan, StateName};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
@@ -36,7 +36,8 @@ async fn rolled_back() -> Duration {
         view = engine.changed(&id, view.steps).await.unwrap();
     }
     let pair = Plan::new(view.key, view.from, view.to).unwrap().pair();
-    let mut view = engine.confirm(&id, ana.actor(), fixtures::reason(), pair).await.unwrap();
+    let mut view =
+        engine.confirm(&id, ana.actor(), Consent::new(fixtures::reason(), pair)).await.unwrap();
     while !view.state.is_end() {
         view = engine.changed(&id, view.steps).await.unwrap();
     }

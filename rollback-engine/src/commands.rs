@@ -10,10 +10,10 @@ use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::named::resolve;
 use rollback_core::notice::{DeployCard, MessageRef};
-use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Query, StoreError};
+use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Consent, Query, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Actor, DeployId, Event, Label, Pair, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
+    Actor, DeployId, Event, Label, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
     RevisionRef, RollbackId, RollbackView, Said, ServiceKey, Settlement, StateName, Timestamp,
 };
 use std::sync::Arc;
@@ -60,12 +60,12 @@ impl Commands for Engine {
         &self,
         id: &RollbackId,
         actor: Actor,
-        reason: Reason,
-        shown: Pair,
+        consent: Consent,
     ) -> Result<RollbackView, CommandError> {
         let _confirms = self.inner.openings.confirms(id);
         let standing = self.standing(id, &actor, Duty::Request).await?;
-        let given = Confirmation::new(actor, standing, reason, shown);
+        let Consent { reason, shown, acknowledged, .. } = consent;
+        let given = Confirmation::new(actor, standing, reason, shown).acknowledging(acknowledged);
         let view = self.say(id, Event::ConfirmationGiven(Box::new(given))).await?;
         // No confirmation leads there: it came too late, and whoever gave it is told.
         if matches!(view.state, StateName::Withdrawn | StateName::Expired | StateName::Proposed) {
@@ -225,7 +225,7 @@ impl Engine {
             return Err(CommandError::NotAdmitting);
         }
         let backend = inner.backends.get(&service.backend).ok_or_else(not_configured)?;
-        let entry = BackendEntry::new(service.backend.clone(), backend.capabilities());
+        let entry = BackendEntry::new(service.backend.clone(), backend.capabilities(&key));
         let policy = inner.policy(&key, service);
         let id = inner.new_rollback_id()?;
         let mut opening = Opening::new(id, plan, policy, origin, entry, inner.clock.now());

@@ -247,6 +247,6 @@ async fn guards(
         return Vec::new();
     };
     let policy = inner.policy(key, service);
-    let facts = facts::gather(inner, service, &plan, service.guards.custom()).await;
+    let facts = facts::gather(inner, service, &plan, facts::Asking::default()).await;
     evaluate(&Question::new(&plan, &policy, inner.clock.now()), &facts).views()
 }

@@ -5,22 +5,35 @@ use crate::catalog::ServiceConfig;
 use crate::clock::within;
 use crate::engine::Inner;
 use rollback_core::observed::{Facts, Freeze, Live, Preflight, ServiceRecord};
-use rollback_core::ports::{CdBackend, PortError, StoreError};
-use rollback_core::{Deploy, Fact, GuardName, Migrations, Plan, Revision, ServiceKey, in_words};
+use rollback_core::ports::{
+    CdBackend, GuardInquiry, HistoryOptions, LiveOptions, PortError, StoreError,
+};
+use rollback_core::{
+    Actor, Deploy, Fact, Fixes, GuardName, Migrations, Plan, Reason, Revision, ServiceKey, in_words,
+};
 use std::time::Duration;
 
 /// How much of the history is read: more than a team would go back, little enough for one request.
 pub(crate) const HISTORY_MAX: usize = 50;
+
+/// Who asks for a rollback, and why; nobody yet before the click.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asking<'a> {
+    pub(crate) actor: Option<&'a Actor>,
+    pub(crate) reason: Option<&'a Reason>,
+}
 
 /// Reads the facts about a plan.
 pub(crate) async fn gather(
     inner: &Inner,
     service: &ServiceConfig,
     plan: &Plan,
-    custom: impl Iterator<Item = &GuardName>,
+    asking: Asking<'_>,
 ) -> Facts {
     let key = plan.key();
-    let customs = futures_util::future::join_all(custom.map(|name| custom_fact(inner, name, plan)));
+    let custom = service.guards.custom();
+    let customs =
+        futures_util::future::join_all(custom.map(|name| custom_fact(inner, name, plan, asking)));
     let (live, history, preflight, record, freezes, customs) = tokio::join!(
         live(inner, service, key),
         history(inner, service, key),
@@ -43,17 +56,21 @@ async fn custom_fact(
     inner: &Inner,
     name: &GuardName,
     plan: &Plan,
+    asking: Asking<'_>,
 ) -> (GuardName, Fact<rollback_core::observed::Reading>) {
     let Some(source) = inner.fact_sources.get(name) else {
         return (name.clone(), Fact::unknown("no source answers this guard; configure one"));
     };
     let bound = inner.source_timeout;
-    let fact = within(inner.clock.as_ref(), bound, source.observe(name, plan)).await;
+    let mut inquiry = GuardInquiry::new(name.clone(), plan.clone(), inner.clock.now());
+    (inquiry.requested_by, inquiry.reason) = (asking.actor.cloned(), asking.reason.cloned());
+    let fact = within(inner.clock.as_ref(), bound, source.observe(&inquiry)).await;
     (name.clone(), fact.unwrap_or_else(|| Fact::unknown(silent("the guard's source", bound))))
 }
 
 pub(crate) async fn live(inner: &Inner, service: &ServiceConfig, key: &ServiceKey) -> Fact<Live> {
-    read(inner, service, |backend| async move { backend.live(key).await }).await
+    read(inner, service, |backend| async move { backend.live(key, LiveOptions::default()).await })
+        .await
 }
 
 /// The CD system's history, completed with what was reported to us about each revision.
@@ -62,8 +79,8 @@ pub(crate) async fn history(
     service: &ServiceConfig,
     key: &ServiceKey,
 ) -> Fact<Vec<Revision>> {
-    let told =
-        read(inner, service, |backend| async move { backend.history(key, HISTORY_MAX).await });
+    let wanted = HistoryOptions::newest(HISTORY_MAX);
+    let told = read(inner, service, |backend| async move { backend.history(key, wanted).await });
     let (told, reported) = tokio::join!(told, inner.store.deploys(key, HISTORY_MAX));
     match reported {
         Ok(deploys) => told.map(|history| complete(history, &deploys)),
@@ -135,6 +152,9 @@ pub(crate) fn complete(mut history: Vec<Revision>, deploys: &[Deploy]) -> Vec<Re
         revision.deployed_at.get_or_insert(deploy.deployed_at);
         if revision.migrations == Migrations::Unknown {
             revision.migrations = deploy.migrations.clone();
+        }
+        if revision.fixes == Fixes::Unknown {
+            revision.fixes = deploy.fixes();
         }
     }
     history

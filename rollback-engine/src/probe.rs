@@ -7,6 +7,7 @@ use crate::health::{Part, Trouble, blockers};
 use crate::outbox::DELIVERY_MAX;
 use futures_util::future::join_all;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
+use rollback_core::ports::LiveOptions;
 use rollback_core::{BackendName, ChannelId, GroupId, Label, ServiceKey, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -185,7 +186,7 @@ async fn ask(inner: &Inner, name: &BackendName, key: &ServiceKey) {
     let services = &inner.catalog.services;
     let bound = services.get(key).map_or(inner.source_timeout, |it| it.limits.cd_timeout);
     // The answer, and the lack of one, is noted on the way.
-    drop(within(inner.clock.as_ref(), bound, backend.live(key)).await);
+    drop(within(inner.clock.as_ref(), bound, backend.live(key, LiveOptions::default())).await);
 }
 
 fn blocked(part: &Part, since: Timestamp, why: String) -> Blocked {

@@ -114,7 +114,7 @@ fn configured(inner: &Inner, key: &ServiceKey) -> BackendEntry {
     let service = inner.catalog.services.get(key);
     let backend = service.and_then(|service| {
         let backend = inner.backends.get(&service.backend)?;
-        Some(BackendEntry::new(service.backend.clone(), backend.capabilities()))
+        Some(BackendEntry::new(service.backend.clone(), backend.capabilities(key)))
     });
     backend.unwrap_or_else(|| {
         BackendEntry::new(

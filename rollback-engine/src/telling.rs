@@ -4,10 +4,11 @@
 use crate::engine::Inner;
 use rollback_core::audit::Head;
 use rollback_core::notice::Notice;
-use rollback_core::ports::{Queued, StoreError};
+use rollback_core::ports::{Notifier, Queued, StoreError};
 use rollback_core::{
     Audience, ChannelId, DeployId, Effect, Label, Line, Rollback, RollbackId, RollbackView,
 };
+use std::sync::Arc;
 
 /// The key of a deploy message.
 pub(crate) fn deploy_key(id: &DeployId) -> Label {
@@ -56,7 +57,7 @@ pub(crate) async fn about(
         .collect())
 }
 
-/// One notice for each notifier, in the thread of the deploy message where it belongs there.
+/// One notice for each notifier that tells such things, in the thread of the deploy message where it belongs there.
 pub(crate) fn address(
     inner: &Inner,
     key: &Label,
@@ -73,14 +74,15 @@ pub(crate) fn address(
         | Notice::BreakGlass { .. }
         | Notice::Blocked(_) => None,
     };
-    let queued = |name: &'static str| {
-        let queued = Queued::new(name, key.clone(), notice.clone(), channel.clone());
-        match threaded {
+    let queued = |notifier: &Arc<dyn Notifier>| {
+        let place = notifier.place(notice.kind(), channel)?;
+        let queued = Queued::new(notifier.name(), key.clone(), notice.clone(), place);
+        Some(match threaded {
             Some(thread) => queued.in_thread_of(thread.clone()),
             None => queued,
-        }
+        })
     };
-    inner.notifiers.iter().map(|notifier| queued(notifier.name())).collect()
+    inner.notifiers.iter().filter_map(queued).collect()
 }
 
 async fn message(

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, Clock, Directory, ErrorKind, Expected, Fenced, Freshness,
-    Heard, Inquiry, PortError, SourceState, StartError,
+    Cancelled, Capabilities, CdBackend, Changes, Clock, Directory, ErrorKind, Expected, Fenced,
+    Freshness, Heard, HistoryOptions, Inquiry, LiveOptions, ObserveOptions, PortError, SourceState,
+    StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     BackendName, GroupId, Plan, Progress, Receipt, Revision, ServiceKey, Timestamp, UserId,
     in_words,
@@ -90,23 +91,27 @@ impl Drop for Asked<'_> {
 
 #[async_trait]
 impl CdBackend for WatchedCd {
-    fn capabilities(&self) -> Capabilities {
-        self.backend.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.backend.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.read(self.backend.history(key, limit)).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.read(self.backend.history(key, options)).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.read(self.backend.live(key)).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.read(self.backend.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.read(self.backend.preflight(plan)).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let asked = Asked::new(&self.health, Part::Cd(self.name.clone()), &*self.clock);
         let answer = self.backend.start(order).await;
         asked.answered(match &answer {
@@ -116,24 +121,29 @@ impl CdBackend for WatchedCd {
         answer
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.read(self.backend.find(order)).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.read(self.backend.fence(order)).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.read(self.backend.observe(order, receipt)).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.read(self.backend.observe(order, receipt, options)).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.read(self.backend.cancel(order, receipt)).await
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        self.backend.changes(key).await;
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        self.backend.changes(key)
     }
 
     async fn drain(&self) {

@@ -5,16 +5,16 @@ use crate::catalog::ServiceConfig;
 use crate::clock::{within, within_or_panic};
 use crate::engine::Inner;
 use crate::entitled::Wish;
-use crate::facts::{self, silent};
+use crate::facts::{self, Asking, silent};
 use crate::operation::Given;
 use rollback_core::access::{Duty, Standing};
 use rollback_core::audit::BackendEntry;
 use rollback_core::observed::{Acceptance, Facts};
 use rollback_core::ports::{
-    Cancelled, CdBackend, Claim, CommandError, CompareAndSet, ErrorKind, Fenced, Freshness,
-    StartError,
+    Cancelled, CdBackend, Changes, Claim, CommandError, CompareAndSet, ErrorKind, Fenced,
+    Freshness, HealthInquiry, NoChanges, ObserveOptions, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{
     Actor, CLOCK_SKEW_MAX, Conflict, Effect, Event, Fact, Health, Observation, Phase, Policy,
@@ -73,7 +73,9 @@ pub(crate) async fn perform(
         Effect::Reconcile(order) => reconcile(inner, view, order, look, pulse).await,
         Effect::Observe(order, receipt) => Some(observe(inner, view, order, receipt, pulse).await),
         Effect::Cancel(order, receipt) => cancel(inner, view, order, receipt, pulse).await,
-        Effect::Verify(order, receipt) => Some(verify(inner, view, order, receipt, look).await),
+        Effect::Verify(order, receipt, since) => {
+            Some(verify(inner, view, order, receipt, *since, look).await)
+        }
         Effect::WatchForLateEffect(order) => watch(inner, view, order, pulse).await,
         // The driver sends orders itself, and the outbox tells people.
         Effect::Trigger(_) | Effect::Tell(_) => None,
@@ -157,7 +159,8 @@ async fn observe_facts(inner: &Inner, view: &RollbackView) -> Event {
         futures_util::future::join_all(voters.map(async |actor| {
             (actor.id.clone(), standing(inner, view, actor, Duty::Approve).await)
         }));
-    let gathered = facts::gather(inner, service, &plan, service.guards.custom());
+    let asking = Asking { actor: view.requested_by.as_ref(), reason: view.reason.as_ref() };
+    let gathered = facts::gather(inner, service, &plan, asking);
     let (facts, requester, approvers) = tokio::join!(gathered, requester, approvers);
     Event::FactsObserved(Box::new(Observation::new(facts, requester).and_of(approvers)))
 }
@@ -223,7 +226,8 @@ fn differs(
     if !inner.admits() {
         return Some("workspace");
     }
-    if BackendEntry::new(service.backend.clone(), backend.capabilities()) != *entry {
+    let ours = BackendEntry::new(service.backend.clone(), backend.capabilities(key));
+    if !ours.agrees_with(entry) {
         return Some("backend");
     }
     (inner.policy(key, service).digest() != policy.digest()).then_some("policy")
@@ -239,7 +243,7 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
         return Event::TriggerRefused("it was not sent: the backend is not configured here".into());
     };
     let bound = service.limits.cd_timeout;
-    let looks_itself = match backend.capabilities().compare_and_set {
+    let looks_itself = match backend.capabilities(key).compare_and_set {
         CompareAndSet::Yes | CompareAndSet::Ticket => true,
         CompareAndSet::No => false,
     };
@@ -260,12 +264,12 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     let sent = tokio::spawn(async move {
         #[cfg(planted_bugs)]
         if rollback_core::planted::is("resend-after-timeout")
-            && let Some(answer) = within(clock.as_ref(), bound, backend.start(&order)).await
+            && let Some(answer) = within(clock.as_ref(), bound, backend.start(order.again())).await
             && !matches!(answer, Err(StartError::InDoubt { .. }))
         {
             return Some(answer);
         }
-        within_or_panic(clock.as_ref(), bound, backend.start(&order)).await
+        within_or_panic(clock.as_ref(), bound, backend.start(order)).await
     });
     match sent.await {
         Ok(Some(Ok(receipt))) => Event::TriggerAccepted(receipt),
@@ -282,7 +286,7 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
 }
 
 /// The last look at what is live, right before the order, where the CD system does not compare.
-async fn still_live(inner: &Inner, service: &ServiceConfig, order: &Order) -> Result<(), Event> {
+async fn still_live(inner: &Inner, service: &ServiceConfig, order: &OrderRef) -> Result<(), Event> {
     let plan = order.plan();
     let live = match facts::live(inner, service, plan.key()).await {
         Fact::Known { value, .. } => value,
@@ -332,7 +336,7 @@ async fn renewed(inner: &Inner, claim: &Claim, bound: Duration) -> Result<(), St
     }
 }
 
-async fn rehearse(inner: &Inner, view: &RollbackView, order: &Order) -> Event {
+async fn rehearse(inner: &Inner, view: &RollbackView, order: &OrderRef) -> Event {
     let Some((backend, bound)) = backend(inner, view) else {
         return Event::Rehearsed(Fact::unknown("the backend is not configured here"));
     };
@@ -364,7 +368,7 @@ fn backend<'a>(inner: &'a Inner, view: &RollbackView) -> Option<(&'a dyn CdBacke
 async fn reconcile(
     inner: &Inner,
     view: &RollbackView,
-    order: &Order,
+    order: &OrderRef,
     which: Look,
     pulse: &Pulse,
 ) -> Option<Event> {
@@ -391,7 +395,7 @@ async fn fence(
     inner: &Inner,
     backend: &dyn CdBackend,
     bound: Duration,
-    order: &Order,
+    order: &OrderRef,
     pulse: &Pulse,
 ) -> Fenced {
     let mut wait = inner.look_every;
@@ -416,7 +420,7 @@ async fn find(
     inner: &Inner,
     backend: &dyn CdBackend,
     bound: Duration,
-    order: &Order,
+    order: &OrderRef,
     pulse: &Pulse,
 ) -> Option<Receipt> {
     let mut wait = inner.look_every;
@@ -439,12 +443,16 @@ async fn find(
 async fn observe(
     inner: &Inner,
     view: &RollbackView,
-    order: &Order,
+    order: &OrderRef,
     receipt: &Receipt,
     pulse: &Pulse,
 ) -> Event {
     let mut rest = inner.look_every / HINTS.0;
     let (mut wait, mut silent_since) = (inner.look_every, None);
+    let mut changes: Box<dyn Changes> = match backend(inner, view) {
+        Some((backend, _)) => backend.changes(&view.key),
+        None => Box::new(NoChanges::default()),
+    };
     let began = inner.clock.now();
     let words_at = began.after(words_every(inner, view, began));
     loop {
@@ -470,7 +478,7 @@ async fn observe(
             pause(inner, wait).await;
             wait = wait.saturating_mul(2).min(WATCH_EVERY_MAX);
         } else {
-            hint_or_pause(inner, view, rest, inner.look_every).await;
+            hint_or_pause(inner, changes.as_mut(), rest, inner.look_every).await;
             rest = rest.saturating_mul(2).min(inner.look_every / HINTS.1);
         }
     }
@@ -491,7 +499,9 @@ impl News {
     fn of(view: &RollbackView, progress: &Progress) -> Self {
         let Some(last) = &view.progress else { return Self::Phase };
         let is_end = view.state.is_end();
-        if progress.phase > last.phase || (view.silent_since.is_some() && !is_end) {
+        let waits_otherwise = progress.waits_for != last.waits_for && !is_end;
+        let heard_again = view.silent_since.is_some() && !is_end;
+        if progress.phase > last.phase || heard_again || waits_otherwise {
             Self::Phase
         } else if progress == last || progress.phase < last.phase || is_end {
             Self::None
@@ -518,13 +528,19 @@ pub(crate) async fn cannot_look(inner: &Inner) -> Event {
 async fn look(
     inner: &Inner,
     view: &RollbackView,
-    order: &Order,
+    order: &OrderRef,
     receipt: &Receipt,
 ) -> Result<Progress, String> {
     let Some((backend, bound)) = backend(inner, view) else {
         return Err("the backend is not configured here any more".into());
     };
-    match within(inner.clock.as_ref(), bound, backend.observe(order, receipt)).await {
+    match within(
+        inner.clock.as_ref(),
+        bound,
+        backend.observe(order, receipt, ObserveOptions::default()),
+    )
+    .await
+    {
         Some(Ok(progress)) => Ok(progress),
         Some(Err(error)) => {
             tracing::warn!(rollback = %view.id, %error, "the execution could not be looked at");
@@ -538,17 +554,11 @@ async fn look(
 }
 
 /// Waits for the next look: until the CD system hints, but not at once, or for a while.
-async fn hint_or_pause(inner: &Inner, view: &RollbackView, rest: Duration, wait: Duration) {
-    let hint = async {
-        match backend(inner, view) {
-            Some((backend, _)) => backend.changes(&view.key).await,
-            None => std::future::pending().await,
-        }
-    };
+async fn hint_or_pause(inner: &Inner, changes: &mut dyn Changes, rest: Duration, wait: Duration) {
     pause(inner, rest).await;
     tokio::select! {
         biased;
-        () = hint => {}
+        () = changes.next() => {}
         () = pause(inner, wait) => {}
     }
 }
@@ -556,7 +566,7 @@ async fn hint_or_pause(inner: &Inner, view: &RollbackView, rest: Duration, wait:
 async fn cancel(
     inner: &Inner,
     view: &RollbackView,
-    order: &Order,
+    order: &OrderRef,
     receipt: &Receipt,
     pulse: &Pulse,
 ) -> Option<Event> {
@@ -588,8 +598,9 @@ async fn cancel(
 async fn verify(
     inner: &Inner,
     view: &RollbackView,
-    order: &Order,
+    order: &OrderRef,
     receipt: &Receipt,
+    since: Timestamp,
     which: Look,
 ) -> Event {
     if which == Look::Again {
@@ -605,8 +616,9 @@ async fn verify(
     };
     let health = async {
         if let Some(source) = &service.health {
-            let bound = inner.source_timeout;
-            let fact = within(inner.clock.as_ref(), bound, source.health(&view.key)).await;
+            let (bound, inquiry) =
+                (inner.source_timeout, HealthInquiry::after(order.plan(), since));
+            let fact = within(inner.clock.as_ref(), bound, source.health(&inquiry)).await;
             return fact.unwrap_or_else(|| Fact::unknown(silent("the health check", bound)));
         }
         let asked_at = inner.clock.now();
@@ -634,7 +646,12 @@ fn own_word(progress: &Progress) -> Health {
 }
 
 /// Keeps an eye on an order that was given up.
-async fn watch(inner: &Inner, view: &RollbackView, order: &Order, pulse: &Pulse) -> Option<Event> {
+async fn watch(
+    inner: &Inner,
+    view: &RollbackView,
+    order: &OrderRef,
+    pulse: &Pulse,
+) -> Option<Event> {
     let (backend, bound) = backend(inner, view)?;
     let mut wait = inner.look_every;
     loop {

@@ -14,13 +14,13 @@ use crate::run::Run;
 use crate::site::Site;
 use async_trait::async_trait;
 use core::time::Duration;
-use rollback_cluster::Cluster;
+use rollback_cluster::{Cluster, KeptWatch};
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
-    StartError,
+    Cancel, Capabilities, CdBackend, Changes, ErrorKind, Fenced, HistoryOptions, LiveOptions,
+    NoChanges, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{Plan, Presence, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -94,7 +94,7 @@ impl HelmBackend {
     }
 
     /// Decides an order and lets helm begin.
-    async fn begin(&self, order: &Order) -> Result<Arc<Run>, Begun> {
+    async fn begin(&self, order: &OrderRef) -> Result<Arc<Run>, Begun> {
         let refused = |error: HelmError| Begun::Not(StartError::Refused { why: error.to_string() });
         let _turn = self.starting.lock().await;
         if let Some(run) = self.site.run(order.rollback()) {
@@ -125,7 +125,7 @@ impl HelmBackend {
         Ok(Run::begin(&self.site, proxy, door, helm.map_err(refused)?))
     }
 
-    async fn job(&self, order: &Order, seen: &Seen) -> Result<Job, Begun> {
+    async fn job(&self, order: &OrderRef, seen: &Seen) -> Result<Job, Begun> {
         let refuse = |why: String| Begun::Not(StartError::Refused { why });
         let refused = |error: HelmError| refuse(error.to_string());
         let plan = order.plan();
@@ -218,21 +218,28 @@ impl CdBackend for HelmBackend {
     /// Helm creates its record through us, and only as the successor of the revision that the order
     /// expects; it takes effect with a conditional write, which a fence makes fail. Both are proved
     /// by the conformance suite on a real API server, with Helm 3 and with Helm 4.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(CompareAndSet::Yes, Fence::Yes)
+    ///
+    /// Helm has no handler for cancelling: a rollback that is cut off stays pending for ever. The way out
+    /// is another rollback.
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
+        Capabilities::full().cancels(Cancel::No)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         const OPERATION: &str = "read the history";
         self.check_key(key, OPERATION)?;
         let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
         let config = &self.site.config;
         let mut history = seen.history(config.clock.now(), config.pending_max);
-        history.truncate(limit);
+        history.truncate(options.limit);
         Ok(history)
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         const OPERATION: &str = "read what is live";
         self.check_key(key, OPERATION)?;
         let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
@@ -245,10 +252,10 @@ impl CdBackend for HelmBackend {
         self.site.preflight(plan).await.map_err(|error| error.into_port(OPERATION))
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         self.check_key(order.plan().key(), "take the order")
             .map_err(|error| StartError::Refused { why: error.what })?;
-        let run = match self.begin(order).await {
+        let run = match self.begin(&order).await {
             Ok(run) => run,
             Err(Begun::Already(receipt)) => return Ok(receipt),
             Err(Begun::Not(error)) => return Err(error),
@@ -257,7 +264,11 @@ impl CdBackend for HelmBackend {
             Stage::Committed(receipt) => Ok(receipt),
             Stage::Refused(why) => Err(StartError::Refused { why }),
             Stage::Conflict(why) => {
-                let live = self.live(order.plan().key()).await.ok().and_then(|live| live.revision);
+                let live = self
+                    .live(order.plan().key(), LiveOptions::default())
+                    .await
+                    .ok()
+                    .and_then(|live| live.revision);
                 Err(StartError::Conflict { live, why: format!("{why}; nothing was changed") })
             }
             Stage::Waiting | Stage::Sent => Err(StartError::InDoubt {
@@ -266,7 +277,7 @@ impl CdBackend for HelmBackend {
         }
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         const OPERATION: &str = "find the order";
         self.check_key(order.plan().key(), OPERATION)?;
         let entry = self.site.client.order(order.rollback()).await;
@@ -275,7 +286,7 @@ impl CdBackend for HelmBackend {
         Ok(entry.as_ref().and_then(Entry::execution).map(Receipt::new))
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         const OPERATION: &str = "fence off older orders";
         self.check_key(order.plan().key(), OPERATION)?;
         let fenced = self.put_up_fence(order.rollback()).await;
@@ -283,7 +294,12 @@ impl CdBackend for HelmBackend {
         Ok(Fenced::Done)
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         const OPERATION: &str = "look at the execution";
         self.check_key(order.plan().key(), OPERATION)?;
         let seen = self.site.look().await.map_err(|error| error.into_port(OPERATION))?;
@@ -294,37 +310,41 @@ impl CdBackend for HelmBackend {
         self.site.progress(&seen, entry).await.map_err(|error| error.into_port(OPERATION))
     }
 
-    /// Helm has no handler for it: a rollback that is cut off stays pending for ever. The way out is
-    /// another rollback.
-    async fn cancel(&self, order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
-        self.check_key(order.plan().key(), "cancel the execution")?;
-        Ok(Cancelled::TooLate)
-    }
-
     /// While helm applies a revision its way to the cluster leads through this process.
     async fn drain(&self) {
         self.site.idle().await;
     }
 
-    async fn changes(&self, key: &ServiceKey) {
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
         if self.check_key(key, "wait for changes").is_err() {
-            std::future::pending::<()>().await;
+            return Box::new(NoChanges::default());
         }
+        Box::new(ReleaseChanges { site: Arc::clone(&self.site), watch: KeptWatch::default() })
+    }
+}
+
+/// A watch on the release, from what was read last on, and what this process knows of its own runs.
+#[derive(Debug)]
+struct ReleaseChanges {
+    site: Arc<Site>,
+    watch: KeptWatch,
+}
+
+#[async_trait]
+impl Changes for ReleaseChanges {
+    async fn next(&mut self) {
+        let Self { site, watch } = self;
         let watched = async {
-            let hint = match self.site.version() {
-                Some(version) => self.site.client.changed_since(&version).await,
-                // Nobody has looked yet.
-                None => return,
-            };
-            if let Err(error) = hint {
+            // Nobody has looked yet.
+            let Some(version) = site.version() else { return };
+            if let Err(error) = watch.changed(|| site.client.watch(&version)).await {
                 tracing::debug!(%error, "watching failed; looking now and then instead");
-                let clock = &self.site.config.clock;
-                clock.sleep(POLL_EVERY).await;
+                site.config.clock.sleep(POLL_EVERY).await;
             }
         };
         tokio::select! {
             () = watched => {}
-            () = self.site.news.more() => {}
+            () = site.news.more() => {}
         }
     }
 }

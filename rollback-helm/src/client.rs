@@ -4,7 +4,7 @@ use crate::config::Release;
 use crate::manifest::Wanted;
 use crate::record::RawSecret;
 use core::time::Duration;
-use rollback_cluster::{Ask, Bare, Cluster, ClusterError, List, Meta, Place, found};
+use rollback_cluster::{Ask, Bare, Cluster, ClusterError, List, Meta, Place, Watch, found};
 use rollback_core::RollbackId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -190,10 +190,10 @@ impl Client {
         Ok(list.items)
     }
 
-    /// Completes at the first change of a revision after `version`.
-    pub(crate) async fn changed_since(&self, version: &str) -> Result<(), ClusterError> {
+    /// Watches the revisions, from after `version` on.
+    pub(crate) async fn watch(&self, version: &str) -> Result<Watch, ClusterError> {
         let watch = Ask::watch(&self.secrets(), version).labelled(self.selector()).bare();
-        self.cluster.changed(watch, self.timeout).await
+        self.cluster.watch(watch, self.timeout).await
     }
 
     /// The Secrets of the namespace.

@@ -8,10 +8,10 @@ use crate::wire::{OrderBody, Promises, Service};
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
-    StartError,
+    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, HistoryOptions,
+    LiveOptions, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Plan, Presence, Progress, Receipt, Restorable, Revision, RollbackId, ServiceKey,
 };
@@ -47,7 +47,10 @@ impl HttpBackend {
     /// # Ok::<(), rollback_http::SetupError>(())
     /// ```
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        let capabilities = Capabilities::new(config.compare_and_set, config.fence);
+        // The contract has a place for what is in progress, for who would undo it, and for a request to
+        // cancel. A CD system that leaves one out is told as unknown, or as too late, each time.
+        let mut capabilities = Capabilities::full();
+        (capabilities.compare_and_set, capabilities.fence) = (config.compare_and_set, config.fence);
         Ok(Self { client: Client::new(config)?, capabilities, undone_by: config.undone_by })
     }
 
@@ -125,16 +128,20 @@ fn accepts(plan: &Plan, service: Service, claimed: Capabilities) -> Preflight {
 #[async_trait]
 impl CdBackend for HttpBackend {
     /// As the site says, and checked against the CD system's own word in every preflight.
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
         self.capabilities
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         let service = self.service(key, "read the history").await?;
-        Ok(service.revisions.into_iter().take(limit).map(Revision::from).collect())
+        Ok(service.revisions.into_iter().take(options.limit).map(Revision::from).collect())
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         Ok(self.service(key, "read what is live").await?.live())
     }
 
@@ -143,20 +150,20 @@ impl CdBackend for HttpBackend {
         Ok(judged(plan, service, self.capabilities, self.undone_by))
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
-        let body = serde_json::to_vec(&OrderBody::from(order)).map_err(|_no_detail| {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
+        let body = serde_json::to_vec(&OrderBody::from(&*order)).map_err(|_no_detail| {
             StartError::Refused { why: "the order cannot be written; nothing was sent".into() }
         })?;
         let ask = Ask::post(&["rollbacks"]).carrying(order.rollback(), body);
         classify::started(self.client.ask(ask).await)
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         let execution = self.execution(order.rollback(), "look for the order").await?;
         Ok(execution.map(|(receipt, _progress)| receipt))
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         const OPERATION: &str = "void the order";
         if self.capabilities.fence == Fence::No {
             return Ok(Fenced::Unsupported);
@@ -176,11 +183,16 @@ impl CdBackend for HttpBackend {
         }
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         const OPERATION: &str = "look at the execution";
         let error = |what: String| PortError::new(ErrorKind::Rejected, ADAPTER, OPERATION, what);
         match self.execution(order.rollback(), OPERATION).await? {
-            Some((found, progress)) if found == *receipt => Ok(progress),
+            Some((found, progress)) if found.execution == receipt.execution => Ok(progress),
             Some((found, _)) => Err(error(format!(
                 "the CD system tells about the execution `{}`, not `{}`",
                 found.execution, receipt.execution
@@ -189,7 +201,7 @@ impl CdBackend for HttpBackend {
         }
     }
 
-    async fn cancel(&self, order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, _receipt: &Receipt) -> Result<Cancelled, PortError> {
         let path = ["rollbacks", order.rollback().as_str()];
         classify::cancelled(self.client.ask(Ask::delete(&path)).await, "cancel the execution")
     }

@@ -12,9 +12,9 @@
 //! A page of HTML is nobody's word: it comes from whatever stands between.
 
 use crate::backend::ADAPTER;
-use crate::wire::{Accepted, Execution, Revision, Service, Voided};
+use crate::wire::{Accepted, Execution, Revision, Service, Voided, address};
 use rollback_core::ports::{Cancelled, ErrorKind, Fenced, PortError, StartError};
-use rollback_core::{LABEL_LENGTH_MAX, Label, Progress, Receipt, RevisionRef};
+use rollback_core::{LABEL_LENGTH_MAX, Label, Progress, Receipt, RevisionRef, WaitsFor};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
@@ -96,14 +96,16 @@ impl Answer {
 }
 
 /// An execution's name must be one that we can compare later.
-fn receipt(execution_id: &str) -> Result<Receipt, String> {
+fn receipt(execution_id: &str, url: Option<String>) -> Result<Receipt, String> {
     if execution_id.is_empty() {
         return Err("its `execution_id` is empty".to_owned());
     }
     if execution_id.chars().nth(LABEL_LENGTH_MAX).is_some() {
         return Err(format!("its `execution_id` has more than {LABEL_LENGTH_MAX} characters"));
     }
-    Ok(Receipt::new(execution_id))
+    let mut receipt = Receipt::new(execution_id);
+    receipt.url = address(url);
+    Ok(receipt)
 }
 
 /// What the answer to an order means.
@@ -124,7 +126,10 @@ pub(crate) fn started(seen: Seen) -> Result<Receipt, StartError> {
         });
     }
     let why = match answer.status {
-        202 => match answer.read::<Accepted>().and_then(|it| receipt(&it.execution_id)) {
+        202 => match answer
+            .read::<Accepted>()
+            .and_then(|it| receipt(&it.execution_id, it.execution_url))
+        {
             Ok(receipt) => return Ok(receipt),
             Err(why) => format!("it answered 202, and the answer cannot be read: {why}"),
         },
@@ -156,10 +161,11 @@ pub(crate) fn execution(
         404 if !matches!(answer.body, Body::Page) => Ok(None),
         200 => {
             let read = answer.read::<Execution>().and_then(|execution| {
-                let receipt = receipt(&execution.execution_id)?;
+                let receipt = receipt(&execution.execution_id, execution.execution_url)?;
                 let mut progress = Progress::new(execution.phase);
                 progress.message = execution.message;
                 progress.live = execution.live.as_ref().map(Revision::reference);
+                progress.waits_for = execution.waits.map(WaitsFor::from);
                 Ok((receipt, progress))
             });
             read.map(Some).map_err(|why| unreadable(&why, operation))

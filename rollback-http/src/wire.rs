@@ -5,10 +5,10 @@
 
 use rollback_core::named::Named;
 use rollback_core::observed::{InProgress, Live, OperationKind};
-use rollback_core::proof::Order;
+use rollback_core::proof::OrderRef;
 use rollback_core::{
-    EnvironmentName, Label, Phase, Presence, Reason, Reversible, RevisionId, RevisionName,
-    RevisionRef, RevisionStatus, RollbackId, ServiceName, Timestamp, UserId,
+    EnvironmentName, Label, Phase, Presence, Reason, Receipt, Reversible, RevisionId, RevisionName,
+    RevisionRef, RevisionStatus, RollbackId, ServiceName, Timestamp, UserId, WaitsFor,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -266,6 +266,66 @@ pub(crate) struct Accepted {
     /// The CD system's own name for the execution.
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 300)))]
     pub(crate) execution_id: String,
+    /// Where a person looks at it: an `https` or `http` address of at most 2,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(length(max = 2000)))]
+    pub(crate) execution_url: Option<String>,
+}
+
+impl From<&Receipt> for Accepted {
+    fn from(receipt: &Receipt) -> Self {
+        Self { execution_id: receipt.execution.to_string(), execution_url: receipt.url.clone() }
+    }
+}
+
+/// What an execution waits for before it goes on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub(crate) struct Waits {
+    /// What, for people: `an approval of the environment production`.
+    #[serde(rename = "for")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    pub(crate) what: Label,
+    /// Who can let it go on; empty or absent where it is a timer, or nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<String>"))]
+    pub(crate) who: Vec<Label>,
+    /// When it goes on by itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub(crate) until: Option<Timestamp>,
+    /// Where to let it go on: an `https` or `http` address of at most 2,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(length(max = 2000)))]
+    pub(crate) url: Option<String>,
+}
+
+/// An address that a person can be sent to; anything else is left out.
+pub(crate) fn address(url: Option<String>) -> Option<String> {
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    url.filter(|url| is_web(url) && url.len() <= URL_LENGTH_MAX)
+}
+
+/// The longest address that is passed on, in bytes.
+const URL_LENGTH_MAX: usize = 2_000;
+
+impl From<Waits> for WaitsFor {
+    fn from(waits: Waits) -> Self {
+        let mut known = Self::new(waits.what);
+        (known.who, known.until) = (waits.who, waits.until);
+        known.who.truncate(WHO_MAX);
+        known.url = address(waits.url);
+        known
+    }
+}
+
+/// How many of those who can let it go on are named.
+const WHO_MAX: usize = 10;
+
+impl From<WaitsFor> for Waits {
+    fn from(known: WaitsFor) -> Self {
+        Self { what: known.what, who: known.who, until: known.until, url: known.url }
+    }
 }
 
 /// How far the execution of an order is.
@@ -275,6 +335,10 @@ pub(crate) struct Execution {
     /// The CD system's own name for it.
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 300)))]
     pub(crate) execution_id: String,
+    /// Where a person looks at it: an `https` or `http` address of at most 2,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(length(max = 2000)))]
+    pub(crate) execution_url: Option<String>,
     /// How far it is.
     #[cfg_attr(feature = "openapi", schemars(with = "Step"))]
     pub(crate) phase: Phase,
@@ -285,6 +349,9 @@ pub(crate) struct Execution {
     /// What runs now; `null` when that is not known.
     #[serde(default)]
     pub(crate) live: Option<Revision>,
+    /// What it waits for before it goes on: a person or a timer; `null` or absent while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<Waits>,
 }
 
 /// The order is void: it was never accepted and never will be.
@@ -399,8 +466,8 @@ impl From<InProgress> for Operation {
     }
 }
 
-impl From<&Order> for OrderBody {
-    fn from(order: &Order) -> Self {
+impl From<&OrderRef> for OrderBody {
+    fn from(order: &OrderRef) -> Self {
         let (plan, by) = (order.plan(), order.requested_by());
         Self {
             operation_id: order.rollback().clone(),
@@ -447,7 +514,7 @@ mod tests {
     #[test]
     fn an_order_is_written_as_the_contract_says() {
         let order = order_for(fixtures::plan());
-        let wire = serde_json::to_value(OrderBody::from(&order)).unwrap();
+        let wire = serde_json::to_value(OrderBody::from(&*order)).unwrap();
         let expected = json!({
             "operation_id": order.rollback().as_str(),
             "service": "checkout",

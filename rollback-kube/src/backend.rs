@@ -12,16 +12,16 @@ use crate::progress::{Execution, Found, Look};
 use crate::rollout;
 use async_trait::async_trait;
 use core::time::Duration;
-use rollback_cluster::{Cluster, ClusterError};
+use rollback_cluster::{Cluster, ClusterError, KeptWatch};
 use rollback_core::observed::{Acceptance, Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
-    StartError,
+    Cancel, Capabilities, CdBackend, Changes, Clock, ErrorKind, Fenced, HistoryOptions,
+    LiveOptions, NoChanges, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{Phase, Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often an order is built anew on a look that was outdated when it arrived. Each time it was
 /// proved that nothing had happened.
@@ -37,7 +37,7 @@ pub struct KubeBackend {
     config: Config,
     client: Client,
     /// The version of the workload that was read last: a watch tells what came after it.
-    seen: Mutex<Option<String>>,
+    seen: Arc<Mutex<Option<String>>>,
     /// Executions that were seen complete. Kubernetes forgets that once something else is live.
     ended: Mutex<VecDeque<Receipt>>,
 }
@@ -47,7 +47,7 @@ impl KubeBackend {
     #[must_use]
     pub fn new(cluster: Cluster, config: Config) -> Self {
         let client = Client::new(cluster, config.workload.clone(), config.request_timeout);
-        Self { config, client, seen: Mutex::default(), ended: Mutex::default() }
+        Self { config, client, seen: Arc::default(), ended: Mutex::default() }
     }
 
     /// A backend has one workload. A question about another service is a mistake of the
@@ -92,7 +92,7 @@ impl KubeBackend {
         }
     }
 
-    async fn send(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn send(&self, order: &OrderRef) -> Result<Receipt, StartError> {
         let plan = order.plan();
         let refused = |error: ClusterError| StartError::Refused { why: error.to_string() };
         let mut seen = self.look().await.map_err(refused)?;
@@ -189,24 +189,28 @@ impl KubeBackend {
 impl CdBackend for KubeBackend {
     /// The API server itself compares, in the patch that sets; and an annotation moves what it
     /// compares. Both are proved by the conformance suite on a real API server.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(CompareAndSet::Yes, Fence::Yes)
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
+        Capabilities::full().cancels(Cancel::No)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         const OPERATION: &str = "read the history";
         self.check_key(key, OPERATION)?;
         let read = async {
             let seen = self.look().await?;
             let pods = self.pods(&seen).await?;
             let mut history = seen.history(&pods, self.config.clock.now(), self.bounds());
-            history.truncate(limit);
+            history.truncate(options.limit);
             Ok(history)
         };
         read.await.map_err(|error: ClusterError| error.into_port(ADAPTER, OPERATION))
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         const OPERATION: &str = "read what is live";
         self.check_key(key, OPERATION)?;
         let read = async {
@@ -238,13 +242,13 @@ impl CdBackend for KubeBackend {
         check.await.map_err(|error: ClusterError| error.into_port(ADAPTER, OPERATION))
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         self.check_key(order.plan().key(), "take the order")
             .map_err(|error| StartError::Refused { why: error.what })?;
-        self.send(order).await
+        self.send(&order).await
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         const OPERATION: &str = "find the order";
         let plan = order.plan();
         self.check_key(plan.key(), OPERATION)?;
@@ -263,7 +267,7 @@ impl CdBackend for KubeBackend {
         Ok(None)
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         const OPERATION: &str = "fence off older orders";
         self.check_key(order.plan().key(), OPERATION)?;
         self.put_up_fence(order.rollback())
@@ -271,7 +275,12 @@ impl CdBackend for KubeBackend {
             .map_err(|error| error.into_port(ADAPTER, OPERATION))
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         const OPERATION: &str = "look at the execution";
         let plan = order.plan();
         self.check_key(plan.key(), OPERATION)?;
@@ -321,26 +330,37 @@ impl CdBackend for KubeBackend {
         }
     }
 
-    /// Kubernetes cannot be told to stop: the way out is another rollback.
-    async fn cancel(&self, order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
-        self.check_key(order.plan().key(), "cancel the execution")?;
-        Ok(Cancelled::TooLate)
-    }
-
-    async fn changes(&self, key: &ServiceKey) {
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
         if self.check_key(key, "wait for changes").is_err() {
-            std::future::pending::<()>().await;
+            return Box::new(NoChanges::default());
         }
+        Box::new(WorkloadChanges {
+            client: self.client.clone(),
+            clock: Arc::clone(&self.config.clock),
+            seen: Arc::clone(&self.seen),
+            watch: KeptWatch::default(),
+        })
+    }
+}
+
+/// A watch on the workload, from what was read last on.
+#[derive(Debug)]
+struct WorkloadChanges {
+    client: Client,
+    clock: Arc<dyn Clock>,
+    seen: Arc<Mutex<Option<String>>>,
+    watch: KeptWatch,
+}
+
+#[async_trait]
+impl Changes for WorkloadChanges {
+    async fn next(&mut self) {
         let version = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let hint = match version {
-            Some(version) => self.client.changed_since(&version).await,
-            // Nobody has looked yet.
-            None => return,
-        };
-        if let Err(error) = hint {
+        // Nobody has looked yet.
+        let Some(version) = version else { return };
+        if let Err(error) = self.watch.changed(|| self.client.watch(&version)).await {
             tracing::debug!(%error, "watching failed; looking now and then instead");
-            let clock = &self.config.clock;
-            clock.sleep(POLL_EVERY).await;
+            self.clock.sleep(POLL_EVERY).await;
         }
     }
 }

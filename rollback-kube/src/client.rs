@@ -3,7 +3,7 @@
 use crate::config::Workload;
 use crate::objects::{Kept, Object, Pod, RawRevision};
 use core::time::Duration;
-use rollback_cluster::{Ask, Cluster, ClusterError, List, Place};
+use rollback_cluster::{Ask, Cluster, ClusterError, List, Place, Watch};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -70,10 +70,10 @@ impl Client {
         self.ask(if dry == Dry::Run { patch.rehearsed() } else { patch }).await
     }
 
-    /// Completes at the first change after `version`.
-    pub(crate) async fn changed_since(&self, version: &str) -> Result<(), ClusterError> {
+    /// Watches the workload, from after `version` on.
+    pub(crate) async fn watch(&self, version: &str) -> Result<Watch, ClusterError> {
         let watch = Ask::watch(&self.workloads(), version).only(&self.workload.name);
-        self.cluster.changed(watch, self.timeout).await
+        self.cluster.watch(watch, self.timeout).await
     }
 
     fn place(&self, api_version: &str, resource: &str) -> Place {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef as CoreRef, Notice};
+use rollback_core::notice::{
+    Attempt, Delivered, Delivery, MessageRef as CoreRef, Notice, NoticeKind,
+};
 use rollback_core::ports::{Clock, Notifier, NotifyError};
 use rollback_core::{ChannelId, Line, RollbackView, Timestamp, UserId};
 
@@ -300,6 +302,10 @@ impl SlackNotifier {
 impl Notifier for SlackNotifier {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn place(&self, kind: NoticeKind, channel: &ChannelId) -> Option<ChannelId> {
+        if kind.is_a_page() { self.on_call.clone() } else { Some(channel.clone()) }
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {

@@ -273,6 +273,15 @@ impl Inputs {
         }
     }
 
+    /// What was chosen in a menu, or ticked; nothing if there is no such input.
+    #[must_use]
+    pub fn chosen(&self, block_id: &str, action_id: &str) -> &[String] {
+        match self.input(block_id, action_id) {
+            Some(Input::Chosen(values)) => values,
+            Some(Input::Text(_) | Input::Unknown) | None => &[],
+        }
+    }
+
     /// The blocks that have an input.
     pub fn block_ids(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollback_core::notice::MessageRef;
-use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands};
-use rollback_core::{DeployId, Pair, Reason, RollbackId, RollbackView, StateName};
+use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands, Consent};
+use rollback_core::{DeployId, Label, Reason, RollbackId, RollbackView, StateName};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +24,8 @@ use crate::delivery::Delivery;
 use crate::intake::{ClickAck, ClosingAck, FieldErrors, Interactions, SubmissionAck};
 use crate::payload::{Click, Closing, Submission};
 use crate::views::{
-    APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION, REASON_BLOCK,
-    REJECT, RELEASE, RollbackButton, checking_modal, loading_modal,
+    ACKNOWLEDGE, APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
+    REASON_BLOCK, REJECT, RELEASE, RollbackButton, checking_modal, loading_modal,
 };
 use crate::{drawn, notifier};
 
@@ -175,7 +175,16 @@ impl Interactions for Surface {
             Ok(reason) => reason,
             Err(error) => return refused(error.to_string()),
         };
+        let ticked = submission.view.inputs.chosen(ACKNOWLEDGE, ACKNOWLEDGE);
         let modal = self.shared.modal(&memo.rollback);
+        let warnings = modal.iter().flat_map(|modal| &modal.view.guards);
+        let mut warnings = warnings.flat_map(|guard| &guard.acknowledge);
+        if warnings.any(|warning| ticked.iter().all(|id| id != warning.id.as_str())) {
+            let text = "tick each box, or press Cancel; nothing was changed";
+            return SubmissionAck::Errors(FieldErrors::at(ACKNOWLEDGE, text));
+        }
+        let ticked = ticked.iter().map(|id| Label::new(id.as_str()));
+        let consent = Consent::new(reason, shown).acknowledging(ticked);
         let asks = match &modal {
             Some(modal) if modal.asks.actor.is(&asks.actor) => modal.asks.clone(),
             Some(_) | None => asks,
@@ -185,7 +194,7 @@ impl Interactions for Surface {
         let (shared, until) = (Arc::clone(&self.shared), Instant::now() + CLICK_MAX);
         self.shared.tasks.spawn(async move {
             let taken = match shared.receives(&delivery, Some(&asks), until).await {
-                Received::Now => shared.confirm(&memo.rollback, asks, reason, shown).await,
+                Received::Now => shared.confirm(&memo.rollback, asks, consent).await,
                 Received::Before => true,
                 Received::Unknown => false,
             };
@@ -289,8 +298,8 @@ impl Shared {
     }
 
     /// Whether it was taken; if not, whoever confirmed has been told why.
-    async fn confirm(&self, id: &RollbackId, asks: Asks, reason: Reason, shown: Pair) -> bool {
-        match self.commands.confirm(id, asks.actor.clone(), reason, shown).await {
+    async fn confirm(&self, id: &RollbackId, asks: Asks, consent: Consent) -> bool {
+        match self.commands.confirm(id, asks.actor.clone(), consent).await {
             Ok(_view) => true,
             Err(error) => {
                 self.tell(&asks, &error).await;

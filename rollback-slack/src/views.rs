@@ -46,8 +46,8 @@ pub use self::direct::{
     blocked_message, break_glass_message, deployer_message, on_call_message, private_message,
 };
 pub use self::ids::{
-    APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN, REASON_ACTION,
-    REASON_BLOCK, REJECT, RELEASE, RollbackButton,
+    ACKNOWLEDGE, APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN,
+    REASON_ACTION, REASON_BLOCK, REJECT, RELEASE, RollbackButton,
 };
 pub use self::thread::{ThreadLine, lines_message, thread_message, witnessed_thread_message};
 

@@ -5,11 +5,11 @@ use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::observed::{Facts, Live};
-use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
-use rollback_core::proof::{Confirmation, Order};
+use rollback_core::ports::Capabilities;
+use rollback_core::proof::{Confirmation, Order, OrderRef};
 use rollback_core::{
-    Effect, Event, Fact, Migrations, Observation, Plan, Policy, Reason, Restorable, Revision,
-    RevisionStatus, Rollback, RollbackId, Timestamp,
+    Actor, Effect, Event, Fact, Migrations, Observation, Plan, Policy, Reason, Restorable,
+    Revision, RevisionStatus, Rollback, RollbackId, Timestamp,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,21 +29,45 @@ pub fn order_for(plan: Plan) -> Order {
 /// The same with this id and at this time.
 #[must_use]
 pub fn order_at(plan: Plan, id: &RollbackId, now: Timestamp) -> Order {
-    let ana = fixtures::ana();
+    let reason = Reason::parse("an order for a test").expect("a reason");
+    drive(plan, id, now, Duration::from_secs(3_600), &fixtures::ana().actor(), reason)
+}
+
+/// An order that says the same once more, as a process sends it that stood still in the middle, or a
+/// network that carries it twice.
+#[must_use]
+pub fn again(order: &OrderRef) -> Order {
+    let good_for = order.valid_until().since(order.issued_at());
+    drive(
+        order.plan().clone(),
+        order.rollback(),
+        order.issued_at(),
+        good_for,
+        order.requested_by(),
+        order.reason().clone(),
+    )
+}
+
+fn drive(
+    plan: Plan,
+    id: &RollbackId,
+    now: Timestamp,
+    good_for: Duration,
+    actor: &Actor,
+    reason: Reason,
+) -> Order {
+    let mut actor = actor.clone();
+    actor.workspace = Some(fixtures::home());
+    let person = fixtures::Person::new(actor.id.as_str(), "");
     let facts = passing(&plan, now);
-    let confirmation = Confirmation::new(
-        ana.actor(),
-        ana.standing(now),
-        Reason::parse("an order for a test").expect("a reason"),
-        plan.pair(),
-    );
-    let mut rollback = Rollback::open(opening(plan, id, now)).rollback;
+    let confirmation = Confirmation::new(actor.clone(), person.standing(now), reason, plan.pair());
+    let mut rollback = Rollback::open(opening(plan, id, now, good_for, &actor)).rollback;
     let observed = || {
-        let observation = Observation::new(facts.clone(), ana.standing(now));
+        let observation = Observation::new(facts.clone(), person.standing(now));
         Event::FactsObserved(Box::new(observation))
     };
     let events = [
-        Event::StandingObserved(Box::new(ana.standing(now))),
+        Event::StandingObserved(Box::new(person.standing(now))),
         observed(),
         Event::ConfirmationGiven(Box::new(confirmation)),
         observed(),
@@ -61,17 +85,22 @@ pub fn order_at(plan: Plan, id: &RollbackId, now: Timestamp) -> Order {
     order.unwrap_or_else(|| panic!("no order was given: {}", rollback.view().explanation))
 }
 
-fn opening(plan: Plan, id: &RollbackId, now: Timestamp) -> Opening {
-    let ana = fixtures::ana();
-    let owner = vec![Principal::User(ana.id())];
+fn opening(
+    plan: Plan,
+    id: &RollbackId,
+    now: Timestamp,
+    good_for: Duration,
+    actor: &Actor,
+) -> Opening {
+    let owner = vec![Principal::User(actor.id.clone())];
     let mut access = AccessPolicy::default();
     access.workspaces.insert(fixtures::home());
     access.owners.push(Rule::for_service("test owners", &plan.key().service, owner));
     let mut policy = Policy::new(access.for_service(plan.key()));
-    policy.limits.fact_age_max = Duration::from_secs(3600);
-    let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+    policy.limits.fact_age_max = good_for;
+    let capabilities = Capabilities::full();
     let backend = BackendEntry::new(fixtures::parsed("under-test"), capabilities);
-    Opening::new(id.clone(), plan, policy, Origin::Click(ana.actor()), backend, now)
+    Opening::new(id.clone(), plan, policy, Origin::Click(actor.clone()), backend, now)
 }
 
 /// Facts under which every built-in guard passes for `plan`.

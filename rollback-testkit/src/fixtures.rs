@@ -7,7 +7,7 @@ use rollback_core::access::{Access, AccessPolicy, Account, Principal, Profile, R
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::observed::{Facts, Live, Preflight, ServiceRecord};
-use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
+use rollback_core::ports::Capabilities;
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, Event, Fact, GroupId, Label, Migrations, Observation, Plan, Policy, Presence, Proposer,
@@ -365,7 +365,7 @@ pub fn reason() -> Reason {
 /// The backend as the audit record has it.
 #[must_use]
 pub fn backend() -> BackendEntry {
-    BackendEntry::new(parsed("prod"), Capabilities::new(CompareAndSet::Yes, Fence::Yes))
+    BackendEntry::new(parsed("prod"), Capabilities::full())
 }
 
 /// A rollback that `person` opens with a click at [`at`]`(0)`.

@@ -8,23 +8,24 @@ mod action;
 
 pub use self::action::{Action, Place, Side};
 
+use crate::again;
 use crate::fakes::FakeBackend;
 use crate::invariants::Seen;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::audit::{Head, Record};
-use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef};
+use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef, NoticeKind};
 use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
-    AuditSink, Cancelled, Capabilities, CdBackend, Claim, Clock, ClockSteps, Commit, Committed,
-    Directory, ErrorKind, Fenced, Freshness, Hints, Instance, Journal, Kept, Listed, Notifier,
-    NotifyError, PortError, Pruned, Query, Queued, Retention, SavedDeploy, StartError, Store,
-    StoreError,
+    AuditSink, Cancelled, Capabilities, CdBackend, Changes, Claim, Clock, ClockSteps, Commit,
+    Committed, Directory, ErrorKind, Fenced, Freshness, Hints, HistoryOptions, Instance, Journal,
+    Kept, Listed, LiveOptions, Notifier, NotifyError, ObserveOptions, PortError, Pruned, Query,
+    Queued, Retention, SavedDeploy, StartError, Store, StoreError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
-    Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId, RollbackId,
-    RollbackView, ServiceKey, Timestamp, UserId,
+    ChannelId, Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId,
+    RollbackId, RollbackView, ServiceKey, Timestamp, UserId,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -568,25 +569,43 @@ impl Truthful for dyn CdBackend {
     }
 }
 
+/// Hints that a dead process no longer hears.
+#[derive(Debug)]
+struct MortalChanges {
+    life: Life,
+    inner: Box<dyn Changes>,
+}
+
+#[async_trait]
+impl Changes for MortalChanges {
+    async fn next(&mut self) {
+        self.life.read(self.inner.next()).await;
+    }
+}
+
 #[async_trait]
 impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.inner.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.life.read(self.inner.history(key, limit)).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.life.read(self.inner.history(key, options)).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.life.read(self.inner.live(key)).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.life.read(self.inner.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.life.read(self.inner.preflight(plan)).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         self.life.alive().await;
         self.life.saw(Seen::Sent {
             rollback: order.rollback().clone(),
@@ -595,7 +614,7 @@ impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
         });
         let call = || async {
             let before = self.inner.truth_now();
-            let answer = self.inner.start(order).await;
+            let answer = self.inner.start(again(&order)).await;
             if let (Some((effects, live)), Some((now, _))) = (before, self.inner.truth_now())
                 && now > effects
             {
@@ -607,11 +626,11 @@ impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
         self.life.act(Action::Start, call, doubt).await
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.life.read(self.inner.find(order)).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         let call = || async {
             let fenced = self.inner.fence(order).await;
             if let Ok(Fenced::Done) = fenced {
@@ -622,17 +641,22 @@ impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
         self.life.act(Action::Fence, call, || Err(lost("fence"))).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.life.read(self.inner.observe(order, receipt)).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.life.read(self.inner.observe(order, receipt, options)).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         let call = || self.inner.cancel(order, receipt);
         self.life.act(Action::Cancel, call, || Err(lost("cancel"))).await
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        self.life.read(self.inner.changes(key)).await;
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        Box::new(MortalChanges { life: self.life.clone(), inner: self.inner.changes(key) })
     }
 
     async fn drain(&self) {
@@ -644,6 +668,10 @@ impl<B: Truthful + ?Sized> CdBackend for Mortal<B> {
 impl<N: Notifier + ?Sized> Notifier for Mortal<N> {
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn place(&self, kind: NoticeKind, channel: &ChannelId) -> Option<ChannelId> {
+        self.inner.place(kind, channel)
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {

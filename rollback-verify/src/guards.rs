@@ -36,8 +36,7 @@ pub(crate) fn guards_pass(case: &Case<'_>) -> Vec<String> {
                 && facts.record.value().is_some()
                 && facts.freezes.value().is_some()
         });
-        let passed = !walk.last.guards.is_empty()
-            && walk.last.guards.iter().all(|guard| guard.verdict.as_str() == "pass");
+        let passed = !walk.last.guards.is_empty() && all_pass(walk);
         if !passed || !current || !known || age.is_none_or(|age| age > fresh) {
             found.push(format!(
                 "`{}`: guards pass {passed}, live is the one to leave {current}, all is known {known}, facts are {age:?} old",
@@ -46,6 +45,24 @@ pub(crate) fn guards_pass(case: &Case<'_>) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether every guard passes, for whoever acknowledged what the confirmation names.
+fn all_pass(walk: &Walk<'_>) -> bool {
+    let confirmed = walk.applied().filter_map(|step| match &step.event {
+        Event::ConfirmationGiven(given) => Some(&given.acknowledged),
+        _ => None,
+    });
+    let acknowledged = confirmed.last();
+    walk.last.guards.iter().all(|guard| match guard.verdict.as_str() {
+        "pass" => true,
+        "warn" => {
+            let mut ids = guard.acknowledge.iter().map(|warning| &warning.id);
+            !guard.acknowledge.is_empty()
+                && ids.all(|id| acknowledged.is_some_and(|known| known.contains(id)))
+        }
+        _ => false,
+    })
 }
 
 /// The oldest fact that the guards saw before the order, and when it was confirmed or last approved,
@@ -97,8 +114,7 @@ pub(crate) fn ends_explained(case: &Case<'_>) -> Vec<String> {
                 && matches!(step.event, Event::FactsObserved(_))
                 && !lost_a_vote(walk, step)
         });
-        let all_pass = walk.last.guards.iter().all(|guard| guard.verdict.as_str() == "pass");
-        if by_guards && all_pass {
+        if by_guards && all_pass(walk) {
             found.push(format!("`{}` was refused by no guard", walk.id()));
         }
     }

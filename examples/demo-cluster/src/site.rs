@@ -6,7 +6,7 @@ use crate::tools::{Tools, image};
 use async_trait::async_trait;
 use demo::worker::service_key;
 use demo::{Build, Site, SiteError};
-use rollback_core::ports::CdBackend;
+use rollback_core::ports::{CdBackend, HistoryOptions, LiveOptions};
 use rollback_core::{Migrations, Revision, RevisionId, ServiceKey};
 use rollback_engine::SystemClock;
 use rollback_helm::HelmBackend;
@@ -78,7 +78,7 @@ impl OnCluster {
     }
 
     async fn live(&self) -> Option<RevisionId> {
-        let live = self.backend.live(&self.key).await.ok()?;
+        let live = self.backend.live(&self.key, LiveOptions::default()).await.ok()?;
         live.revision.filter(|_| live.in_progress.is_nothing()).map(|live| live.revision)
     }
 }
@@ -102,7 +102,7 @@ impl Site for OnCluster {
         let since = Instant::now();
         while since.elapsed() < LIVE_WITHIN {
             if let Some(live) = self.live().await.filter(|live| Some(live) != before.as_ref()) {
-                let history = self.backend.history(&self.key, 1).await?;
+                let history = self.backend.history(&self.key, HistoryOptions::newest(1)).await?;
                 if let Some(newest) = history.into_iter().find(|revision| revision.id == live) {
                     return Ok(newest);
                 }

@@ -12,8 +12,8 @@ use axum::{Json, Router};
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::audit::{Record, Verifier};
 use rollback_core::ports::{
-    CdBackend, Clock, CommandError, Commands, Directory, Notifier, PortError, Query, Store,
-    StoreError,
+    CdBackend, Clock, CommandError, Commands, Directory, HistoryOptions, LiveOptions, Notifier,
+    PortError, Query, Store, StoreError,
 };
 use rollback_core::{
     BackendName, Deploy, DeployId, Deployer, IdError, Purpose, Revision, ServiceKey,
@@ -287,8 +287,9 @@ impl Service {
     /// Everything that the panel shows of this process.
     async fn state(&self) -> Value {
         let rollbacks = self.engine.rollbacks(&Query::all(ROLLBACKS_SHOWN)).await;
-        let live = self.backend.live(&self.key).await;
-        let history = self.backend.history(&self.key, ROLLBACKS_SHOWN).await;
+        let live = self.backend.live(&self.key, LiveOptions::default()).await;
+        let history =
+            self.backend.history(&self.key, HistoryOptions::newest(ROLLBACKS_SHOWN)).await;
         let (records, chain) = match self.verified().await {
             Ok(verified) => verified,
             Err(error) => (Vec::new(), json!({"ok": false, "problem": error.to_string()})),
@@ -384,7 +385,7 @@ async fn hotfix(State(service): State<Arc<Service>>) -> Response {
 /// What the button on the newest message would go back to is cleaned away.
 async fn remove_target(State(service): State<Arc<Service>>) -> Response {
     let removed = async {
-        let history = service.backend.history(&service.key, 2).await?;
+        let history = service.backend.history(&service.key, HistoryOptions::newest(2)).await?;
         match history.get(1) {
             Some(target) => service.site.remove(&target.id).await.map_err(WorkerError::Site),
             None => Ok(()),

@@ -1,7 +1,6 @@
 //! The kinds of CD system that a configuration can name. One file each: to add a kind, write its
 //! file and add it to [`BUILT`].
 
-mod each;
 mod helm;
 mod http;
 mod kubernetes;

@@ -3,8 +3,11 @@
 use super::Metrics;
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
-use rollback_core::ports::{Cancelled, Capabilities, CdBackend, Fenced, PortError, StartError};
-use rollback_core::proof::Order;
+use rollback_core::ports::{
+    Cancelled, Capabilities, CdBackend, Changes, Fenced, HistoryOptions, LiveOptions,
+    ObserveOptions, PortError, StartError,
+};
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{BackendName, Plan, Progress, Receipt, Revision, ServiceKey};
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,23 +69,27 @@ impl Drop for Asked<'_> {
 
 #[async_trait]
 impl CdBackend for Watched {
-    fn capabilities(&self) -> Capabilities {
-        self.backend.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.backend.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.read("history", self.backend.history(key, limit)).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.read("history", self.backend.history(key, options)).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.read("live", self.backend.live(key)).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.read("live", self.backend.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.read("preflight", self.backend.preflight(plan)).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let asked = Asked::new(self, "start");
         let answer = self.backend.start(order).await;
         asked.answered(match &answer {
@@ -94,24 +101,29 @@ impl CdBackend for Watched {
         answer
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.read("find", self.backend.find(order)).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.read("fence", self.backend.fence(order)).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.read("observe", self.backend.observe(order, receipt)).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.read("observe", self.backend.observe(order, receipt, options)).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.read("cancel", self.backend.cancel(order, receipt)).await
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        self.backend.changes(key).await;
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        self.backend.changes(key)
     }
 
     async fn drain(&self) {

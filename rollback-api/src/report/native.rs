@@ -4,8 +4,9 @@ use super::{Report, url};
 use crate::fields::{Place, label};
 use crate::problem::Fault;
 use rollback_core::{
-    DEPLOYS_FOUND, DEPLOYS_OF_EVENTS, Deploy, DeployId, Deployer, EnvironmentName, Migration,
-    Migrations, Reversible, RevisionName, ServiceKey, ServiceName, Timestamp, UserId,
+    CHANGES_MAX, Change, DEPLOYS_FOUND, DEPLOYS_OF_EVENTS, Deploy, DeployId, Deployer,
+    EnvironmentName, FIXES_MAX, Fix, FixKind, Migration, Migrations, Reversible, RevisionName,
+    ServiceKey, ServiceName, Timestamp, UserId,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -58,6 +59,7 @@ pub(super) struct Details {
     deployer: Option<Deployer>,
     changelog_url: Option<String>,
     migrations: Migrations,
+    changes: Option<Vec<Change>>,
 }
 
 impl Details {
@@ -67,6 +69,7 @@ impl Details {
         deploy.deployer = self.deployer;
         deploy.changelog_url = self.changelog_url;
         deploy.migrations = self.migrations;
+        deploy.changes = self.changes;
     }
 }
 
@@ -77,6 +80,49 @@ pub(super) fn details(place: &Place<'_>) -> Details {
         deployer: deployer(&place.field("deployer")),
         changelog_url: place.field("changelog_url").optional(url),
         migrations: migrations(&place.field("migrations")),
+        changes: changes(&place.field("changes")),
+    }
+}
+
+fn changes(place: &Place<'_>) -> Option<Vec<Change>> {
+    let items = place.items()?;
+    if items.len() > CHANGES_MAX {
+        place.wrong(format!("there are {} changes; at most {CHANGES_MAX} are taken", items.len()));
+        return None;
+    }
+    let list: Vec<Change> = items.iter().filter_map(change).collect();
+    let fixes = list.iter().map(|change| change.fixes.len()).sum::<usize>();
+    if fixes > FIXES_MAX {
+        place.wrong(format!("there are {fixes} fixes; at most {FIXES_MAX} are taken"));
+    }
+    Some(list)
+}
+
+fn change(item: &Place<'_>) -> Option<Change> {
+    item.object()?;
+    let mut change = Change::new(item.field("title").required(label)?);
+    change.commit = item.field("commit").optional(label);
+    change.author = deployer(&item.field("author"));
+    change.url = item.field("url").optional(url);
+    let fixes = item.field("fixes").items().unwrap_or_default();
+    change.fixes = fixes
+        .iter()
+        .filter_map(|fix| {
+            fix.object()?;
+            let id = fix.field("id").required(label);
+            let kind = fix.field("kind").required(fix_kind);
+            Some(Fix::new(id?, kind?))
+        })
+        .collect();
+    Some(change)
+}
+
+fn fix_kind(text: &str) -> Result<FixKind, &'static str> {
+    match text {
+        "incident" => Ok(FixKind::Incident),
+        "security" => Ok(FixKind::Security),
+        "bug" => Ok(FixKind::Bug),
+        _ => Err("it is none of `incident`, `security` and `bug`"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rollback_api::{Api, ApiLimits, Metrics, ServeLimits, Tokens, serve};
 use rollback_core::ports::{
-    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Fence, Store,
+    Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Consent, Fence, Store,
 };
 use rollback_core::{RollbackId, RollbackView};
 use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, ServiceConfig};
@@ -181,7 +181,10 @@ impl Stage {
             view = self.engine.changed(&id, view.steps).await.unwrap();
         }
         let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
-        self.engine.confirm(&id, person.actor(), fixtures::reason(), shown).await.unwrap()
+        self.engine
+            .confirm(&id, person.actor(), Consent::new(fixtures::reason(), shown))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn ended(&self, id: &RollbackId) -> RollbackView {

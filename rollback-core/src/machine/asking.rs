@@ -15,6 +15,7 @@ use crate::proof::{
 };
 use crate::view::Proposer;
 use crate::words;
+use alloc::collections::BTreeSet;
 
 /// A rollback is opened by a click.
 pub(super) fn clicked(actor: Actor, turn: &mut Turn<'_>) -> Next {
@@ -212,7 +213,7 @@ fn show(authorized: Authorized, observation: &Observation, turn: &mut Turn<'_>) 
     question.rules = opening.rules;
     let report = guard::evaluate(&question, &observation.facts);
     turn.note_preview(&observation.facts);
-    if !report.passes() {
+    if !report.can_be_confirmed() {
         return refuse(report, authorized.actor(), turn);
     }
     turn.notes.report = Some(report);
@@ -222,14 +223,22 @@ fn show(authorized: Authorized, observation: &Observation, turn: &mut Turn<'_>) 
 
 fn confirm(authorized: Authorized, given: Confirmation, turn: &mut Turn<'_>) -> Next {
     let actor = given.actor.clone();
+    if authorized.actor().is(&actor)
+        && let Some(open) = not_acknowledged(turn.notes.report.as_ref(), &given)
+    {
+        let state = State::Confirming(authorized, Preview::Shown);
+        return turn.decline(state, &actor, Declined::NotAcknowledged(open));
+    }
     match Confirmed::check(&turn.opening.policy, authorized, given, turn.now) {
         Ok(confirmed) => {
             turn.notes.reason = Some(confirmed.reason().clone());
+            turn.notes.acknowledged = confirmed.acknowledged().iter().cloned().collect();
             let (route, rule) = confirmed.by();
             turn.notes.break_glass = route == Route::BreakGlass;
             turn.notes.rule = Some(rule.clone());
             let mut draft = turn.draft(Kind::Confirmed);
             draft.guards = turn.notes.report.as_ref().map(Report::views).unwrap_or_default();
+            draft.acknowledged.clone_from(&turn.notes.acknowledged);
             turn.acted(draft, &actor, Duty::Request, (route, rule.as_str()));
             turn.line(Line::Confirmed);
             approve(confirmed, Votes::new(), turn)
@@ -243,6 +252,12 @@ fn confirm(authorized: Authorized, given: Confirmation, turn: &mut Turn<'_>) -> 
     }
 }
 
+/// A warning that was shown and that the confirmation does not name.
+fn not_acknowledged(shown: Option<&Report>, given: &Confirmation) -> Option<Label> {
+    let mut ids = shown?.warnings().map(|warning| &warning.id);
+    ids.find(|id| !given.acknowledged.contains(*id)).cloned()
+}
+
 fn taken(authorized: &Authorized, holder: &RollbackId, turn: &mut Turn<'_>) -> Next {
     let explanation = Explanation::new(
         alloc::format!("rollback `{holder}` of {} was confirmed first", turn.opening.plan.key()),
@@ -253,7 +268,7 @@ fn taken(authorized: &Authorized, holder: &RollbackId, turn: &mut Turn<'_>) -> N
 
 /// A guard said no before the confirmation: only whoever clicked needs to know.
 fn refuse(report: Report, actor: &Actor, turn: &mut Turn<'_>) -> Next {
-    let text = words::refused(&turn.opening.plan, &report);
+    let text = words::refused(&turn.opening.plan, &report, &BTreeSet::new());
     turn.notes.report = Some(report);
     turn.audit_report(Kind::Refused, &text);
     turn.privately(&actor.id, text.clone());

@@ -9,7 +9,7 @@ use crate::event::{Audience, Effect, Event, Line, Observation};
 use crate::guard::{Explanation, Report};
 use crate::model::Actor;
 use crate::observed::Facts;
-use crate::proof::{Approved, GuardsPassed, NoVote, NotPassed, Order, Recorded};
+use crate::proof::{Approved, GuardsPassed, NoVote, NotPassed, Order, OrderRef, Recorded};
 use crate::view::Purpose;
 use crate::words;
 use alloc::string::{String, ToString};
@@ -155,16 +155,15 @@ pub(super) fn recording(passed: GuardsPassed, event: Event, turn: &mut Turn<'_>)
 
 /// The one place where an order is given.
 fn order(recorded: Recorded, turn: &mut Turn<'_>) -> Next {
-    let order = Order::issue(&recorded);
     match turn.opening.purpose {
         Purpose::Real => {
             turn.notes.ordered = true;
             turn.notes.explanation = "the order is on its way to the CD system".into();
-            turn.effect(Effect::Trigger(order));
+            turn.effect(Effect::Trigger(Order::issue(&recorded)));
         }
         Purpose::Drill => {
             turn.notes.explanation = "drill: the CD system is asked, not ordered".into();
-            turn.effect(Effect::Rehearse(order));
+            turn.effect(Effect::Rehearse(OrderRef::of(&recorded)));
         }
     }
     turn.tell(Audience::Channel);
@@ -177,7 +176,10 @@ fn refuse(report: Option<Report>, why: Option<&str>, turn: &mut Turn<'_>) -> Nex
     let plan = &turn.opening.plan;
     let text: String = match (&report, why) {
         (_, Some(why)) => words::refused_because(plan, why, "fix that, then click again"),
-        (Some(report), None) => words::refused(plan, report),
+        (Some(report), None) => {
+            let acknowledged = turn.notes.acknowledged.iter().cloned().collect();
+            words::refused(plan, report, &acknowledged)
+        }
         (None, None) => words::refused_because(plan, "a check failed", "click again"),
     };
     if report.is_some() {

@@ -10,8 +10,7 @@ use super::{Doubt, Ignored, Sending, State, Unsettled};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Line, Receipt};
 use crate::journal::Rules;
-use crate::ports::Fence;
-use crate::proof::{Order, Recorded};
+use crate::proof::{OrderRef, Recorded};
 use crate::words;
 use alloc::string::String;
 
@@ -19,7 +18,7 @@ use alloc::string::String;
 pub(super) fn begin(recorded: Recorded, why: String, turn: &mut Turn<'_>) -> Next {
     turn.notes.explanation = words::in_doubt(&why);
     turn.tell(Audience::Channel);
-    turn.effect(Effect::Reconcile(Order::issue(&recorded)));
+    turn.effect(Effect::Reconcile(OrderRef::of(&recorded)));
     let limits = turn.opening.policy.limits;
     let within =
         if turn.opening.rules >= Rules::V2 { limits.doubt_within } else { limits.check_within };
@@ -63,7 +62,7 @@ pub(super) fn lasted(recorded: Recorded, mut doubt: Doubt, turn: &mut Turn<'_>) 
         let why = alloc::format!("{why}; {remains}");
         return unknown(recorded, None, &why, turn);
     }
-    if turn.opening.backend.fence.as_str() != Fence::Yes.as_str() {
+    if !turn.opening.backend.can_fence() {
         let within = crate::time::in_words(within);
         let why = alloc::format!("{why}; it was not found within {within}");
         return unknown(recorded, None, &why, turn);
@@ -95,8 +94,8 @@ pub(super) fn unknown(
 ) -> Next {
     let text = words::outcome_unknown(&turn.opening.plan, why);
     turn.effect(match &known {
-        Some(receipt) => Effect::Observe(Order::issue(&recorded), receipt.clone()),
-        None => Effect::WatchForLateEffect(Order::issue(&recorded)),
+        Some(receipt) => Effect::Observe(OrderRef::of(&recorded), receipt.clone()),
+        None => Effect::WatchForLateEffect(OrderRef::of(&recorded)),
     });
     turn.tell(Audience::OnCall);
     let unsettled = Unsettled { known, late: None, settled: false, in_doubt: false };

@@ -6,8 +6,7 @@ use crate::access::{Duty, Moment};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Settlement};
 use crate::id::Label;
-use crate::ports::Fence;
-use crate::proof::{Order, Recorded};
+use crate::proof::{OrderRef, Recorded};
 use crate::words;
 
 pub(super) fn outcome_unknown(
@@ -145,7 +144,7 @@ fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
             return State::OutcomeUnknown(recorded, Unsettled { settled: true, ..unsettled });
         }
         State::Triggering(recorded, _) => {
-            in_doubt = turn.opening.backend.fence.as_str() == Fence::Yes.as_str();
+            in_doubt = turn.opening.backend.can_fence();
             (recorded, None)
         }
         State::Running(recorded, running) => (recorded, Some(running.receipt)),
@@ -167,7 +166,7 @@ fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
     let text = words::given_up(&turn.opening.plan);
     turn.audit_report(Kind::OutcomeUnknown, &text);
     let unsettled = Unsettled { known, late: None, settled: true, in_doubt };
-    let pending = in_doubt.then(|| Effect::Reconcile(Order::issue(&recorded)));
+    let pending = in_doubt.then(|| Effect::Reconcile(OrderRef::of(&recorded)));
     let (state, _) = turn.end(State::OutcomeUnknown(recorded, unsettled), text);
     if let Some(effect) = pending {
         turn.effect(effect);

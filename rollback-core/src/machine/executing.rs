@@ -12,7 +12,7 @@ use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Receipt, Said
 use crate::fact::Fact;
 use crate::journal::Rules;
 use crate::observed::Acceptance;
-use crate::proof::{Order, Recorded};
+use crate::proof::{OrderRef, Recorded};
 use crate::time::Timestamp;
 use crate::view::Purpose;
 use crate::words;
@@ -143,7 +143,7 @@ fn accepted(recorded: Recorded, receipt: Receipt, turn: &mut Turn<'_>) -> Next {
     turn.line(Line::Triggered);
     turn.tell(Audience::Channel);
     turn.tell(Audience::Deployer);
-    turn.effect(Effect::Observe(Order::issue(&recorded), receipt.clone()));
+    turn.effect(Effect::Observe(OrderRef::of(&recorded), receipt.clone()));
     let within = turn.opening.policy.limits.run_within;
     let running = Running {
         receipt,
@@ -211,8 +211,13 @@ fn progressed(
     progress: &Progress,
     turn: &mut Turn<'_>,
 ) -> Next {
-    let again = turn.notes.progress.as_ref() == Some(progress);
-    let overtaken = turn.notes.progress.as_ref().is_some_and(|last| progress.phase < last.phase);
+    let last = turn.notes.progress.as_ref();
+    let again = last == Some(progress);
+    let waited = last.and_then(|last| last.waits_for.as_ref());
+    // Whether it waits for somebody is told in any phase.
+    let same_wait = progress.waits_for.as_ref() == waited;
+    // A look that was overtaken by a later one.
+    let overtaken = same_wait && last.is_some_and(|last| progress.phase < last.phase);
     let was_silent = running.silent_since.take().is_some();
     if was_silent {
         *turn.deadline = running.deadline(turn);
@@ -226,12 +231,12 @@ fn progressed(
         return ignore(State::Running(recorded, running), Ignored::Again);
     }
     if overtaken {
-        // A look that was overtaken by a later one.
         return ignore(State::Running(recorded, running), Ignored::OutOfPlace);
     }
-    let same_phase = turn.notes.progress.as_ref().is_some_and(|last| last.phase == progress.phase);
+    let same_phase = last.is_some_and(|last| last.phase == progress.phase);
+    let news = !same_phase || !same_wait;
     turn.notes.progress = Some(progress.clone());
-    if !same_phase {
+    if news {
         let mut draft = turn.draft(Kind::Phase);
         draft.explanation = Some(phase_words(progress));
         turn.audit(draft);
@@ -318,15 +323,21 @@ fn phase_words(progress: &Progress) -> String {
         Phase::Failed => "failed",
         Phase::Cancelled => "cancelled",
     };
-    match &progress.message {
-        Some(message) => alloc::format!("{phase}: {message}"),
-        None => phase.to_string(),
+    let waits = progress.waits_for.as_ref().map(|waits| alloc::format!("waits for {}", waits.what));
+    match (waits, &progress.message) {
+        (Some(waits), Some(message)) => alloc::format!("{phase}: {waits}: {message}"),
+        (Some(waits), None) => alloc::format!("{phase}: {waits}"),
+        (None, Some(message)) => alloc::format!("{phase}: {message}"),
+        (None, None) => phase.to_string(),
     }
 }
 
 fn cancel(recorded: Recorded, running: Running, said: Said, turn: &mut Turn<'_>) -> Next {
     let Said { actor, standing } = said;
     match running.cancelling {
+        Cancelling::No if !turn.opening.backend.may_cancel() => {
+            return turn.decline(State::Running(recorded, running), &actor, Declined::TooLate);
+        }
         Cancelling::No => {}
         Cancelling::Asked(_) | Cancelling::Accepted => {
             return ignore(State::Running(recorded, running), Ignored::Again);
@@ -350,7 +361,7 @@ fn cancel(recorded: Recorded, running: Running, said: Said, turn: &mut Turn<'_>)
     turn.acted(draft, &actor, Duty::Withdraw, (route, rule.as_str()));
     turn.line(Line::Cancelling(actor.clone()));
     turn.tell(Audience::Channel);
-    turn.effect(Effect::Cancel(Order::issue(&recorded), running.receipt.clone()));
+    turn.effect(Effect::Cancel(OrderRef::of(&recorded), running.receipt.clone()));
     turn.stay(State::Running(recorded, Running { cancelling: Cancelling::Asked(actor), ..running }))
 }
 

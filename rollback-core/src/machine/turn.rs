@@ -1,6 +1,8 @@
 //! What one step collects while a state decides.
 
-use crate::access::{Denial, Duty, RULE_FOUR_EYES, RULE_ORDERED, RULE_OWN_CONFIRMATION, Route};
+use crate::access::{
+    Denial, Duty, RULE_ACKNOWLEDGED, RULE_FOUR_EYES, RULE_ORDERED, RULE_OWN_CONFIRMATION, Route,
+};
 use crate::audit::{Draft, Kind, Template};
 use crate::event::{Audience, Effect, Line, Progress, Receipt};
 use crate::guard::Report;
@@ -17,13 +19,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::Serialize;
 
-/// What views show and no check reads: a state is decided by its proofs alone.
+/// What views show, besides what is remembered from state to state: who asked, the last report, whether
+/// an order was given, whether it is quarantined. No order rests on any of it: that needs the proofs.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Notes {
     pub(crate) requested_by: Option<Actor>,
     pub(crate) rule: Option<Label>,
     pub(crate) break_glass: bool,
     pub(crate) reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) acknowledged: Vec<Label>,
     pub(crate) approved_by: Vec<Actor>,
     pub(crate) report: Option<Report>,
     pub(crate) not_undone: Vec<String>,
@@ -166,6 +171,7 @@ impl Turn<'_> {
     fn report(&self, kind: Kind, explanation: &str) -> Draft {
         let mut draft = self.draft(kind);
         draft.guards = self.notes.report.as_ref().map(Report::views).unwrap_or_default();
+        draft.acknowledged.clone_from(&self.notes.acknowledged);
         draft.actor = self.notes.requested_by.as_ref().map(Into::into);
         draft.decision = self.notes.rule.as_ref().map(|rule| words::decision(rule.as_str(), None));
         draft.explanation = Some(explanation.into());
@@ -207,6 +213,9 @@ impl Turn<'_> {
             Declined::OwnApproval => (RULE_FOUR_EYES, words::own_approval()),
             Declined::NotTheRequester => (RULE_OWN_CONFIRMATION, words::not_yours()),
             Declined::TooLate => (RULE_ORDERED, words::too_late_to_withdraw()),
+            Declined::NotAcknowledged(warning) => {
+                (RULE_ACKNOWLEDGED, words::not_acknowledged(warning))
+            }
         };
         let mut draft = self.draft(Kind::Denied).by(actor);
         draft.decision = Some(words::denied_by(rule));

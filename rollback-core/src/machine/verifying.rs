@@ -9,7 +9,7 @@ use crate::fact::Missing;
 use crate::model::Plan;
 use crate::observed::Live;
 use crate::presence::Presence;
-use crate::proof::{Order, Recorded};
+use crate::proof::{OrderRef, Recorded};
 use crate::words;
 use alloc::string::{String, ToString};
 
@@ -17,9 +17,10 @@ use alloc::string::{String, ToString};
 pub(super) fn begin(recorded: Recorded, receipt: Receipt, turn: &mut Turn<'_>) -> Next {
     turn.notes.explanation = words::looked_at_after_success();
     turn.tell(Audience::Channel);
-    turn.effect(Effect::Verify(Order::issue(&recorded), receipt.clone()));
+    turn.effect(Effect::Verify(OrderRef::of(&recorded), receipt.clone(), turn.now));
     let seen = words::not_looked_at();
-    let verifying = Verifying { receipt, good_since: None, seen, unsuccessful: None };
+    let verifying =
+        Verifying { receipt, since: turn.now, good_since: None, seen, unsuccessful: None };
     turn.wait(State::Verifying(recorded, verifying), turn.opening.policy.limits.verify_within)
 }
 
@@ -33,10 +34,10 @@ pub(super) fn after_failure(
 ) -> Next {
     turn.notes.explanation = words::looked_at_after(&said);
     turn.tell(Audience::Channel);
-    turn.effect(Effect::Verify(Order::issue(&recorded), receipt.clone()));
+    turn.effect(Effect::Verify(OrderRef::of(&recorded), receipt.clone(), turn.now));
     let seen = words::not_looked_at();
     let unsuccessful = Some((said, Found::Unreadable(seen.clone())));
-    let verifying = Verifying { receipt, good_since: None, seen, unsuccessful };
+    let verifying = Verifying { receipt, since: turn.now, good_since: None, seen, unsuccessful };
     let limits = turn.opening.policy.limits;
     turn.wait(State::Verifying(recorded, verifying), limits.verify_within.min(limits.check_within))
 }

@@ -10,7 +10,7 @@
 //! caller could have asked of the CD system itself. Nothing that decides about rollbacks may name
 //! this module; a lint of the workspace sees to that.
 
-use super::Order;
+use super::{Order, OrderRef};
 use crate::id::{Reason, RollbackId};
 use crate::model::{Actor, Plan};
 use crate::time::Timestamp;
@@ -38,8 +38,14 @@ impl Relayed {
     /// who they are.
     #[must_use]
     pub fn into_order(self) -> Order {
+        Order(self.into_order_ref())
+    }
+
+    /// What the order says, for reading about it.
+    #[must_use]
+    pub fn into_order_ref(self) -> OrderRef {
         let Self { rollback, plan, requested_by, reason, received_at, valid_until } = self;
-        Order { rollback, plan, requested_by, reason, issued_at: received_at, valid_until }
+        OrderRef { rollback, plan, requested_by, reason, issued_at: received_at, valid_until }
     }
 }
 

@@ -12,11 +12,12 @@ use rollback_core::guard::{self, Guard, Question, Verdict};
 use rollback_core::journal::{Entry, replay, replay_whole};
 use rollback_core::known_good::Candidates;
 use rollback_core::{
-    CLOCK_SKEW_MAX, Disposition, Effect, Event, Fact, GroupId, Plan, Purpose, Rollback, ServiceKey,
-    Timestamp, Transition,
+    CLOCK_SKEW_MAX, Disposition, Effect, Event, Fact, GroupId, Label, Plan, Purpose, Rollback,
+    ServiceKey, Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, Person};
 use rollback_testkit::strategies;
+use std::collections::BTreeSet;
 
 const BOUND: Duration = Duration::from_secs(30);
 const DUTIES: [Duty; 5] =
@@ -309,11 +310,21 @@ proptest! {
                 Guard::CoolDown => record,
                 Guard::UndoneByBackend => preflight && stays,
                 Guard::BackendAccepts => preflight,
+                Guard::FixesUndone => history,
                 Guard::Custom(_) => false,
             };
             prop_assert!(known || finding.verdict != Verdict::Pass, "{:?}", finding);
         }
-        prop_assert_eq!(report.passes(), report.obstacles().next().is_none());
+        let nothing = BTreeSet::new();
+        prop_assert_eq!(report.passes(&nothing), report.obstacles(&nothing).next().is_none());
+        let all: BTreeSet<Label> = report.warnings().map(|warning| warning.id.clone()).collect();
+        prop_assert_eq!(report.can_be_confirmed(), report.passes(&all));
+        prop_assert!(all.len() <= guard::WARNINGS_MAX);
+        for forgotten in &all {
+            let mut but_one = all.clone();
+            but_one.remove(forgotten);
+            prop_assert!(!report.passes(&but_one), "{} was not asked for", forgotten);
+        }
     }
 
     /// INV-11: whatever the policy chooses as a target, the three guards on the target let through,
@@ -344,7 +355,7 @@ proptest! {
                 .filter(|f| {
                     [Guard::TargetRestorable, Guard::Migrations, Guard::KnownGood].contains(&f.guard)
                 })
-                .all(guard::Finding::passes);
+                .all(|finding| finding.passes(&BTreeSet::new()));
             prop_assert_eq!(lets_through, chosen, "{:?}", target.id);
         }
     }

@@ -3,16 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::access::{Account, Duty, Standing};
-use rollback_core::audit::Draft;
+use rollback_core::audit::{Draft, Kind};
 use rollback_core::journal::{Opening, Rules};
 use rollback_core::observed::{
     ExpectedDuration, Facts, InProgress, Live, OperationKind, ServiceRecord,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Confirmation, Order};
 use rollback_core::{
-    Audience, Cancellation, Conflict, Disposition, Effect, Event, Fact, FourEyes, Health, Ignored,
-    Label, Observation, Phase, Presence, Progress, Purpose, PutAside, Receipt, Rollback,
-    Settlement, Sighting, State, StateName, Timestamp, Transition,
+    Audience, Cancellation, Conflict, Declined, Disposition, Effect, Event, Fact, Fix, FixKind,
+    Fixes, FourEyes, Health, Ignored, Label, Observation, Phase, Presence, Progress, Purpose,
+    PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp, Transition,
 };
 use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
@@ -963,4 +963,62 @@ fn what_was_stopped_and_replays_again_waits_to_be_released_and_pages_nobody_twic
     let released = step(taken.rollback, seconds, event);
     assert_eq!(released.disposition, Disposition::Applied);
     assert_eq!(names(&released.rollback.pending()), ["observe"]);
+}
+
+/// Facts under which what is live fixed these incidents.
+fn facts_with_fixes(seconds: u64, fixes: &[&str]) -> Facts {
+    let mut facts = fixtures::facts(at(seconds));
+    let mut history = fixtures::history();
+    let fixes = fixes.iter().map(|id| Fix::new(*id, FixKind::Incident)).collect();
+    history[0].fixes = Fixes::Known(fixes);
+    facts.history = Fact::known(history, at(seconds));
+    facts
+}
+
+fn observed(seconds: u64, fixes: &[&str]) -> Event {
+    let standing = fixtures::ana().standing(at(seconds));
+    Event::FactsObserved(Box::new(Observation::new(facts_with_fixes(seconds, fixes), standing)))
+}
+
+/// A rollback that shows a warning about this fix, and what becomes of a confirmation.
+fn confirmed(acknowledged: &[&str]) -> Transition {
+    let ana = fixtures::ana();
+    let shown = after(AUTHORIZED, [(2, observed(2, &["INC-204"]))]);
+    assert_eq!(shown.state_name(), StateName::Confirming);
+    let given = Confirmation::new(
+        ana.actor(),
+        ana.standing(at(5)),
+        fixtures::reason(),
+        fixtures::plan().pair(),
+    );
+    let given = given.acknowledging(acknowledged.iter().map(|id| Label::new(*id)));
+    step(shown, 5, Event::ConfirmationGiven(Box::new(given)))
+}
+
+#[test]
+fn a_warning_lets_through_only_whoever_acknowledged_it_and_that_is_on_record() {
+    let forgotten = confirmed(&[]);
+    assert_eq!(
+        forgotten.disposition,
+        Disposition::Declined(Declined::NotAcknowledged("INC-204".into()))
+    );
+    assert_eq!(forgotten.rollback.state_name(), StateName::Confirming, "it can be ticked yet");
+    let taken = confirmed(&["INC-204"]);
+    assert_eq!(taken.rollback.state_name(), StateName::Checking);
+    let record = taken.drafts.iter().find(|draft| draft.kind == Kind::Confirmed).unwrap();
+    assert_eq!(record.acknowledged, ["INC-204".into()]);
+    assert_eq!(taken.rollback.view().acknowledged, ["INC-204".into()]);
+    let ordered = step(taken.rollback, 6, observed(6, &["INC-204"]));
+    assert_eq!(ordered.rollback.state_name(), StateName::Recording);
+}
+
+#[test]
+fn a_warning_that_comes_after_the_confirmation_is_a_refusal() {
+    let taken = confirmed(&["INC-204"]);
+    let refused = step(taken.rollback, 6, observed(6, &["INC-204", "INC-205"]));
+    assert_eq!(refused.rollback.state_name(), StateName::Refused);
+    let said = refused.rollback.view().explanation;
+    assert!(said.contains("this came up after the confirmation"), "{said}");
+    let gone = step(confirmed(&["INC-204"]).rollback, 6, observed(6, &[]));
+    assert_eq!(gone.rollback.state_name(), StateName::Recording, "what is gone stands in no way");
 }

@@ -177,9 +177,11 @@ impl Story {
             writeln!(text, "  \"{}\"", view.explanation.replace('\n', "\n   ")).unwrap();
         }
         if let (Some(report), false) = (rollback.report(), drafts.is_empty()) {
-            for finding in report.obstacles() {
+            let acknowledged = view.acknowledged.iter().cloned().collect();
+            for finding in report.obstacles(&acknowledged) {
                 let verdict = match finding.verdict {
                     Verdict::Pass => "passes",
+                    Verdict::Warn(_) => "warns",
                     Verdict::Block(_) => "blocks",
                     Verdict::Unknown(_) => "is unknown",
                 };

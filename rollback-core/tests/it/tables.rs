@@ -7,7 +7,7 @@ use rollback_core::access::{
     Access, AccessPolicy, Account, Denial, Duty, Moment, Pattern, Principal, Route, Rule,
 };
 use rollback_core::guard::{
-    CUSTOM_GUARDS_MAX, Guard, GuardSet, GuardSetError, Question, Verdict, evaluate,
+    CUSTOM_GUARDS_MAX, Guard, GuardSet, GuardSetError, Question, Verdict, WARNINGS_MAX, evaluate,
 };
 use rollback_core::journal::Rules;
 use rollback_core::known_good::{Candidates, Skip, migrations_between};
@@ -18,8 +18,9 @@ use rollback_core::observed::{
 use rollback_core::ports::Fenced;
 use rollback_core::reconcile::{self, Next};
 use rollback_core::{
-    CLOCK_SKEW_MAX, Event, Fact, GroupId, GuardName, Migration, Migrations, Missing, Pair, Policy,
-    Presence, Receipt, Restorable, Reversible, Revision, RevisionStatus, ServiceKey, Timestamp,
+    CLOCK_SKEW_MAX, Event, Fact, Fix, FixKind, Fixes, GroupId, GuardName, Migration, Migrations,
+    Missing, Pair, Policy, Presence, Receipt, Restorable, Reversible, Revision, RevisionStatus,
+    ServiceKey, Timestamp,
 };
 use rollback_testkit::fixtures::{self, parsed};
 use std::collections::BTreeSet;
@@ -435,13 +436,13 @@ fn a_guard_of_the_hosts_own_is_judged_like_any_other() {
     policy.guards = GuardSet::with(guard_names(1)).unwrap();
     let guard = Guard::Custom(parsed("budget-0"));
     let reading = |fact: Fact<Reading>| with(|f| drop(f.custom.insert(parsed("budget-0"), fact)));
-    let violated = Reading::Violated("the error budget is spent".into());
+    let violated = Reading::blocks("the error budget is spent", "wait for the next window");
     for (facts, expected) in [
         (fixtures::facts(now()), "unknown"),
-        (reading(Fact::known(Reading::Holds, now())), "pass"),
+        (reading(Fact::known(Reading::holds(), now())), "pass"),
         (reading(Fact::known(violated, now())), "block"),
         (reading(Fact::unknown("no answer")), "unknown"),
-        (reading(Fact::known(Reading::Holds, before(31))), "unknown"),
+        (reading(Fact::known(Reading::holds(), before(31))), "unknown"),
     ] {
         assert_eq!(verdict(&guard, &facts, None, &policy), expected);
     }
@@ -747,6 +748,123 @@ fn an_answer_about_somebody_else_lets_nobody_in() {
     assert!(empty.decide(Duty::Request, &ana.actor(), &borrowed, moment).verdict.is_err());
 }
 
+/// What the revision at this place of the history fixed.
+fn fixed(place: usize, fixes: Vec<Fix>) -> Facts {
+    with_history(|history| history[place].fixes = Fixes::Known(fixes))
+}
+
+fn fix(id: &str, kind: FixKind) -> Fix {
+    Fix::new(id, kind)
+}
+
+fn warnings(facts: &Facts) -> Vec<String> {
+    let (plan, policy) = (fixtures::plan(), fixtures::policy());
+    let report = evaluate(&Question::new(&plan, &policy, now()), facts);
+    report.warnings().map(|warning| warning.id.to_string()).collect()
+}
+
+#[test]
+fn a_fix_of_an_incident_or_of_a_security_hole_that_is_taken_away_is_a_warning() {
+    use FixKind::{Bug, Incident, Security};
+    for (what, facts, expected) in [
+        ("nobody said", fixtures::facts(now()), vec![]),
+        ("nothing", fixed(0, vec![]), vec![]),
+        ("a bug", fixed(0, vec![fix("BUG-1", Bug)]), vec![]),
+        ("an incident", fixed(0, vec![fix("INC-204", Incident)]), vec!["INC-204"]),
+        ("a hole", fixed(0, vec![fix("CVE-1", Security), fix("BUG-1", Bug)]), vec!["CVE-1"]),
+        ("the target's own", fixed(1, vec![fix("INC-204", Incident)]), vec![]),
+        (
+            "one twice",
+            fixed(0, vec![fix("INC-1", Incident), fix("INC-1", Security)]),
+            vec!["INC-1"],
+        ),
+        ("named as a guard", fixed(0, vec![fix("freeze", Incident)]), vec!["fix freeze"]),
+    ] {
+        assert_eq!(warnings(&facts), expected, "{what}");
+        let verdict = verdict(&Guard::FixesUndone, &facts, None, &fixtures::policy());
+        assert_eq!(verdict, if expected.is_empty() { "pass" } else { "warn" }, "{what}");
+    }
+}
+
+#[test]
+fn more_fixes_than_there_are_boxes_share_one_and_another_fix_among_them_is_another_warning() {
+    let many = |last: &str| {
+        let ids = (0..30).map(|number| format!("INC-{number}")).chain([last.to_owned()]);
+        let fixes = ids.map(|id| fix(&id, FixKind::Incident)).collect();
+        warnings(&fixed(0, fixes))
+    };
+    let (one, other) = (many("INC-100"), many("INC-101"));
+    assert_eq!((one.len(), other.len()), (WARNINGS_MAX, WARNINGS_MAX));
+    assert_eq!(one[..WARNINGS_MAX - 1], other[..WARNINGS_MAX - 1]);
+    assert_ne!(one.last(), other.last());
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_box_keeps_its_beginning_and_stays_itself() {
+    let long = |end: &str| format!("INC-{}{end}", "9".repeat(200));
+    let ids = [long("1"), long("2")];
+    let fixes = ids.iter().map(|id| fix(id, FixKind::Incident)).collect();
+    let shown = warnings(&fixed(0, fixes));
+    assert!(shown.iter().all(|id| id.len() <= 75 && id.starts_with("INC-999")), "{shown:?}");
+    assert_ne!(shown[0], shown[1]);
+}
+
+#[test]
+fn warnings_that_cannot_all_be_shown_are_not_asked_of_anybody() {
+    let mut policy = fixtures::policy();
+    policy.guards = GuardSet::with(guard_names(WARNINGS_MAX + 1)).unwrap();
+    let facts = with(|facts| {
+        for name in policy.guards.custom() {
+            let warns = Reading::warns("the error budget is low", "look at it first");
+            facts.custom.insert(name.clone(), Fact::known(warns, now()));
+        }
+    });
+    let plan = fixtures::plan();
+    let report = evaluate(&Question::new(&plan, &policy, now()), &facts);
+    assert!(!report.can_be_confirmed());
+    assert_eq!(report.warnings().count(), WARNINGS_MAX);
+    let blocks = report.findings().iter().filter(|finding| finding.verdict_name() == "block");
+    assert_eq!(blocks.count(), 1);
+}
+
+#[test]
+fn what_a_host_says_of_its_own_guard_is_what_people_read() {
+    let mut policy = fixtures::policy();
+    policy.guards = GuardSet::with(guard_names(1)).unwrap();
+    let said = |reading| {
+        let facts =
+            with(|f| drop(f.custom.insert(parsed("budget-0"), Fact::known(reading, now()))));
+        let plan = fixtures::plan();
+        let report = evaluate(&Question::new(&plan, &policy, now()), &facts);
+        let finding = report.findings().last().unwrap();
+        (finding.verdict_name(), finding.explanation())
+    };
+    let owned = |verdict, words: &str| (verdict, words.to_owned());
+    let promise = "the error budget is not spent";
+    assert_eq!(said(Reading::holds_since(promise)), owned("pass", promise));
+    assert_eq!(said(Reading::holds()), owned("pass", "this guard of your own passes"));
+    let warns = Reading::warns("3 % are left", "mind the next release");
+    assert_eq!(said(warns), owned("warn", "3 % are left; mind the next release"));
+    let blocks = Reading::blocks("it is spent", "ask the owner of the budget");
+    assert_eq!(said(blocks), owned("block", "it is spent; ask the owner of the budget"));
+}
+
+#[test]
+fn a_reading_is_read_as_it_was_written_also_by_the_first_release() {
+    for reading in [
+        Reading::holds(),
+        Reading::holds_since("x"),
+        Reading::warns("a", "b"),
+        Reading::blocks("a", "b"),
+    ] {
+        let written = serde_json::to_string(&reading).unwrap();
+        assert_eq!(serde_json::from_str::<Reading>(&written).unwrap(), reading, "{written}");
+    }
+    let first = serde_json::from_str::<Reading>(r#"{"violated":"it is spent"}"#).unwrap();
+    let next = "see the guard's own documentation, then click again";
+    assert_eq!(first, Reading::blocks("it is spent", next));
+}
+
 /// Every sentence of a guard that a person can read: reviewed as one page.
 #[test]
 fn what_the_guards_say_reads_well() {
@@ -759,7 +877,7 @@ fn what_the_guards_say_reads_well() {
         let finding = report.findings().iter().find(|f| f.guard == guard).unwrap();
         let said = match &finding.verdict {
             Verdict::Pass => continue,
-            Verdict::Block(_) | Verdict::Unknown(_) => finding.explanation(),
+            Verdict::Warn(_) | Verdict::Block(_) | Verdict::Unknown(_) => finding.explanation(),
         };
         assert!(!said.ends_with('.'), "{said}");
         page.push_str(&format!("{what} [{}]\n    {said}\n", guard.name()));

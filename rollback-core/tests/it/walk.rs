@@ -372,6 +372,7 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
         if let Some(report) = here.report() {
             seen.verdicts.extend(report.findings().iter().map(|f| match f.verdict {
                 Verdict::Pass => "pass",
+                Verdict::Warn(_) => "warn",
                 Verdict::Block(_) => "block",
                 Verdict::Unknown(_) => "unknown",
             }));

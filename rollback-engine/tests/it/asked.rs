@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::ports::{
-    Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Directory,
-    Expected, Fence, Freshness, Heard, Inquiry, SourceState,
+    Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Consent,
+    Directory, Expected, Fence, Freshness, Heard, Inquiry, SourceState,
 };
 use rollback_core::{Deploy, GroupId, Migrations, RollbackId, RollbackView, StateName, UserId};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
@@ -166,7 +166,10 @@ impl Stage {
     async fn confirm(&self, view: RollbackView, person: &Person) -> RollbackView {
         let view = self.until(&view.id, |view| !view.guards.is_empty()).await;
         let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
-        self.engine.confirm(&view.id, person.actor(), fixtures::reason(), shown).await.unwrap()
+        self.engine
+            .confirm(&view.id, person.actor(), Consent::new(fixtures::reason(), shown))
+            .await
+            .unwrap()
     }
 }
 
@@ -288,10 +291,9 @@ async fn a_confirmation_that_is_being_checked_makes_no_room_for_another_opening(
     *stage.people.pace.lock().unwrap() = Duration::from_secs(25);
     let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
     let (engine, id) = (stage.engine.clone(), view.id.clone());
-    let confirming =
-        tokio::spawn(
-            async move { engine.confirm(&id, ana().actor(), fixtures::reason(), shown).await },
-        );
+    let confirming = tokio::spawn(async move {
+        engine.confirm(&id, ana().actor(), Consent::new(fixtures::reason(), shown)).await
+    });
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _press in 0..4 {
         stage.click(&ana()).await.unwrap();
@@ -307,7 +309,10 @@ async fn whoever_confirms_what_was_closed_meanwhile_is_told_so() {
     let shown = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
     let closed = stage.engine.withdraw(&view.id, ana().actor()).await.unwrap();
     assert_eq!(closed.state, StateName::Withdrawn);
-    let told = stage.engine.confirm(&view.id, ana().actor(), fixtures::reason(), shown).await;
+    let told = stage
+        .engine
+        .confirm(&view.id, ana().actor(), Consent::new(fixtures::reason(), shown))
+        .await;
     assert_eq!(told.unwrap_err(), CommandError::Closed);
 }
 

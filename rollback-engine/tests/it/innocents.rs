@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Fence, Fenced,
-    Instance, PortError, Query, StartError, Store,
+    Cancelled, Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Consent, Fence,
+    Fenced, HistoryOptions, Instance, LiveOptions, ObserveOptions, PortError, Query, StartError,
+    Store,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Deploy, Migrations, Phase, Plan, Progress, Receipt, Revision, RollbackView, ServiceKey,
     StateName,
@@ -60,15 +61,19 @@ struct Cd(Folder);
 
 #[async_trait]
 impl CdBackend for Cd {
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
         Capabilities::new(CompareAndSet::Yes, Fence::Yes)
     }
 
-    async fn history(&self, _key: &ServiceKey, _limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        _key: &ServiceKey,
+        _options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         Ok(fixtures::history())
     }
 
-    async fn live(&self, _key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, _key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         let live = if self.0.has("mended") { "41" } else { "42" };
         Ok(Live::running(fixtures::reference(live)))
     }
@@ -77,19 +82,24 @@ impl CdBackend for Cd {
         Ok(fixtures::accepted())
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         Ok(Receipt::new(order.plan().key().service.as_str()))
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         Ok(Some(Receipt::new(order.plan().key().service.as_str())))
     }
 
-    async fn fence(&self, _order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, _order: &OrderRef) -> Result<Fenced, PortError> {
         Ok(Fenced::Done)
     }
 
-    async fn observe(&self, order: &Order, _receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        _receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         if self.0.has("mended") {
             return Ok(Progress::new(Phase::Complete));
         }
@@ -103,11 +113,7 @@ impl CdBackend for Cd {
         Ok(Progress::new(Phase::Started))
     }
 
-    async fn changes(&self, _key: &ServiceKey) {
-        std::future::pending::<()>().await;
-    }
-
-    async fn cancel(&self, _order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, _order: &OrderRef, _receipt: &Receipt) -> Result<Cancelled, PortError> {
         Ok(Cancelled::TooLate)
     }
 }
@@ -183,7 +189,10 @@ async fn all_under_way(engine: &Engine, store: &Arc<dyn Store>) {
         .await;
         let plan = Plan::new(opened.key, opened.from, opened.to).unwrap();
         let ana = fixtures::ana().actor();
-        engine.confirm(&opened.id, ana, fixtures::reason(), plan.pair()).await.unwrap();
+        engine
+            .confirm(&opened.id, ana, Consent::new(fixtures::reason(), plan.pair()))
+            .await
+            .unwrap();
     }
     until(store, |views| {
         views.len() == SERVICES.len() && views.iter().all(|view| view.state == StateName::Running)

@@ -5,10 +5,11 @@
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, ClickedOn, Clock, Commands, CompareAndSet, Fence, Fenced,
-    Instance, PortError, Query, StartError, Store,
+    Cancelled, Capabilities, CdBackend, Changes, ClickedOn, Clock, Commands, CompareAndSet,
+    Consent, Fence, Fenced, HistoryOptions, Instance, LiveOptions, NoChanges, ObserveOptions,
+    PortError, Query, StartError, Store,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Deploy, Migrations, Phase, Plan, Progress, Receipt, Revision, RollbackView, ServiceKey,
     StateName,
@@ -62,17 +63,32 @@ impl Cd {
     }
 }
 
+/// A wait that nobody survives.
+#[derive(Debug)]
+struct Deadening;
+
+#[async_trait]
+impl Changes for Deadening {
+    async fn next(&mut self) {
+        std::panic::resume_unwind(Box::new("a wait that nobody survives"));
+    }
+}
+
 #[async_trait]
 impl CdBackend for Cd {
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
         Capabilities::new(CompareAndSet::Yes, Fence::Yes)
     }
 
-    async fn history(&self, _key: &ServiceKey, _limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        _key: &ServiceKey,
+        _options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         Ok(fixtures::history())
     }
 
-    async fn live(&self, _key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, _key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         let live = if self.done.exists() { "41" } else { "42" };
         Ok(Live::running(fixtures::reference(live)))
     }
@@ -81,21 +97,26 @@ impl CdBackend for Cd {
         Ok(fixtures::accepted())
     }
 
-    async fn start(&self, _order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, _order: Order) -> Result<Receipt, StartError> {
         assert!(!self.done.exists(), "the order was sent twice");
         std::fs::write(&self.done, "").unwrap();
         Ok(Self::receipt())
     }
 
-    async fn find(&self, _order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, _order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         Ok(self.done.exists().then(Self::receipt))
     }
 
-    async fn fence(&self, _order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, _order: &OrderRef) -> Result<Fenced, PortError> {
         Ok(Fenced::Done)
     }
 
-    async fn observe(&self, _order: &Order, _receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        _order: &OrderRef,
+        _receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         match self.deadly() {
             Deadly::Abort => std::process::abort(),
             Deadly::Panic => Ok(Progress::new(Phase::Started)),
@@ -104,15 +125,15 @@ impl CdBackend for Cd {
     }
 
     /// A panic in an answer is no answer, and costs nobody anything; this is no answer.
-    async fn changes(&self, _key: &ServiceKey) {
+    fn changes(&self, _key: &ServiceKey) -> Box<dyn Changes> {
         if self.deadly() == Deadly::Panic {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            std::panic::resume_unwind(Box::new("a wait that nobody survives"));
+            return Box::new(Deadening);
         }
-        std::future::pending::<()>().await;
+        Box::new(NoChanges::default())
     }
 
-    async fn cancel(&self, _order: &Order, _receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, _order: &OrderRef, _receipt: &Receipt) -> Result<Cancelled, PortError> {
         Ok(Cancelled::TooLate)
     }
 }
@@ -159,7 +180,8 @@ async fn ana(
             Some(view) if view.state == StateName::Confirming && !view.guards.is_empty() => {
                 let plan = Plan::new(view.key, view.from, view.to).unwrap();
                 let ana = fixtures::ana().actor();
-                let said = engine.confirm(&view.id, ana, fixtures::reason(), plan.pair());
+                let said =
+                    engine.confirm(&view.id, ana, Consent::new(fixtures::reason(), plan.pair()));
                 let _confirmed = said.await.unwrap();
             }
             Some(_) => {}

@@ -2,7 +2,7 @@
 
 use super::people::{drain, polled};
 use super::world::World;
-use rollback_core::ports::{ClickedOn, CommandError, Commands, Query, Store as _};
+use rollback_core::ports::{ClickedOn, CommandError, Commands, Consent, Query, Store as _};
 use rollback_core::{Event, Plan, Proposer, Reason, RollbackView, StateName};
 use rollback_engine::Engine;
 use rollback_testkit::fixtures::{self, parsed};
@@ -138,7 +138,7 @@ async fn said(
             let view = on.unwrap().clone();
             let pair = Plan::new(view.key, view.from, view.to).unwrap().pair();
             let reason = Reason::parse("errors up").unwrap();
-            engine.confirm(&view.id, ana, reason, pair).await.map(drop)
+            engine.confirm(&view.id, ana, Consent::new(reason, pair)).await.map(drop)
         }
         Command::Approve => engine.approve(&id.unwrap(), fixtures::bo().actor()).await.map(drop),
         Command::Reject => engine.reject(&id.unwrap(), fixtures::bo().actor()).await.map(drop),

@@ -1,7 +1,7 @@
 //! What people do, and what is done past us. Everything follows from what they see.
 
 use super::world::World;
-use rollback_core::ports::{ClickedOn, Commands};
+use rollback_core::ports::{ClickedOn, Commands, Consent};
 use rollback_core::{Plan, Proposer, Reason, RollbackView, ServiceKey, StateName};
 use rollback_engine::Engine;
 use rollback_testkit::fakes::InDeploy;
@@ -295,7 +295,7 @@ impl<'a> Crowd<'a> {
             for person in &who {
                 let (id, pair, actor) = (view.id.clone(), plan.pair(), person.actor());
                 self.does(|engine| async move {
-                    drop(engine.confirm(&id, actor, fixtures::reason(), pair).await);
+                    drop(engine.confirm(&id, actor, Consent::new(fixtures::reason(), pair)).await);
                 });
             }
         }

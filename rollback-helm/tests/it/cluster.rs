@@ -5,9 +5,9 @@ use crate::stage;
 use crate::stage::{AFTERWARDS, APPS, BOTH, CORE, Helm, PASSWORD, Stage, key, peers};
 use kube_lab::Behaviour;
 use rollback_core::observed::{Acceptance, OperationKind};
-use rollback_core::ports::{CdBackend, Fenced, StartError};
+use rollback_core::ports::{CdBackend, Fenced, HistoryOptions, LiveOptions, StartError};
 use rollback_core::{Phase, Presence, Progress, RevisionStatus};
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use serde_json::json;
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn generation(stage: &Stage) -> i64 {
 /// CI can deploy: nothing is left that keeps helm from it.
 async fn helm_can_deploy(stage: &Stage, number: u32) {
     let id = stage.deploy(number).await;
-    let live = stage.backend.live(&key()).await.unwrap();
+    let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap();
     assert_eq!(live.revision.unwrap().revision, id);
 }
 
@@ -44,7 +44,8 @@ async fn of_two_processes_one_takes_effect_and_the_other_touches_nothing() {
             order_for(stage.plan(&stage.id(3), &stage.id(2))),
             order_for(stage.plan(&stage.id(3), &stage.id(1))),
         ];
-        let (one, two) = tokio::join!(stage.backend.start(&orders[0]), other.start(&orders[1]));
+        let (one, two) =
+            tokio::join!(stage.backend.start(again(&orders[0])), other.start(again(&orders[1])));
         let (backend, order, receipt, error) = match (one, two) {
             (Ok(receipt), Err(error)) => (&stage.backend, &orders[0], receipt, error),
             (Err(error), Ok(receipt)) => (&other, &orders[1], receipt, error),
@@ -66,7 +67,7 @@ async fn an_upgrade_that_lands_before_helms_record_is_never_touched() {
         let stage = Stage::set(lab, &folder, helm).await;
         let order = order_for(stage.back_by_one());
         stage.wire.hold_next_order();
-        let (answer, newer) = tokio::join!(stage.backend.start(&order), async {
+        let (answer, newer) = tokio::join!(stage.backend.start(again(&order)), async {
             stage
                 .wait("helm's record on its way", async || (stage.wire.held() > 0).then_some(()))
                 .await;
@@ -94,7 +95,7 @@ async fn a_lost_answer_is_looked_for_and_not_sent_again() {
         let stage = Stage::set(lab, &folder, helm).await;
         let order = order_for(stage.back_by_one());
         stage.wire.lose_next_answer();
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         assert_eq!((stage.wire.orders(), stage.effects().await), (1, 1));
@@ -134,11 +135,11 @@ async fn when_our_process_is_killed_the_orphaned_helm_can_do_nothing_more() {
         let stays = stage.history().await.last().unwrap().clone();
         assert_eq!(stays.get("status").unwrap(), "pending-rollback");
         // The way out that the message tells.
-        let live = next.live(&key()).await.unwrap();
+        let live = next.live(&key(), LiveOptions::default()).await.unwrap();
         assert!(live.in_progress.is_nothing());
-        let again = order_for(stage.plan(&live.revision.unwrap().revision, &stage.id(1)));
-        let receipt = next.start(&again).await.unwrap();
-        let ended = stage.end(&next, &again, &receipt).await;
+        let another = order_for(stage.plan(&live.revision.unwrap().revision, &stage.id(1)));
+        let receipt = next.start(again(&another)).await.unwrap();
+        let ended = stage.end(&next, &another, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         helm_can_deploy(&stage, 4).await;
     }
@@ -162,12 +163,12 @@ async fn when_our_process_is_killed_before_its_order_took_effect_a_fence_makes_t
         assert_eq!(stage.wire.release().await, [201], "it arrives all the same");
         let next = &stage.backend;
         assert_eq!(next.find(&order).await.unwrap(), None);
-        let live = next.live(&key()).await.unwrap();
+        let live = next.live(&key(), LiveOptions::default()).await.unwrap();
         assert_eq!(live.revision.unwrap().revision, stage.id(3));
         assert!(live.in_progress.is_nothing(), "a record that nobody stands behind is none");
         assert_eq!(next.fence(&order).await.unwrap(), Fenced::Done);
         assert_eq!(next.find(&order).await.unwrap(), None);
-        let refused = next.start(&order).await.unwrap_err();
+        let refused = next.start(again(&order)).await.unwrap_err();
         assert!(why(&refused).contains("given up"), "{refused}");
         assert_eq!((stage.records().await.len(), generation(&stage).await), (3, before));
         helm_can_deploy(&stage, 4).await;
@@ -196,7 +197,14 @@ async fn a_rollback_beside_a_waiting_upgrade_is_refused_and_one_after_it_failed_
             .unwrap();
         let working = stage
             .wait("the upgrade", async || {
-                stage.backend.live(&key()).await.unwrap().in_progress.something().cloned()
+                stage
+                    .backend
+                    .live(&key(), LiveOptions::default())
+                    .await
+                    .unwrap()
+                    .in_progress
+                    .something()
+                    .cloned()
             })
             .await;
         assert_eq!(working.kind, OperationKind::Deploy);
@@ -204,16 +212,17 @@ async fn a_rollback_beside_a_waiting_upgrade_is_refused_and_one_after_it_failed_
         let preflight = stage.backend.preflight(&plan).await.unwrap();
         let Acceptance::Rejected(words) = preflight.acceptance else { panic!("accepted") };
         assert!(words.contains("revision 4 is pending-upgrade"), "{words}");
-        let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
+        let refused = stage.backend.start(order_for(plan)).await.unwrap_err();
         assert!(why(&refused).contains("wait until it ends"), "{refused}");
         assert!(!upgrade.wait().await.unwrap().success());
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         assert_eq!(history.first().unwrap().status, RevisionStatus::Failed);
         let order = order_for(stage.plan(&history.first().unwrap().id, &stage.id(3)));
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
-        let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
+        let live =
+            stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         assert_eq!(live.revision, stage.id(3));
     }
 }
@@ -245,7 +254,7 @@ async fn an_upgrade_that_was_killed_is_explained_and_cured_by_a_rollback() {
         upgrade.kill().await.unwrap();
         // Its Secret is as old as whole seconds tell.
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        let live = stage.backend.live(&key()).await.unwrap();
+        let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap();
         assert!(live.in_progress.is_nothing(), "{live:?}");
         let plan = stage.plan(&live.revision.unwrap().revision, &stage.id(3));
         let preflight = stage.backend.preflight(&plan).await.unwrap();
@@ -253,7 +262,7 @@ async fn an_upgrade_that_was_killed_is_explained_and_cured_by_a_rollback() {
         let notes = preflight.not_undone.join("\n");
         assert!(notes.contains("revision 4 is pending-upgrade and nobody works on it"), "{notes}");
         let order = order_for(plan);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         helm_can_deploy(&stage, 5).await;
@@ -287,7 +296,7 @@ async fn what_a_rollback_leaves_behind_is_named() {
             assert_eq!(preflight.acceptance, Acceptance::Accepted);
         }
         let order = order_for(plan);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         let told = message(&ended);
@@ -328,7 +337,7 @@ async fn a_hook_of_the_target_is_told_before_it_runs_and_when_it_fails() {
         );
         stage.space.behave("migrate", Behaviour::CrashLoopBackOff);
         let order = order_for(plan);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Failed);
         let told = message(&ended);
@@ -338,10 +347,11 @@ async fn a_hook_of_the_target_is_told_before_it_runs_and_when_it_fails() {
         );
         assert_eq!(generation(&stage).await, before, "no workload was touched");
         stage.space.behave("migrate", Behaviour::Ready);
-        let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
-        let again = order_for(stage.plan(&live.revision, &stage.id(2)));
-        let receipt = stage.backend.start(&again).await.unwrap();
-        let ended = stage.end(&stage.backend, &again, &receipt).await;
+        let live =
+            stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
+        let another = order_for(stage.plan(&live.revision, &stage.id(2)));
+        let receipt = stage.backend.start(again(&another)).await.unwrap();
+        let ended = stage.end(&stage.backend, &another, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         helm_can_deploy(&stage, 4).await;
     }
@@ -354,12 +364,12 @@ async fn a_rollback_that_fills_the_history_keeps_its_target() {
         let full = |config: &mut rollback_helm::Config| config.history_max = 2;
         let stage = Stage::set_with(lab, &folder, helm, "", full).await;
         let order = order_for(stage.plan(&stage.id(3), &stage.id(1)));
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         let numbers: Vec<u32> = stage.records().await.iter().map(stage::number_of).collect();
         assert_eq!(numbers, [1, 3, 4], "the second was pruned, and the target was not");
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         let ids: Vec<_> = history.into_iter().map(|revision| revision.id).collect();
         assert_eq!(ids, [stage.id(1), stage.id(3)]);
     }
@@ -379,7 +389,7 @@ async fn a_release_that_somebody_else_keeps_is_refused_with_where_to_go() {
         preflight.undone_by.something().map(String::as_str),
         Some("the Argo CD application `shop`")
     );
-    let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
+    let refused = stage.backend.start(order_for(plan)).await.unwrap_err();
     assert!(why(&refused).contains("nothing was changed"), "{refused}");
     assert_eq!(stage.effects().await, 0);
 }
@@ -392,7 +402,7 @@ async fn a_number_that_was_given_again_is_not_the_revision_that_was_confirmed() 
     stage.space.delete(CORE, "secrets/sh.helm.release.v1.web.v3").await;
     let again = stage.deploy(4).await;
     assert!(again.as_str().starts_with("3@"), "helm gave the number again: {again}");
-    let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
+    let refused = stage.backend.start(order_for(plan)).await.unwrap_err();
     let StartError::Conflict { live, why } = refused else { panic!("{refused:?}") };
     assert_eq!(live.unwrap().revision, again);
     // Both are called 3: then a person reads what tells them apart.
@@ -418,7 +428,7 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_changed() {
             rules.as_array_mut().unwrap().retain(|it| it.get("resources") != Some(&json!([])));
             let user = stage.space.user(&rules).await;
             let backend = stage::connect(&user, stage.config()).await;
-            let refused = backend.start(&order_for(stage.back_by_one())).await.unwrap_err();
+            let refused = backend.start(order_for(stage.back_by_one())).await.unwrap_err();
             assert!(why(&refused).contains(words), "{refused}");
         }
         assert_eq!((stage.effects().await, generation(&stage).await), (0, before));
@@ -441,6 +451,6 @@ async fn who_may_not_see_what_runs_cannot_tell_who_would_undo_it() {
     let preflight = backend.preflight(&stage.back_by_one()).await.unwrap();
     let Presence::CannotTell(why) = preflight.undone_by else { panic!("{preflight:?}") };
     assert!(why.contains("deployments"), "{why}");
-    let refused = backend.start(&order_for(stage.back_by_one())).await.unwrap_err();
+    let refused = backend.start(order_for(stage.back_by_one())).await.unwrap_err();
     assert!(self::why(&refused).contains("deployments"), "{refused}");
 }

@@ -7,8 +7,8 @@ use crate::stage::{AFTERWARDS, BOTH, CORE, Helm, JOURNAL, Stage, key, peers};
 use http::Method;
 use kube_lab::Behaviour;
 use rollback_core::Phase;
-use rollback_core::ports::{CdBackend as _, Fenced, StartError};
-use rollback_testkit::order_for;
+use rollback_core::ports::{CdBackend as _, Fenced, LiveOptions, ObserveOptions, StartError};
+use rollback_testkit::{again, order_for};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,11 +41,14 @@ async fn a_process_that_stood_still_can_write_nothing_once_another_took_its_orde
         assert_eq!(ended.phase, Phase::Failed, "{ended:?}");
         // Written down, so that whoever comes later need not wait until it is silent again.
         let later = stage.another(stage.config()).await;
-        assert_eq!(later.observe(&order, &receipt).await.unwrap().phase, Phase::Failed);
+        assert_eq!(
+            later.observe(&order, &receipt, ObserveOptions::default()).await.unwrap().phase,
+            Phase::Failed
+        );
         stage.befall_earlier(Behaviour::Ready);
-        let live = next.live(&key()).await.unwrap().revision.unwrap();
+        let live = next.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         let further = order_for(stage.plan(&live.revision, &stage.id(1)));
-        let receipt = next.start(&further).await.unwrap();
+        let receipt = next.start(again(&further)).await.unwrap();
         let ended = stage.end(&next, &further, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         // Its helm sees that all is well, and would write so.
@@ -77,14 +80,14 @@ async fn a_change_that_arrives_after_a_takeover_overwrites_nothing() {
         let next = stage.another(config).await;
         let order = order_for(stage.back_by_one());
         wire.hold_next_order();
-        let receipt = slow.start(&order).await.unwrap();
+        let receipt = slow.start(again(&order)).await.unwrap();
         stage.wait("helm's change on its way", async || (wire.held() > 0).then_some(())).await;
         wire.cut();
         let ended = stage.end(&next, &order, &receipt).await;
         assert_eq!(ended.phase, Phase::Failed, "{ended:?}");
-        let live = next.live(&key()).await.unwrap().revision.unwrap();
+        let live = next.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         let further = order_for(stage.plan(&live.revision, &stage.id(to)));
-        let receipt = next.start(&further).await.unwrap();
+        let receipt = next.start(again(&further)).await.unwrap();
         let ended = stage.end(&next, &further, &receipt).await;
         assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
         assert_eq!(wire.release().await, [409], "{helm:?} to {to}");
@@ -116,7 +119,7 @@ async fn an_order_is_found_whatever_is_swept_away_with_the_release_or_with_lease
     let Some((lab, folder)) = peers("what sweeps objects away") else { return };
     let stage = Stage::set(lab, &folder, Helm::Four).await;
     let order = order_for(stage.back_by_one());
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let ended = stage.end(&stage.backend, &order, &receipt).await;
     assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
     stage.space.delete(LEASES, "leases").await;
@@ -137,7 +140,7 @@ async fn a_rollback_whose_journal_is_removed_in_the_middle_is_never_called_absen
         let stage = Stage::set_with(lab, &folder, helm, AFTERWARDS, |_as_it_is| ()).await;
         stage.befall_earlier(Behaviour::NeverReady);
         let order = order_for(stage.back_by_one());
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let changed = async || (stage.truth().await == Some(stage.id(2))).then_some(());
         stage.wait("the target in the workload", changed).await;
         for (api, object) in [(CORE, JOURNAL), (LEASES, "leases/rollback-helm.web")] {
@@ -197,7 +200,7 @@ async fn an_order_that_was_perhaps_written_down_is_in_doubt_until_it_is_written_
     let mut bindings: Vec<Value> = list.get("items").unwrap().as_array().unwrap().clone();
     bindings.sort_by_key(|it| name(it).trim_start_matches("user-").parse::<u32>().unwrap());
     let binding = bindings.pop().unwrap();
-    let (answer, ()) = tokio::join!(backend.start(&order), async {
+    let (answer, ()) = tokio::join!(backend.start(again(&order)), async {
         stage.wait("the decision", async || (wire.carried_out() > 0).then_some(())).await;
         stage.space.delete(RBAC, &format!("rolebindings/{}", name(&binding))).await;
         wire.heal();
@@ -246,10 +249,10 @@ async fn the_lease_of_an_earlier_release_is_read_and_sealed_before_anything_is_d
     stage.space.create(LEASES, "leases", lease).await;
     let found = stage.backend.find(&done).await.unwrap().unwrap();
     assert_eq!(found.execution.as_str(), format!("3@{}", uid.get(..8).unwrap()));
-    let refused = stage.backend.start(&void).await.unwrap_err();
+    let refused = stage.backend.start(again(&void)).await.unwrap_err();
     assert!(refused.to_string().contains("given up"), "{refused}");
     let order = other_order(&stage, "a-later-order");
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let ended = stage.end(&stage.backend, &order, &receipt).await;
     assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
     assert!(stage.journal().await.is_some());

@@ -5,7 +5,7 @@ use crate::stage::{Helm, Stage, peers};
 use kube_lab::Lab;
 use rollback_core::Phase;
 use rollback_core::ports::CdBackend as _;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 
 /// Not a test of its own: the process that is lent the cluster.
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn a_borrower() {
     let (_lab, folder) = peers("a release on a cluster that is lent").unwrap();
     let stage = Stage::set(lab, &folder, Helm::Four).await;
     let order = order_for(stage.back_by_one());
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let ended = stage.end(&stage.backend, &order, &receipt).await;
     assert_eq!(ended.phase, Phase::Complete, "{ended:?}");
     assert_eq!(stage.truth().await, Some(stage.id(2)));

@@ -8,9 +8,9 @@ use crate::stage::{AFTERWARDS, APPS, BOTH, CORE, Helm, Stage, key, peers};
 use http::Method;
 use kube_lab::{Behaviour, Consent};
 use rollback_core::observed::Acceptance;
-use rollback_core::ports::{CdBackend as _, StartError};
+use rollback_core::ports::{CdBackend as _, HistoryOptions, LiveOptions, StartError};
 use rollback_core::{Phase, Progress, RevisionId, RevisionStatus};
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -27,9 +27,9 @@ async fn statuses(stage: &Stage) -> Vec<String> {
 
 /// Orders the step back, and says how it ended.
 async fn ordered(stage: &Stage, to: &RevisionId) -> Progress {
-    let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
+    let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
     let order = order_for(stage.plan(&live.revision, to));
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     stage.end(&stage.backend, &order, &receipt).await
 }
 
@@ -91,7 +91,7 @@ async fn a_wait_that_runs_out_is_a_failure_although_the_target_is_what_runs() {
         assert_eq!(stage.truth().await, Some(stage.id(2)));
         // Helm still calls the one that was left deployed.
         assert_eq!(statuses(&stage).await, ["superseded", "superseded", "deployed", "failed"]);
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         assert_eq!(history.first().unwrap().status, RevisionStatus::Failed);
         is_cured(&stage).await;
     }
@@ -111,9 +111,17 @@ async fn pods_that_do_not_come_up_are_a_failure_that_helm_calls_deployed() {
         // Helm did its part, and does not look at pods.
         let told = statuses(&stage).await;
         assert_eq!(told, ["superseded", "superseded", "superseded", "deployed"]);
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         assert_eq!(history.first().unwrap().status, RevisionStatus::Failed);
-        assert!(stage.backend.live(&key()).await.unwrap().in_progress.is_nothing());
+        assert!(
+            stage
+                .backend
+                .live(&key(), LiveOptions::default())
+                .await
+                .unwrap()
+                .in_progress
+                .is_nothing()
+        );
         is_cured(&stage).await;
     }
 }
@@ -152,7 +160,7 @@ async fn a_helm_that_somebody_kills_is_told_as_cut_off_and_cured_by_the_next_rol
         let stage = Stage::set_with(lab, &folder, helm, AFTERWARDS, wrapped).await;
         stage.befall_earlier(Behaviour::NeverReady);
         let order = order_for(stage.back_by_one());
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let target = Some(stage.id(2));
         let changed = async || (stage.truth().await == target).then_some(());
         stage.wait("the target in the workload", changed).await;
@@ -186,7 +194,7 @@ async fn a_rollback_whose_last_word_is_lost_is_told_as_pending_and_cured() {
         // Nothing is deployed any more, by helm's own account.
         let told = statuses(&stage).await;
         assert_eq!(told, ["superseded", "superseded", "superseded", "pending-rollback"]);
-        let live = stage.backend.live(&key()).await.unwrap();
+        let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap();
         assert!(live.in_progress.is_nothing(), "nobody works on it");
         stage.wire.heal();
         is_cured(&stage).await;
@@ -257,7 +265,8 @@ async fn a_kind_that_is_no_longer_served_is_told_before_and_what_helm_makes_of_i
         assert!(told.contains("stays pending-rollback") && told.ends_with("once more"), "{told}");
         assert_eq!(stage.truth().await, Some(stage.id(5)), "no workload was touched");
         // Helm's newest record is one that it cannot read: that is told, and so it comes.
-        let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
+        let live =
+            stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         let preflight = stage.backend.preflight(&stage.plan(&live.revision, &stage.id(1))).await;
         let notes = preflight.unwrap().not_undone.join("\n");
         assert!(notes.contains("the rollback after this one goes through"), "{notes}");
@@ -295,7 +304,7 @@ async fn refuses(stage: &Stage, who: &str, by_itself: bool) {
     let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted: {who}") };
     assert!(why.contains(who), "{why}");
     assert_eq!(preflight.undone_by.something().is_some(), by_itself, "{:?}", preflight.undone_by);
-    let refused = stage.backend.start(&order_for(plan)).await.unwrap_err();
+    let refused = stage.backend.start(order_for(plan)).await.unwrap_err();
     assert!(matches!(refused, StartError::Refused { .. }), "{refused:?}");
     assert!(refused.to_string().contains("nothing was changed"), "{refused}");
     assert_eq!(stage.wire.orders(), 0, "helm was never called");
@@ -308,11 +317,14 @@ async fn a_release_that_is_uninstalled_is_not_brought_back() {
         let stage = Stage::set(lab, &folder, helm).await;
         let done = stage.call(&["uninstall", "web", "--keep-history"]).await;
         assert!(done.status.success(), "{done:?}");
-        assert_eq!(stage.backend.live(&key()).await.unwrap().revision, None);
+        assert_eq!(
+            stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision,
+            None
+        );
         let preflight = stage.backend.preflight(&stage.back_by_one()).await.unwrap();
         let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted") };
         assert!(why.contains("uninstalled"), "{why}");
-        let refused = stage.backend.start(&order_for(stage.back_by_one())).await;
+        let refused = stage.backend.start(order_for(stage.back_by_one())).await;
         assert!(refused.is_err(), "{refused:?}");
         assert_eq!(stage.wire.orders(), 0);
     }

@@ -6,7 +6,7 @@ use crate::stage;
 use crate::stage::{BOTH, CORE, Helm, Stage, peers};
 use kube_lab::{Behaviour, Server};
 use rollback_core::audit::Kind as Entry;
-use rollback_core::ports::CdBackend;
+use rollback_core::ports::{CdBackend, LiveOptions};
 use rollback_core::{RevisionId, StateName};
 use std::path::Path;
 use std::sync::Arc;
@@ -159,16 +159,19 @@ async fn a_watch_from_before_a_compaction_is_a_hint_to_look_again_and_goes_on_fr
     let _turn = alone().await;
     let stage = Stage::set(lab, &folder, Helm::Four).await;
     let key = stage::key();
-    stage.backend.live(&key).await.unwrap();
+    stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     lab.forget_the_past().await;
-    let hint = tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key));
+    let hint =
+        tokio::time::timeout(stage::PATIENCE, async { stage.backend.changes(&key).next().await });
     assert!(hint.await.is_ok(), "nothing would ever be looked at again");
-    stage.backend.live(&key).await.unwrap();
-    let quiet = tokio::time::timeout(Duration::from_secs(3), stage.backend.changes(&key));
+    stage.backend.live(&key, LiveOptions::default()).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), async {
+        stage.backend.changes(&key).next().await
+    });
     assert!(quiet.await.is_err(), "it looks again and again for nothing");
     let (newer, hint) = tokio::join!(
         stage.deploy(4),
-        tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key))
+        tokio::time::timeout(stage::PATIENCE, async { stage.backend.changes(&key).next().await })
     );
     assert!(hint.is_ok(), "{newer} was not hinted at");
 }

@@ -7,7 +7,7 @@ use crate::stage::{Helm, PATIENCE, Stage, peers};
 use kube_lab::Behaviour;
 use rollback_core::Phase;
 use rollback_core::ports::CdBackend as _;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -45,7 +45,7 @@ async fn play(
     meanwhile: impl Future<Output = ()>,
 ) -> (End, Option<End>) {
     let order = order_for(stage.back_by_one());
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let changed = async || (stage.truth().await == Some(stage.id(2))).then_some(());
     stage.wait("the target in the workload", changed).await;
     let ours = async {

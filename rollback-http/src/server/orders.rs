@@ -10,9 +10,10 @@ use super::log::{Because, LogRecord, Logged, OrderLog, Outcome, Received, Refusa
 use crate::wire::{OrderBody, Promises, Revision, Service};
 use rollback_core::observed::Acceptance;
 use rollback_core::ports::{
-    Cancelled, CdBackend, CompareAndSet, Fence, Fenced, PortError, StartError,
+    Cancelled, Capabilities, CdBackend, CompareAndSet, Fence, Fenced, HistoryOptions, LiveOptions,
+    ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::OrderRef;
 use rollback_core::proof::relay::Relayed;
 use rollback_core::{
     Actor, Plan, Presence, Receipt, RevisionRef, RollbackId, ServiceKey, Timestamp,
@@ -63,25 +64,22 @@ fn now() -> Timestamp {
     Timestamp::from_millis(0).after(since)
 }
 
-/// The order that an authenticated caller sent. None when it is no rollback at all.
-fn order_of(received: &Received) -> Option<Order> {
+/// What an authenticated caller sent. None when it is no rollback at all.
+fn relayed(received: &Received) -> Option<Relayed> {
     let sent = &received.order;
     let key = ServiceKey::new(sent.service.clone(), sent.environment.clone());
     let from = RevisionRef::new(sent.expected_live.clone());
     let to = RevisionRef::new(sent.target.clone());
     let mut actor = Actor::new(sent.requested_by.id.clone());
     actor.name.clone_from(&sent.requested_by.name);
-    let relayed = Relayed {
+    Some(Relayed {
         rollback: sent.operation_id.clone(),
         plan: Plan::new(key, from, to).ok()?,
         requested_by: actor,
         reason: sent.reason.clone(),
         received_at: received.at,
         valid_until: received.at.after(VALID_FOR),
-    };
-    #[expect(clippy::disallowed_methods, reason = "the one server that relays, behind its token")]
-    let order = relayed.into_order();
-    Some(order)
+    })
 }
 
 impl Orders {
@@ -149,20 +147,26 @@ impl Orders {
     /// Sends it on, the only time.
     async fn first(&self, received: &Received) -> Placed {
         let refused = |because, why: String| Placed::Refused(Refusal::new(because, why));
-        let Some(order) = order_of(received) else {
+        let Some(relayed) = relayed(received) else {
             return refused(Because::Refused, "it leads to where it starts".to_owned());
         };
-        let key = order.plan().key();
+        let plan = relayed.plan.clone();
+        let key = plan.key();
         let Some(backend) = self.services.get(key) else {
             return refused(Because::Missing, format!("{key} is not known here"));
         };
-        if let Some(why) = self.obstacle(backend.as_ref(), order.plan()).await {
-            return refused(self.because(backend.as_ref(), order.plan()).await, why);
+        if let Some(why) = self.obstacle(backend.as_ref(), &plan).await {
+            return refused(self.because(backend.as_ref(), &plan).await, why);
         }
-        match timeout(self.answer_within, backend.start(&order)).await {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one server that relays, behind its token"
+        )]
+        let order = relayed.into_order();
+        match timeout(self.answer_within, backend.start(order)).await {
             Ok(Ok(receipt)) => Placed::Accepted(receipt),
             Ok(Err(StartError::Refused { why })) => {
-                refused(self.because(backend.as_ref(), order.plan()).await, why)
+                refused(self.because(backend.as_ref(), &plan).await, why)
             }
             Ok(Err(StartError::Conflict { live, why })) => {
                 let mut refusal = Refusal::new(Because::LiveHasMoved, why);
@@ -194,7 +198,7 @@ impl Orders {
     /// Whether a refusal is for want of the target.
     async fn because(&self, backend: &dyn CdBackend, plan: &Plan) -> Because {
         let to = &plan.to().revision;
-        let history = backend.history(plan.key(), HISTORY_MAX);
+        let history = backend.history(plan.key(), HistoryOptions::newest(HISTORY_MAX));
         match timeout(self.answer_within / 4, history).await {
             Ok(Ok(history))
                 if history.len() < HISTORY_MAX && history.iter().all(|it| it.id != *to) =>
@@ -224,8 +228,9 @@ impl Orders {
         }
     }
 
-    fn backend(&self, received: &Received) -> Result<(&dyn CdBackend, Order), Unanswered> {
-        let order = order_of(received).ok_or_else(|| Unanswered::new("it is no rollback"))?;
+    fn backend(&self, received: &Received) -> Result<(&dyn CdBackend, OrderRef), Unanswered> {
+        let relayed = relayed(received).ok_or_else(|| Unanswered::new("it is no rollback"))?;
+        let order = relayed.into_order_ref();
         let key = order.plan().key();
         match self.services.get(key) {
             Some(backend) => Ok((backend.as_ref(), order)),
@@ -282,7 +287,9 @@ impl Orders {
                 Err(why) => Ok(Found::Never(why)),
                 Ok((received, receipt)) => {
                     let (backend, order) = orders.backend(&received)?;
-                    let progress = orders.bounded(backend.observe(&order, &receipt)).await?;
+                    let progress = orders
+                        .bounded(backend.observe(&order, &receipt, ObserveOptions::default()))
+                        .await?;
                     Ok(Found::Execution(receipt, progress))
                 }
             }
@@ -373,8 +380,8 @@ impl Orders {
     pub(super) async fn service(&self, key: &ServiceKey) -> Result<Option<Service>, Unanswered> {
         let Some(backend) = self.services.get(key) else { return Ok(None) };
         let (live, history) = tokio::join!(
-            self.bounded(backend.live(key)),
-            self.bounded(backend.history(key, HISTORY_MAX))
+            self.bounded(backend.live(key, LiveOptions::default())),
+            self.bounded(backend.history(key, HistoryOptions::newest(HISTORY_MAX)))
         );
         let (live, history) = (live?, history?);
         let undone_by =
@@ -388,7 +395,7 @@ impl Orders {
             live: live.revision.map(whole),
             in_progress: told(live.in_progress).map(|operation| operation.map(Into::into)),
             undone_by,
-            capabilities: promises(backend.as_ref()),
+            capabilities: promises(backend.capabilities(key)),
             revisions,
         }))
     }
@@ -403,8 +410,7 @@ fn told<T>(presence: Presence<T>) -> Option<Option<T>> {
     }
 }
 
-fn promises(backend: &dyn CdBackend) -> Promises {
-    let can = backend.capabilities();
+fn promises(can: Capabilities) -> Promises {
     let compare_and_set = match can.compare_and_set {
         CompareAndSet::Yes | CompareAndSet::Ticket => true,
         CompareAndSet::No => false,

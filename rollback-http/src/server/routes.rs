@@ -5,7 +5,7 @@ use super::answers::{Found, Placed, Stopped, Unanswered, Void};
 use super::body::{BadField, NoOrder, order};
 use super::orders::Orders;
 use super::reply::{Refuse, good};
-use crate::wire::{Accepted, Execution, OrderBody, Revision, Voided};
+use crate::wire::{Accepted, Execution, OrderBody, Revision, Voided, Waits};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
@@ -82,8 +82,7 @@ async fn place(State(orders): Shared, headers: HeaderMap, body: Body) -> Respons
     };
     let refuse = match orders.place(order).await {
         Placed::Accepted(receipt) => {
-            let execution_id = receipt.execution.to_string();
-            return good(StatusCode::ACCEPTED, &Accepted { execution_id });
+            return good(StatusCode::ACCEPTED, &Accepted::from(&receipt));
         }
         Placed::Refused(refusal) => Refuse::from(refusal),
         Placed::Voided => {
@@ -190,6 +189,8 @@ async fn look(State(orders): Shared, id: Named<String>) -> Response {
         Ok(Found::Execution(receipt, progress)) => {
             let execution = Execution {
                 execution_id: receipt.execution.to_string(),
+                execution_url: receipt.url,
+                waits: progress.waits_for.map(Waits::from),
                 phase: progress.phase,
                 message: progress.message,
                 live: progress.live.map(Revision::from),
@@ -207,10 +208,7 @@ async fn cancel(State(orders): Shared, id: Named<String>) -> Response {
         Err(refuse) => return refuse.response(),
     };
     match orders.cancel(id).await {
-        Ok(Stopped::Requested(receipt)) => {
-            let execution_id = receipt.execution.to_string();
-            good(StatusCode::ACCEPTED, &Accepted { execution_id })
-        }
+        Ok(Stopped::Requested(receipt)) => good(StatusCode::ACCEPTED, &Accepted::from(&receipt)),
         Ok(Stopped::TooLate(receipt)) => {
             let detail = format!("it is too late to cancel `{}`", receipt.execution);
             Refuse::new(StatusCode::CONFLICT, detail).response()

@@ -11,9 +11,10 @@ use crate::common::{client, everything_is_documented, fake, routes, serve};
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, Fence, Fenced, PortError, StartError,
+    Cancelled, Capabilities, CdBackend, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
+    PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{Phase, Plan, Progress, Receipt, Revision, RevisionId, ServiceKey};
 use rollback_http::HttpBackend;
 use rollback_http::server::{FileLog, MemoryLog};
@@ -168,18 +169,22 @@ impl Restarting {
 
 #[async_trait]
 impl CdBackend for Restarting {
-    fn capabilities(&self) -> Capabilities {
-        self.client.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.client.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         let _running = self.restart().await;
-        self.client.history(key, limit).await
+        self.client.history(key, options).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
         let _running = self.restart().await;
-        self.client.live(key).await
+        self.client.live(key, options).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
@@ -187,27 +192,32 @@ impl CdBackend for Restarting {
         self.client.preflight(plan).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let _running = self.restart().await;
         self.client.start(order).await
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         let _running = self.restart().await;
         self.client.find(order).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         let _running = self.restart().await;
         self.client.fence(order).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         let _running = self.restart().await;
-        self.client.observe(order, receipt).await
+        self.client.observe(order, receipt, options).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         let _running = self.restart().await;
         self.client.cancel(order, receipt).await
     }

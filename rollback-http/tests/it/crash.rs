@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use reqwest::Method;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, Fence, Fenced, PortError, StartError,
+    Cancelled, Capabilities, CdBackend, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
+    PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{Plan, Progress, Receipt, Revision, RollbackId, ServiceKey};
 use rollback_http::server::{LogError, LogRecord, Logged, MemoryLog, OrderLog};
 use rollback_testkit::fakes::FakeBackend;
@@ -70,39 +71,48 @@ impl OrderLog for Mortal<MemoryLog> {
 
 #[async_trait]
 impl CdBackend for Mortal<FakeBackend> {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.inner.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.call(self.inner.history(key, limit)).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.call(self.inner.history(key, options)).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.call(self.inner.live(key)).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.call(self.inner.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.call(self.inner.preflight(plan)).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         self.call(self.inner.start(order)).await
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.call(self.inner.find(order)).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.call(self.inner.fence(order)).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.call(self.inner.observe(order, receipt)).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.call(self.inner.observe(order, receipt, options)).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.call(self.inner.cancel(order, receipt)).await
     }
 }

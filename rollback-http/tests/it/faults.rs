@@ -12,10 +12,13 @@
 use crate::common;
 use crate::common::TOKEN;
 use crate::common::wire::request;
-use rollback_core::ports::{CdBackend as _, ErrorKind, Fence, Fenced, PortError, StartError};
+use rollback_core::ports::{
+    CdBackend as _, ErrorKind, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
+    PortError, StartError,
+};
 use rollback_core::{Phase, Receipt};
 use rollback_http::{Config, HttpBackend};
-use rollback_testkit::{fixtures, order_for};
+use rollback_testkit::{again, fixtures, order_for};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -195,7 +198,7 @@ fn answers() -> Vec<(&'static str, Vec<u8>, Proves)> {
 async fn an_answer_to_an_order_proves_what_it_proves_and_one_request_was_sent() {
     for (name, bytes, proves) in answers() {
         let cd = Faulty::that(Does::Say(bytes)).await;
-        let started = cd.client(LONG).start(&order_for(fixtures::plan())).await;
+        let started = cd.client(LONG).start(order_for(fixtures::plan())).await;
         assert_eq!(proven(&started), proves, "{name}: {started:?}");
         assert_eq!(cd.connections(), 1, "{name}");
     }
@@ -219,7 +222,7 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
         ("a late answer", Does::SayLate(json("202 Accepted", GOOD)), SHORT),
     ] {
         let cd = Faulty::that(does).await;
-        let started = cd.client(wait).start(&order_for(fixtures::plan())).await;
+        let started = cd.client(wait).start(order_for(fixtures::plan())).await;
         assert_eq!(proven(&started), Proves::Nothing, "{name}: {started:?}");
         assert_eq!(cd.connections(), 1, "{name}");
     }
@@ -240,7 +243,7 @@ async fn an_order_that_found_nobody_was_not_sent() {
         ("nobody has that name", at("https://no-such-host.invalid".to_owned())),
         ("somebody who does not speak TLS", at(format!("https://{}", plain.address))),
     ] {
-        match client.start(&order_for(fixtures::plan())).await {
+        match client.start(order_for(fixtures::plan())).await {
             Err(StartError::Refused { why }) => assert!(why.contains("nothing was sent"), "{why}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -261,7 +264,7 @@ async fn an_order_that_never_got_a_connection_was_not_sent() {
         assert!(queued.len() < 100, "the queue never fills");
     }
     let silent = Faulty { address, connections: Arc::default() };
-    match silent.client(SHORT).start(&order_for(fixtures::plan())).await {
+    match silent.client(SHORT).start(order_for(fixtures::plan())).await {
         Err(StartError::Refused { why }) => assert!(why.contains("in time"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -276,7 +279,7 @@ async fn the_token_is_not_taken_elsewhere() {
             format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
         let cd = Faulty::that(Does::Say(bytes.into_bytes())).await;
         let order = order_for(fixtures::plan());
-        let started = cd.client(LONG).start(&order).await;
+        let started = cd.client(LONG).start(again(&order)).await;
         assert_eq!(proven(&started), Proves::Nothing, "{status}: {started:?}");
         let found = cd.client(LONG).find(&order).await.unwrap_err();
         assert_eq!(found.kind, ErrorKind::Misconfigured, "{status}: {found}");
@@ -289,13 +292,13 @@ async fn a_refusal_is_told_in_the_words_of_the_cd_system() {
     let body = r##"{"title":"Unprocessable","detail":"the target is from before the split",
         "errors":[{"pointer":"#/target","detail":"too old"}]}"##;
     let cd = Faulty::that(Does::Say(problem("422 Unprocessable Content", body))).await;
-    let started = cd.client(LONG).start(&order_for(fixtures::plan())).await;
+    let started = cd.client(LONG).start(order_for(fixtures::plan())).await;
     let why = "the target is from before the split; #/target: too old".to_owned();
     assert_eq!(started, Err(StartError::Refused { why }));
 
     let body = r#"{"detail":"live has moved","live":{"id":"43","version":"2.15.0"}}"#;
     let cd = Faulty::that(Does::Say(problem("409 Conflict", body))).await;
-    match cd.client(LONG).start(&order_for(fixtures::plan())).await {
+    match cd.client(LONG).start(order_for(fixtures::plan())).await {
         Err(StartError::Conflict { live: Some(live), why }) => {
             assert_eq!((live.revision.as_str(), why.as_str()), ("43", "live has moved"));
         }
@@ -311,9 +314,9 @@ async fn the_words_of_a_cd_system_are_cut_and_never_show_the_token() {
     for status in ["422 Unprocessable Content", "503 Service Unavailable", "403 Forbidden"] {
         let cd = Faulty::that(Does::Say(problem(status, &body))).await;
         let client = cd.client(LONG);
-        let started = format!("{:?}", client.start(&order).await);
+        let started = format!("{:?}", client.start(again(&order)).await);
         let found = format!("{:?}", client.find(&order).await);
-        let live = format!("{:?}", client.live(&fixtures::key()).await);
+        let live = format!("{:?}", client.live(&fixtures::key(), LiveOptions::default()).await);
         for said in [started, found, live, format!("{client:?}")] {
             assert!(!said.contains(TOKEN), "{status}: {said}");
             assert!(said.len() < 1_000, "{status}: {} bytes", said.len());
@@ -373,8 +376,12 @@ async fn a_read_that_is_not_answered_as_the_contract_says_is_an_error() {
         let cd = Faulty::that(Does::Say(bytes)).await;
         let client = cd.client(LONG);
         let key = fixtures::key();
-        assert_eq!(then(client.live(&key).await), expected, "live, {name}");
-        assert_eq!(then(client.history(&key, 9).await), expected, "history, {name}");
+        assert_eq!(then(client.live(&key, LiveOptions::default()).await), expected, "live, {name}");
+        assert_eq!(
+            then(client.history(&key, HistoryOptions::newest(9)).await),
+            expected,
+            "history, {name}"
+        );
         assert_eq!(then(client.preflight(&fixtures::plan()).await), expected, "preflight, {name}");
         assert_eq!(cd.connections(), 3, "{name}");
     }
@@ -384,7 +391,7 @@ async fn a_read_that_is_not_answered_as_the_contract_says_is_an_error() {
 async fn a_retry_waits_as_long_as_it_was_told() {
     let bytes = b"HTTP/1.1 503 Wait\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n".to_vec();
     let cd = Faulty::that(Does::Say(bytes)).await;
-    let error = cd.client(LONG).live(&fixtures::key()).await.unwrap_err();
+    let error = cd.client(LONG).live(&fixtures::key(), LiveOptions::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Retry(Some(Duration::from_secs(7))));
 }
 
@@ -430,13 +437,21 @@ async fn another_execution_than_the_one_that_was_taken_is_never_looked_at_as_our
     let order = order_for(fixtures::plan());
     let other = r#"{"execution_id":"run-8","phase":"complete","live":{"id":"41"}}"#;
     let cd = Faulty::that(Does::Say(json("200 OK", other))).await;
-    let error = cd.client(LONG).observe(&order, &Receipt::new("run-7")).await.unwrap_err();
+    let error = cd
+        .client(LONG)
+        .observe(&order, &Receipt::new("run-7"), ObserveOptions::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
 
     // What else is live is told as it is; who asked judges it.
     let ours = r#"{"execution_id":"run-7","phase":"complete","live":{"id":"43"}}"#;
     let cd = Faulty::that(Does::Say(json("200 OK", ours))).await;
-    let progress = cd.client(LONG).observe(&order, &Receipt::new("run-7")).await.unwrap();
+    let progress = cd
+        .client(LONG)
+        .observe(&order, &Receipt::new("run-7"), ObserveOptions::default())
+        .await
+        .unwrap();
     assert_eq!(progress.phase, Phase::Complete);
     assert_eq!(progress.live.unwrap().revision.as_str(), "43");
 }

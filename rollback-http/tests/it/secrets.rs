@@ -3,10 +3,10 @@
 
 use crate::common::wire::{Mishap, Wire};
 use crate::common::{TOKEN, client, fake, routes, serve};
-use rollback_core::ports::{CdBackend as _, Fence};
+use rollback_core::ports::{CdBackend as _, Fence, LiveOptions};
 use rollback_http::server::MemoryLog;
 use rollback_testkit::fakes::{FakeBackend, Fault, Method};
-use rollback_testkit::{fixtures, order_for};
+use rollback_testkit::{again, fixtures, order_for};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use tracing::Level;
@@ -53,12 +53,12 @@ async fn nothing_that_is_logged_at_any_level_shows_the_token() {
         }
         wire.befall_next_order(mishap);
         let order = order_for(fixtures::plan());
-        said += &format!("{:?}", client.start(&order).await);
+        said += &format!("{:?}", client.start(again(&order)).await);
         said += &format!("{:?}", client.find(&order).await);
         said += &format!("{:?}", client.fence(&order).await);
     }
     wire.cut();
-    said += &format!("{:?}", client.live(&fixtures::key()).await);
+    said += &format!("{:?}", client.live(&fixtures::key(), LiveOptions::default()).await);
     let logged = String::from_utf8(heard.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("could not be asked"), "nothing was heard: {logged}");
     for text in [said, logged] {

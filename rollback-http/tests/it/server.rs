@@ -11,13 +11,13 @@ use crate::common::wire::{Mishap, Wire};
 use crate::common::{TOKEN, client, everything_is_documented, fake, routes, serve};
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
-use rollback_core::ports::{CdBackend as _, Fence, Fenced, StartError};
+use rollback_core::ports::{CdBackend as _, Fence, Fenced, LiveOptions, StartError};
 use rollback_core::{Phase, Presence, RollbackId};
 use rollback_http::server::{
     FileLog, LogError, LogRecord, Logged, MemoryLog, OrderLog, Server, ServerError,
 };
 use rollback_testkit::fakes::{FakeBackend, Fault, Method as Call};
-use rollback_testkit::{fixtures, order_for};
+use rollback_testkit::{again, fixtures, order_for};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -303,7 +303,7 @@ async fn an_order_that_arrives_twice_at_once_is_started_once() {
     let wire = Wire::to(stage.address).await;
     wire.befall_next_order(Mishap::Doubled);
     let order = order_for(fixtures::plan());
-    assert!(client(wire.address, Fence::Yes).start(&order).await.is_ok());
+    assert!(client(wire.address, Fence::Yes).start(again(&order)).await.is_ok());
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
 
     let stage = Stage::over(Arc::new(Slow::default()), Fence::Yes).await;
@@ -509,7 +509,7 @@ async fn a_cd_system_that_hangs_is_in_doubt_and_holds_nobody_up_for_ever() {
     cd.fail(Call::Start, Fault::Hang);
     let client = client(address, Fence::Yes);
     let order = order_for(fixtures::plan());
-    assert!(matches!(client.start(&order).await, Err(StartError::InDoubt { .. })));
+    assert!(matches!(client.start(again(&order)).await, Err(StartError::InDoubt { .. })));
     let fenced = loop {
         // As long as the order may still be on its way, nobody says that it is void.
         if let Ok(fenced) = client.fence(&order).await {
@@ -520,7 +520,7 @@ async fn a_cd_system_that_hangs_is_in_doubt_and_holds_nobody_up_for_ever() {
     assert_eq!(client.find(&order).await.unwrap(), None);
     assert_eq!((cd.sends(), cd.effects()), (1, 0));
     cd.fail(Call::Live, Fault::Hang);
-    assert!(client.live(&fixtures::key()).await.is_err());
+    assert!(client.live(&fixtures::key(), LiveOptions::default()).await.is_err());
     everything_is_documented();
 }
 

@@ -6,11 +6,13 @@ use crate::stage::{APPS, KINDS, Stage, connect, image, key, rules};
 use http::StatusCode;
 use kube_lab::{Behaviour, Lab};
 use rollback_core::observed::Acceptance;
-use rollback_core::ports::{CdBackend as _, ErrorKind, PortError, StartError};
-use rollback_core::proof::Order;
+use rollback_core::ports::{
+    CdBackend as _, ErrorKind, HistoryOptions, LiveOptions, ObserveOptions, PortError, StartError,
+};
+use rollback_core::proof::OrderRef;
 use rollback_core::{Phase, Progress, Receipt};
 use rollback_kube::Kind;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use serde_json::{Value, json};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -27,13 +29,14 @@ macro_rules! lab {
 /// Looks until the execution says this.
 async fn until(
     stage: &Stage,
-    order: &Order,
+    order: &OrderRef,
     receipt: &Receipt,
     done: impl Fn(&Progress) -> bool,
 ) -> Progress {
     stage
         .wait("the execution", async || {
-            let progress = stage.backend.observe(order, receipt).await.unwrap();
+            let progress =
+                stage.backend.observe(order, receipt, ObserveOptions::default()).await.unwrap();
             done(&progress).then_some(progress)
         })
         .await
@@ -51,7 +54,7 @@ async fn each_verb_that_is_missing_is_named_with_its_resource_and_its_namespace(
         stage.befall_earlier(Behaviour::NeverReady);
         stage.set_image(&image(2)).await;
         let plan = {
-            let history = stage.backend.history(&key(), 10).await.unwrap();
+            let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
             let to = history.iter().find(|it| it.version == Some("shop:3".into())).unwrap();
             stage.plan_to(&to.id).await
         };
@@ -69,7 +72,7 @@ async fn each_verb_that_is_missing_is_named_with_its_resource_and_its_namespace(
             let place = format!("in namespace `{}`", stage.space.name());
             let told = error.to_string();
             assert!(told.contains(&named) && told.contains(&place), "{told}");
-            let started = backend.start(&order_for(plan.clone())).await;
+            let started = backend.start(order_for(plan.clone())).await;
             let refused = matches!(started, Err(StartError::Refused { .. }));
             assert!(refused || resource == "pods", "{started:?}");
         }
@@ -103,8 +106,11 @@ async fn without_the_right_to_watch_it_looks_now_and_then() {
     let stage = Stage::set(lab, Kind::Deployment).await;
     let user = stage.space.user(&without("watch", "deployments")).await;
     let backend = connect(&user, stage.config()).await;
-    backend.live(&key()).await.unwrap();
-    let hint = tokio::time::timeout(Duration::from_secs(10), backend.changes(&key())).await;
+    backend.live(&key(), LiveOptions::default()).await.unwrap();
+    let hint = tokio::time::timeout(Duration::from_secs(10), async {
+        backend.changes(&key()).next().await
+    })
+    .await;
     assert!(hint.is_ok(), "nothing would ever be looked at again");
 }
 
@@ -115,13 +121,17 @@ async fn a_change_is_hinted_at_once_and_nothing_is_hinted_without_one() {
         let stage = Stage::set(lab, kind).await;
         stage.settled().await;
         let key = key();
-        stage.backend.live(&key).await.unwrap();
-        let quiet = tokio::time::timeout(Duration::from_millis(300), stage.backend.changes(&key));
+        stage.backend.live(&key, LiveOptions::default()).await.unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(300), async {
+            stage.backend.changes(&key).next().await
+        });
         assert!(quiet.await.is_err(), "a hint came for nothing");
         let change = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
         // Between the look and the wait: a watch from the look's version still tells of it.
         stage.space.merge(APPS, &stage.object(), change).await;
-        let hint = tokio::time::timeout(Duration::from_secs(5), stage.backend.changes(&key));
+        let hint = tokio::time::timeout(Duration::from_secs(5), async {
+            stage.backend.changes(&key).next().await
+        });
         assert!(hint.await.is_ok(), "a change was not hinted at");
     }
 }
@@ -138,7 +148,7 @@ async fn why_a_rollback_waits_is_told_with_the_pods_name() {
         let stage = Stage::set(lab, Kind::Deployment).await;
         stage.befall_earlier(behaviour);
         let order = order_for(stage.back_by_one().await);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         let progress = until(&stage, &order, &receipt, |it| words(it).contains(expected)).await;
         assert!(progress.phase <= Phase::HealthChecking, "{progress:?}");
         assert!(words(&progress).contains("pod `web-"), "{}", words(&progress));
@@ -170,7 +180,7 @@ async fn a_limit_of_the_namespace_that_the_target_breaks_is_told() {
         })
         .await;
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let told = |it: &Progress| words(it).contains("cannot be created");
     let progress = until(&stage, &order, &receipt, told).await;
     assert!(words(&progress).contains("minimum cpu usage"), "{}", words(&progress));
@@ -183,7 +193,7 @@ async fn a_deadline_that_passes_is_a_failure_with_the_reason() {
     let stage = Stage::set_with(lab, Kind::Deployment, short).await;
     stage.befall_earlier(Behaviour::CrashLoopBackOff);
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let progress = until(&stage, &order, &receipt, |it| it.phase == Phase::Failed).await;
     let told = words(&progress);
     assert!(told.contains("progress deadline") && told.contains("CrashLoopBackOff"), "{told}");
@@ -198,7 +208,7 @@ async fn replicas_that_an_autoscaler_set_are_kept_even_when_it_scales_in_between
         let order = order_for(plan.clone());
         stage.wire.hold_next_order();
         let scale = json!({"spec": {"replicas": 4}});
-        let (started, refused_once) = tokio::join!(stage.backend.start(&order), async {
+        let (started, refused_once) = tokio::join!(stage.backend.start(again(&order)), async {
             stage
                 .wait("the order is on its way", async || (stage.wire.held() > 0).then_some(()))
                 .await;
@@ -221,7 +231,7 @@ async fn a_deploy_that_lands_while_the_order_is_on_its_way_is_a_conflict() {
         let stage = Stage::set(lab, kind).await;
         let order = order_for(stage.back_by_one().await);
         stage.wire.hold_next_order();
-        let (started, (newer, answers)) = tokio::join!(stage.backend.start(&order), async {
+        let (started, (newer, answers)) = tokio::join!(stage.backend.start(again(&order)), async {
             stage
                 .wait("the order is on its way", async || (stage.wire.held() > 0).then_some(()))
                 .await;
@@ -244,7 +254,7 @@ async fn an_order_that_slept_through_its_fence_is_not_built_anew() {
         let order = order_for(stage.back_by_one().await);
         let other_process = stage.another(stage.config()).await;
         stage.wire.hold_next_order();
-        let (started, answers) = tokio::join!(stage.backend.start(&order), async {
+        let (started, answers) = tokio::join!(stage.backend.start(again(&order)), async {
             stage
                 .wait("the order is on its way", async || (stage.wire.held() > 0).then_some(()))
                 .await;
@@ -254,7 +264,7 @@ async fn an_order_that_slept_through_its_fence_is_not_built_anew() {
         assert_eq!(answers, [422]);
         assert!(matches!(started, Err(StartError::Refused { .. })), "{started:?}");
         // Not even when all of it is slept through: the fence names the order.
-        let late = stage.backend.start(&order).await;
+        let late = stage.backend.start(again(&order)).await;
         assert!(matches!(late, Err(StartError::Refused { .. })), "{late:?}");
         assert_eq!(stage.wire.carried_out(), 0);
     }
@@ -269,13 +279,14 @@ async fn a_gateway_that_answers_for_the_api_server_proves_nothing() {
         let stage = Stage::set(lab, Kind::Deployment).await;
         let order = order_for(stage.back_by_one().await);
         stage.wire.answer_next_order(code);
-        let started = stage.backend.start(&order).await;
+        let started = stage.backend.start(again(&order)).await;
         assert!(matches!(started, Err(StartError::InDoubt { .. })), "{code}: {started:?}");
         assert_eq!(stage.wire.carried_out(), 1, "the gateway had passed it on");
         let receipt = stage.backend.find(&order).await.unwrap().unwrap();
 
         stage.wire.answer_for_the_server(code);
-        let seen = stage.backend.observe(&order, &receipt).await.unwrap_err();
+        let seen =
+            stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap_err();
         assert!(matches!(seen.kind, ErrorKind::Retry(_)), "{code}: {seen}");
         let fenced = stage.backend.fence(&order).await.unwrap_err();
         assert!(matches!(fenced.kind, ErrorKind::Retry(_)), "{code}: {fenced}");
@@ -315,7 +326,7 @@ async fn kubectl_still_shows_why_the_restored_revision_was_made() {
             .await;
     }
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     until(&stage, &order, &receipt, |progress| progress.phase == Phase::Complete).await;
     let history = ["rollout", "history", "deployment/web"];
     let Some(output) = kubectl(lab, stage.space.name(), &history) else { return };
@@ -358,7 +369,8 @@ async fn the_history_that_kubernetes_prunes_is_explained() {
                 let nudge = stage.read().await["metadata"]["resourceVersion"].clone();
                 let nudge = json!({"metadata": {"annotations": {"example.com/nudge": nudge}}});
                 stage.space.merge(APPS, &stage.object(), nudge).await;
-                let history = stage.backend.history(&key(), 10).await.unwrap();
+                let history =
+                    stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
                 let kept: Vec<_> = history.into_iter().map(|revision| revision.id).collect();
                 [&stage.first, &stage.second].into_iter().find(|id| !kept.contains(id)).cloned()
             })
@@ -379,7 +391,7 @@ async fn a_paused_deployment_is_refused_and_says_how_to_resume_it() {
     let preflight = stage.backend.preflight(&plan).await.unwrap();
     let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted") };
     assert!(why.contains("kubectl rollout resume deployment/web"), "{why}");
-    let started = stage.backend.start(&order_for(plan)).await;
+    let started = stage.backend.start(order_for(plan)).await;
     assert!(matches!(started, Err(StartError::Refused { .. })), "{started:?}");
     assert_eq!(stage.wire.orders(), 0);
 }
@@ -421,14 +433,14 @@ async fn an_ordered_stateful_set_names_the_pod_to_delete_and_completes_once_it_i
         })
         .await;
     let plan = stage.back_by_one().await;
-    let live = stage.backend.live(&key()).await.unwrap();
+    let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap();
     assert!(live.in_progress.is_nothing(), "a stuck deploy is in the way of its own rollback");
     let preflight = stage.backend.preflight(&plan).await.unwrap();
     let told = preflight.not_undone.join("\n");
     assert!(told.contains("delete pod `web-1`"), "{told}");
 
     let order = order_for(plan);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let named = |it: &Progress| words(it).contains("delete pod `web-1`");
     until(&stage, &order, &receipt, named).await;
     stage.space.delete("api/v1", "pods/web-1").await;
@@ -440,9 +452,14 @@ async fn a_new_process_tells_an_overtaken_order_and_never_calls_it_complete() {
     let lab = lab!("an overtaken order on a real cluster");
     let stage = Stage::set(lab, Kind::Deployment).await;
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let newer = stage.deploy(&image(4)).await;
-    let progress = stage.another(stage.config()).await.observe(&order, &receipt).await.unwrap();
+    let progress = stage
+        .another(stage.config())
+        .await
+        .observe(&order, &receipt, ObserveOptions::default())
+        .await
+        .unwrap();
     assert_eq!(progress.phase, Phase::Failed);
     assert!(words(&progress).contains("took its place"), "{}", words(&progress));
     assert_eq!(progress.live.map(|live| live.revision), Some(newer));
@@ -454,7 +471,7 @@ async fn an_order_is_found_by_a_new_process_after_a_newer_deploy() {
     for kind in KINDS {
         let stage = Stage::set(lab, kind).await;
         let order = order_for(stage.back_by_one().await);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         stage.deploy(&image(4)).await;
         let found = stage.another(stage.config()).await.find(&order).await.unwrap();
         assert_eq!(found, Some(receipt));
@@ -467,9 +484,10 @@ async fn a_workload_that_was_made_anew_is_another_one() {
     for kind in KINDS {
         let stage = Stage::set(lab, kind).await;
         let order = order_for(stage.back_by_one().await);
-        let receipt = stage.backend.start(&order).await.unwrap();
+        let receipt = stage.backend.start(again(&order)).await.unwrap();
         stage.space.delete(APPS, &stage.object()).await;
-        let gone = stage.backend.observe(&order, &receipt).await.unwrap();
+        let gone =
+            stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
         assert_eq!(gone.phase, Phase::Failed);
         let manifest = match kind {
             Kind::Deployment => kube_lab::deployment("web", &image(2), 1),
@@ -485,7 +503,8 @@ async fn a_workload_that_was_made_anew_is_another_one() {
             })
             .await;
         stage.rolled_out().await;
-        let another = stage.backend.observe(&order, &receipt).await.unwrap();
+        let another =
+            stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
         assert_eq!(another.phase, Phase::Failed, "another object of that name is complete");
         assert!(words(&another).contains("made anew"), "{}", words(&another));
         let found = stage.backend.find(&order).await;
@@ -523,7 +542,7 @@ async fn of_two_deploys_within_one_second_the_history_knows_which_came_first() {
             assert!(number < 100, "no two deploys fell into one second");
         };
         stage.rolled_out().await;
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         let ids: Vec<_> = history.iter().map(|revision| revision.id.clone()).collect();
         assert_eq!(ids[..2], [second, first], "{kind:?}");
         assert!(history[0].deployed_at.is_some(), "{kind:?}: {:?}", history[0]);
@@ -549,15 +568,16 @@ async fn a_revision_keeps_its_identity_when_kubectl_renumbers_it() {
         let Some(output) = kubectl(lab, stage.space.name(), &undo) else { return };
         assert!(output.status.success(), "{output:?}");
         stage.rolled_out().await;
-        let live = stage.backend.live(&key()).await.unwrap().revision.unwrap();
+        let live =
+            stage.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         assert_eq!(live.revision, plan.to().revision);
-        let history = stage.backend.history(&key(), 10).await.unwrap();
+        let history = stage.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         let ids: Vec<_> = history.iter().map(|revision| &revision.id).collect();
         assert_eq!(ids[..2], [&plan.to().revision, &plan.from().revision]);
         let kept = stage.space.get(APPS, stage.history_resource()).await;
         assert_eq!(history[0].deployed_at, None, "nobody noted when it came back: {kept}");
         // And an order for what was live before is a conflict, though all of it still exists.
-        let started = stage.backend.start(&order_for(plan)).await;
+        let started = stage.backend.start(order_for(plan)).await;
         assert!(matches!(started, Err(StartError::Conflict { .. })), "{started:?}");
     }
 }

@@ -5,8 +5,9 @@ use crate::stage::Stage;
 use kube_lab::Lab;
 use rollback_core::Phase;
 use rollback_core::ports::CdBackend as _;
+use rollback_core::ports::ObserveOptions;
 use rollback_kube::Kind;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 
 /// Not a test of its own: the process that is lent the cluster.
 #[tokio::test]
@@ -14,10 +15,11 @@ async fn a_borrower() {
     let Some(lab) = Lab::borrowed() else { return };
     let stage = Stage::set(lab, Kind::Deployment).await;
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     stage
         .wait("the rollback", async || {
-            let progress = stage.backend.observe(&order, &receipt).await.unwrap();
+            let progress =
+                stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
             (progress.phase == Phase::Complete).then_some(())
         })
         .await;

@@ -5,10 +5,10 @@
 use crate::stage::{APPS, KINDS, Stage, key};
 use kube_lab::{Consent, Lab};
 use rollback_core::observed::Acceptance;
-use rollback_core::ports::{CdBackend as _, ErrorKind, StartError};
+use rollback_core::ports::{CdBackend as _, ErrorKind, LiveOptions, ObserveOptions, StartError};
 use rollback_core::{Phase, Plan};
 use rollback_kube::Kind;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use serde_json::json;
 
 macro_rules! lab {
@@ -39,7 +39,7 @@ async fn a_webhook_that_forbids_the_rollback_is_heard_before_anything_is_touched
     webhook.says(Consent::Deny("no rollbacks on a Friday".into()));
     let why = rejected(&stage, &plan).await;
     assert!(why.contains("no rollbacks on a Friday"), "{why}");
-    let started = stage.backend.start(&order_for(plan.clone())).await;
+    let started = stage.backend.start(order_for(plan.clone())).await;
     let Err(StartError::Refused { why }) = started else { panic!("{started:?}") };
     assert!(
         why.contains("no rollbacks on a Friday") && why.contains("nothing was changed"),
@@ -76,7 +76,7 @@ async fn a_webhook_that_does_not_answer_makes_the_facts_unknown_and_not_a_refusa
     assert!(matches!(error.kind, ErrorKind::Retry(_)), "{error:?}");
     // The API server says 500: whether the order was carried out has to be read.
     let order = order_for(plan.clone());
-    let started = stage.backend.start(&order).await;
+    let started = stage.backend.start(again(&order)).await;
     assert!(matches!(started, Err(StartError::InDoubt { .. })), "{started:?}");
     assert_eq!(stage.backend.find(&order).await.unwrap(), None);
     webhook.says(Consent::Allow);
@@ -98,10 +98,11 @@ async fn a_quota_that_leaves_no_room_is_told_and_waited_for_until_it_is_raised()
         })
         .await;
     let order = order_for(stage.back_by_one().await);
-    let receipt = stage.backend.start(&order).await.unwrap();
+    let receipt = stage.backend.start(again(&order)).await.unwrap();
     let told = stage
         .wait("the quota in words", async || {
-            let progress = stage.backend.observe(&order, &receipt).await.unwrap();
+            let progress =
+                stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
             assert_ne!(progress.phase, Phase::Failed, "{progress:?}");
             let words = progress.message?.to_string();
             words.contains("cannot be created").then_some(words)
@@ -112,7 +113,8 @@ async fn a_quota_that_leaves_no_room_is_told_and_waited_for_until_it_is_raised()
     stage.space.merge("api/v1", "resourcequotas/pods", room).await;
     stage
         .wait("the rollback", async || {
-            let progress = stage.backend.observe(&order, &receipt).await.unwrap();
+            let progress =
+                stage.backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
             (progress.phase == Phase::Complete).then_some(())
         })
         .await;
@@ -171,7 +173,7 @@ async fn refuses(stage: &Stage, plan: &Plan, who: &str, by_itself: bool) {
     let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted: {who}") };
     assert!(why.contains(who), "{why}");
     assert_eq!(preflight.undone_by.something().is_some(), by_itself, "{:?}", preflight.undone_by);
-    let started = stage.backend.start(&order_for(plan.clone())).await;
+    let started = stage.backend.start(order_for(plan.clone())).await;
     assert!(matches!(started, Err(StartError::Refused { .. })), "{started:?}");
     assert_eq!(stage.wire.orders(), 0, "nothing was sent");
 }
@@ -213,7 +215,7 @@ async fn a_workload_whose_pods_wait_to_be_deleted_by_hand_is_refused() {
         let preflight = stage.backend.preflight(&plan).await.unwrap();
         let Acceptance::Rejected(why) = preflight.acceptance else { panic!("accepted") };
         assert!(why.contains("OnDelete") && why.contains("set RollingUpdate"), "{why}");
-        let live = stage.backend.live(&key()).await.unwrap();
+        let live = stage.backend.live(&key(), LiveOptions::default()).await.unwrap();
         assert_eq!(live.revision.map(|live| live.revision), Some(plan.from().revision.clone()));
     }
 }

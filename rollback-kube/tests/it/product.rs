@@ -6,7 +6,7 @@ use crate::stage;
 use crate::stage::{Stage, image};
 use kube_lab::{Behaviour, Lab, Server};
 use rollback_core::audit::Kind as Entry;
-use rollback_core::ports::CdBackend;
+use rollback_core::ports::{CdBackend, LiveOptions};
 use rollback_core::{RevisionId, StateName};
 use rollback_kube::Kind;
 use std::sync::Arc;
@@ -164,22 +164,26 @@ async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_some
     let stage = Stage::set(lab, Kind::Deployment).await;
     stage.settled().await;
     let key = stage::key();
-    stage.backend.live(&key).await.unwrap();
+    stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     lab.forget_the_past().await;
     stage.settled().await;
     // The workload has the version that it had: until it changes it is looked at now and then.
     for _look in 0..2 {
         let began = Instant::now();
-        let hint = tokio::time::timeout(stage::PATIENCE, stage.backend.changes(&key));
+        let hint = tokio::time::timeout(stage::PATIENCE, async {
+            stage.backend.changes(&key).next().await
+        });
         assert!(hint.await.is_ok(), "nothing would ever be looked at again");
         assert!(began.elapsed() > Duration::from_secs(1), "it is looked at again and again");
-        stage.backend.live(&key).await.unwrap();
+        stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     }
     let change = serde_json::json!({"metadata": {"annotations": {"example.com/note": "x"}}});
     stage.space.merge(stage::APPS, &stage.object(), change).await;
     stage.settled().await;
-    stage.backend.live(&key).await.unwrap();
-    let quiet = tokio::time::timeout(Duration::from_secs(3), stage.backend.changes(&key));
+    stage.backend.live(&key, LiveOptions::default()).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), async {
+        stage.backend.changes(&key).next().await
+    });
     assert!(quiet.await.is_err(), "a watch is possible again");
 }
 

@@ -6,9 +6,10 @@
 use crate::stage::{PATIENCE, Stage, image};
 use kube_lab::{Behaviour, Lab};
 use rollback_core::ports::CdBackend as _;
+use rollback_core::ports::ObserveOptions;
 use rollback_core::{Phase, Progress};
 use rollback_kube::{Config, Kind};
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -68,12 +69,13 @@ async fn play(
 ) -> Played {
     let backend = stage.another(config).await;
     let order = order_for(stage.back_by_one().await);
-    let receipt = backend.start(&order).await.unwrap();
+    let receipt = backend.start(again(&order)).await.unwrap();
     let began = Instant::now();
     let ours = async {
         let looking = async {
             loop {
-                let progress = backend.observe(&order, &receipt).await.unwrap();
+                let progress =
+                    backend.observe(&order, &receipt, ObserveOptions::default()).await.unwrap();
                 if matches!(progress.phase, Phase::Complete | Phase::Failed) {
                     let well = progress.phase == Phase::Complete;
                     return End { well, words: words(&progress), after: began.elapsed() };

@@ -116,6 +116,7 @@ pub(super) fn guards(view: &RollbackView) -> Vec<Rich<'_>> {
 pub(super) fn sign(verdict: &Label) -> &'static str {
     match verdict.as_str() {
         "pass" => "white_check_mark",
+        "warn" => "warning",
         "block" => "no_entry",
         _ => "grey_question",
     }

@@ -99,9 +99,33 @@ pub(crate) enum Block<'a> {
     Input {
         block_id: BlockId,
         label: Plain<'a>,
-        hint: Plain<'a>,
-        element: TextInput<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<Plain<'a>>,
+        element: Element<'a>,
     },
+}
+
+/// What is filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Element<'a> {
+    Text(TextInput<'a>),
+    Checkboxes(Checkboxes<'a>),
+}
+
+/// Boxes to tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "checkboxes")]
+pub(crate) struct Checkboxes<'a> {
+    pub(crate) action_id: &'static str,
+    pub(crate) options: Vec<Choice<'a>>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Choice<'a> {
+    pub(crate) text: Plain<'a>,
+    pub(crate) value: String,
 }
 
 impl Block<'_> {

@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use super::block::{Block, BlockId, Button, Leaf, Modal, Rich};
+use super::block::{Block, BlockId, Button, Element, Leaf, Modal, Rich};
 
 /// All the text of one view together. Slack refuses somewhere past 13,000 and documents nothing.
 pub(super) const TOTAL_UNITS_MAX: usize = 10_000;
@@ -25,6 +25,8 @@ const CONFIRM_TEXT_UNITS_MAX: usize = 300;
 const CONFIRM_BUTTON_UNITS_MAX: usize = 30;
 const ALERT_UNITS_MAX: usize = 200;
 const LABEL_UNITS_MAX: usize = 2_000;
+const BOXES_MAX: usize = 10;
+const CHOICE_UNITS_MAX: usize = 75;
 const PLACEHOLDER_UNITS_MAX: usize = 150;
 const MODAL_TITLE_UNITS_MAX: usize = 24;
 const METADATA_UNITS_MAX: usize = 3_000;
@@ -150,10 +152,28 @@ fn one(block: &Block<'_>, actions: &mut Vec<&'static str>) -> Result<usize, Brea
         }
         Block::Alert { text, .. } => within("alert", &text.text, ALERT_UNITS_MAX),
         Block::Input { label, hint, element, .. } => {
-            named(element.action_id, actions)?;
-            within("placeholder", &element.placeholder.text, PLACEHOLDER_UNITS_MAX)?;
+            let filled_in = match element {
+                Element::Text(input) => {
+                    named(input.action_id, actions)?;
+                    within("placeholder", &input.placeholder.text, PLACEHOLDER_UNITS_MAX)?;
+                    0
+                }
+                Element::Checkboxes(boxes) => {
+                    named(boxes.action_id, actions)?;
+                    some("list of boxes", &boxes.options)?;
+                    at_most("boxes", boxes.options.len(), BOXES_MAX)?;
+                    sum(&boxes.options, |choice| {
+                        within("box's value", &choice.value, CHOICE_UNITS_MAX)?;
+                        within("box", &choice.text.text, CHOICE_UNITS_MAX)
+                    })?
+                }
+            };
+            let hint = match hint {
+                Some(hint) => within("hint", &hint.text, LABEL_UNITS_MAX)?,
+                None => 0,
+            };
             let label = within("label", &label.text, LABEL_UNITS_MAX)?;
-            Ok(label.saturating_add(within("hint", &hint.text, LABEL_UNITS_MAX)?))
+            Ok(filled_in.saturating_add(label).saturating_add(hint))
         }
     }
 }

@@ -10,11 +10,12 @@ use rollback_core::{
 
 use super::approval::{guards, more, not_undone, sign};
 use super::block::{
-    Block, BlockId, Button, Level, ListStyle, Modal, Mrkdwn, Plain, Rich, TextInput,
+    Block, BlockId, Button, Checkboxes, Choice, Element, Level, ListStyle, Modal, Mrkdwn, Plain,
+    Rich, TextInput,
 };
 use super::deploy::short;
-use super::ids::{CHANGES, CONFIRM, Memo, REASON_ACTION, REASON_BLOCK};
-use super::text::{NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, Spans, Words, reason};
+use super::ids::{ACKNOWLEDGE, CHANGES, CONFIRM, Memo, REASON_ACTION, REASON_BLOCK};
+use super::text::{NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, Spans, Words, line, reason};
 use super::{Breach, ids, state, written};
 use crate::Json;
 use crate::escape::SafeUrl;
@@ -27,6 +28,8 @@ const REASON_UNITS_MIN: u16 = 3;
 const OBSTACLES_MAX: usize = 12;
 /// An explanation of a guard, with what to do next.
 const OBSTACLE_UNITS_MAX: usize = 400;
+/// What a box to tick holds.
+const BOX_UNITS_MAX: usize = 75;
 /// Migrations that are named one by one.
 const MIGRATIONS_MAX: usize = 10;
 
@@ -165,6 +168,7 @@ fn ready(view: &RollbackView, backdrop: Backdrop<'_>) -> Result<Json, Breach> {
         elements: vec![expectations(view)],
     });
     blocks.extend(changes(card));
+    blocks.extend(acknowledgement(view));
     blocks.push(reason_input());
     let draft = Draft::new(view.purpose, &view.id, Some(shown(view)));
     let mut modal = draft.closing("Cancel", Closing::Withdraws, blocks)?;
@@ -322,16 +326,35 @@ fn reason_input() -> Block<'static> {
     Block::Input {
         block_id: BlockId::fixed(REASON_BLOCK),
         label: Plain::new("Reason"),
-        hint: Plain::new("Everybody in the channel reads it, and it stays in the audit record."),
-        element: TextInput {
+        hint: Some(Plain::new(
+            "Everybody in the channel reads it, and it stays in the audit record.",
+        )),
+        element: Element::Text(TextInput {
             action_id: REASON_ACTION,
             multiline: true,
             min_length: REASON_UNITS_MIN,
             max_length: REASON_UNITS_MAX,
             focus_on_load: true,
             placeholder: Plain::new("What is wrong, and since when?"),
-        },
+        }),
     }
+}
+
+/// A box for each warning. Slack's boxes have no markup, so that no text can forge one.
+fn acknowledgement(view: &RollbackView) -> Option<Block<'_>> {
+    let warnings = view.guards.iter().flat_map(|guard| &guard.acknowledge);
+    let options: Vec<Choice<'_>> = warnings
+        .map(|warning| Choice {
+            text: Plain::new(line(&warning.what, BOX_UNITS_MAX).into_owned()),
+            value: warning.id.to_string(),
+        })
+        .collect();
+    (!options.is_empty()).then(|| Block::Input {
+        block_id: BlockId::fixed(ACKNOWLEDGE),
+        label: Plain::new("I know that this"),
+        hint: Some(Plain::new("Tick each. What you tick stays in the audit record.")),
+        element: Element::Checkboxes(Checkboxes { action_id: ACKNOWLEDGE, options }),
+    })
 }
 
 fn blocked(view: &RollbackView) -> Result<Json, Breach> {

@@ -21,6 +21,8 @@ pub const CHANGES: &str = "rollback_changes";
 pub const CONFIRM: &str = "rollback_confirm";
 /// The block of the modal's input.
 pub const REASON_BLOCK: &str = "reason";
+/// The block of the boxes to tick, one a warning, and their action.
+pub const ACKNOWLEDGE: &str = "acknowledge";
 /// The modal's input.
 pub const REASON_ACTION: &str = "reason";
 

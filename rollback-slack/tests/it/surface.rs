@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::notice::{DeployCard, MessageRef};
-use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands};
-use rollback_core::{Actor, DeployId, Pair, Reason, RollbackId, RollbackView, Timestamp};
+use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands, Consent};
+use rollback_core::{Actor, DeployId, Reason, RollbackId, RollbackView, Timestamp};
 use rollback_slack::{
     Accepted, Intake, Interactivity, REMEMBERED_BY_ALL, Reply, SIGNATURE_HEADER, SigningSecrets,
     Surface, TIMESTAMP_HEADER, UnixSeconds, WebApi, WebApiOptions,
@@ -78,8 +78,7 @@ impl Commands for Engine {
         &self,
         _: &RollbackId,
         _: Actor,
-        _: Reason,
-        _: Pair,
+        _: Consent,
     ) -> Result<RollbackView, CommandError> {
         self.nothing("confirm")
     }

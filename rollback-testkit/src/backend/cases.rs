@@ -1,13 +1,16 @@
 use super::{Case, Harness};
-use crate::drive::order_for;
+use crate::drive::{again, order_for};
 use crate::suite::Simulated;
 use core::fmt::Debug;
 use core::pin::pin;
 use core::time::Duration;
 use rollback_core::named::resolve;
 use rollback_core::observed::{Acceptance, OperationKind};
-use rollback_core::ports::{Cancelled, CompareAndSet, Fence, Fenced, StartError};
-use rollback_core::proof::Order;
+use rollback_core::ports::{
+    Cancelled, CompareAndSet, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
+    StartError,
+};
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Phase, Plan, Presence, Receipt, Restorable, RevisionId, RevisionRef, ServiceKey,
 };
@@ -43,7 +46,11 @@ impl<H: Harness> Case<'_, H> {
 
     /// The live revision and the ones before it.
     async fn revisions(&self) -> Vec<RevisionRef> {
-        let history = self.harness.backend().history(&self.harness.key(), LIMIT).await;
+        let history = self
+            .harness
+            .backend()
+            .history(&self.harness.key(), HistoryOptions::newest(LIMIT))
+            .await;
         let history = self.ok(history, "the history cannot be read");
         let truth = self.harness.truth().await;
         let references: Vec<RevisionRef> = history
@@ -68,17 +75,18 @@ impl<H: Harness> Case<'_, H> {
         }
     }
 
-    async fn start(&self, order: &Order) -> Receipt {
-        let receipt = self.harness.backend().start(order).await;
+    async fn start(&self, order: &OrderRef) -> Receipt {
+        let receipt = self.harness.backend().start(again(order)).await;
         self.ok(receipt, "a good order was not accepted")
     }
 
     /// Looks until the execution has ended.
-    async fn end(&self, order: &Order, receipt: &Receipt) -> Phase {
+    async fn end(&self, order: &OrderRef, receipt: &Receipt) -> Phase {
         let patience = self.harness.patience();
         let looks = async {
             loop {
-                let progress = self.harness.backend().observe(order, receipt).await;
+                let progress =
+                    self.harness.backend().observe(order, receipt, ObserveOptions::default()).await;
                 let progress = self.ok(progress, "a running execution cannot be looked at");
                 match progress.phase {
                     Phase::Started | Phase::HealthChecking => tokio::time::sleep(PAUSE).await,
@@ -123,7 +131,10 @@ pub(super) async fn history_is_newest_first_and_names_what_is_live<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
-    let history = case.ok(backend.history(&key, LIMIT).await, "the history cannot be read");
+    let history = case.ok(
+        backend.history(&key, HistoryOptions::newest(LIMIT)).await,
+        "the history cannot be read",
+    );
     let times: Vec<_> = history.iter().filter_map(|revision| revision.deployed_at).collect();
     case.check(times.is_sorted_by(|newer, older| newer >= older), "the newest is not first");
     let truth = case.harness.truth().await;
@@ -136,7 +147,10 @@ pub(super) async fn history_is_newest_first_and_names_what_is_live<H: Harness>(
 
 pub(super) async fn each_name_means_one_revision<H: Harness>(case: &Case<'_, H>) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
-    let history = case.ok(backend.history(&key, LIMIT).await, "the history cannot be read");
+    let history = case.ok(
+        backend.history(&key, HistoryOptions::newest(LIMIT)).await,
+        "the history cannot be read",
+    );
     for revision in &history {
         for named in &revision.names {
             let meant = resolve(&named.name, named.since, &history, None);
@@ -148,9 +162,15 @@ pub(super) async fn each_name_means_one_revision<H: Harness>(case: &Case<'_, H>)
 
 pub(super) async fn history_keeps_its_limit<H: Harness>(case: &Case<'_, H>) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
-    let whole = case.ok(backend.history(&key, LIMIT).await, "the history cannot be read");
+    let whole = case.ok(
+        backend.history(&key, HistoryOptions::newest(LIMIT)).await,
+        "the history cannot be read",
+    );
     for limit in [0, 1, 2] {
-        let part = case.ok(backend.history(&key, limit).await, "the history cannot be read");
+        let part = case.ok(
+            backend.history(&key, HistoryOptions::newest(limit)).await,
+            "the history cannot be read",
+        );
         let ids = |list: &[rollback_core::Revision]| -> Vec<RevisionId> {
             list.iter().take(limit).map(|revision| revision.id.clone()).collect()
         };
@@ -162,12 +182,14 @@ pub(super) async fn history_keeps_its_limit<H: Harness>(case: &Case<'_, H>) -> S
 
 pub(super) async fn live_is_what_the_cd_system_runs<H: Harness>(case: &Case<'_, H>) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
-    let live = case.ok(backend.live(&key).await, "what is live cannot be read");
+    let live =
+        case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &case.harness.truth().await, "it is not what is live in truth");
     case.check(live.in_progress.is_nothing(), "nothing is in progress, and it says so");
     let newer = case.harness.deploy().await;
-    let live = case.ok(backend.live(&key).await, "what is live cannot be read");
+    let live =
+        case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &Some(newer), "a newer deploy is not seen");
     Simulated::Done
@@ -179,10 +201,10 @@ pub(super) async fn an_unknown_service_is_never_taken_for_a_known_one<H: Harness
     let backend = case.harness.backend();
     let nowhere = case.nowhere();
     let known = case.back_by_one().await;
-    if let Ok(history) = backend.history(&nowhere, LIMIT).await {
+    if let Ok(history) = backend.history(&nowhere, HistoryOptions::newest(LIMIT)).await {
         case.check(history.is_empty(), "a service that does not exist has a history");
     }
-    if let Ok(live) = backend.live(&nowhere).await {
+    if let Ok(live) = backend.live(&nowhere, LiveOptions::default()).await {
         case.check(live.revision.is_none(), "a service that does not exist runs something");
     }
     let plan = Plan::new(nowhere, known.from().clone(), known.to().clone());
@@ -191,7 +213,7 @@ pub(super) async fn an_unknown_service_is_never_taken_for_a_known_one<H: Harness
         let accepted = preflight.acceptance == Acceptance::Accepted;
         case.check(!accepted, "a rollback of a service that does not exist would be accepted");
     }
-    let started = backend.start(&order_for(plan)).await;
+    let started = backend.start(order_for(plan)).await;
     case.check(started.is_err(), "an order for a service that does not exist was accepted");
     case.nothing_changed(&known).await;
     Simulated::Done
@@ -238,7 +260,7 @@ pub(super) async fn an_order_takes_effect_once_and_completes<H: Harness>(
     case.same(&case.end(&order, &receipt).await, &Phase::Complete, "a good rollback ends");
     case.truth_is(&plan.to().revision, "the target is not live").await;
     case.same(&case.harness.effects().await, &1, "effects");
-    let live = case.harness.backend().live(&case.harness.key()).await;
+    let live = case.harness.backend().live(&case.harness.key(), LiveOptions::default()).await;
     let live = case.ok(live, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &Some(plan.to().revision.clone()), "the target is not seen live");
@@ -252,7 +274,7 @@ pub(super) async fn an_order_that_is_sent_twice_takes_effect_once<H: Harness>(
     let order = order_for(plan.clone());
     let receipt = case.start(&order).await;
     for _again in 0..2 {
-        match case.harness.backend().start(&order).await {
+        match case.harness.backend().start(again(&order)).await {
             Ok(again) => case.same(&again, &receipt, "the same order has another receipt"),
             Err(StartError::Refused { .. } | StartError::Conflict { .. }) => {
                 case.fail("an order that took effect is said to have been refused");
@@ -297,7 +319,7 @@ pub(super) async fn a_target_that_does_not_exist_is_refused<H: Harness>(
 ) -> Simulated {
     let good = case.back_by_one().await;
     let order = order_for(case.plan(good.from(), &case.no_such_revision()));
-    match case.harness.backend().start(&order).await {
+    match case.harness.backend().start(again(&order)).await {
         Ok(receipt) => {
             let ended = case.end(&order, &receipt).await;
             case.check(ended != Phase::Complete, "a target that does not exist was restored");
@@ -317,7 +339,7 @@ pub(super) async fn a_target_that_was_pruned_is_neither_restorable_nor_restored<
     let plan = case.back_by_one().await;
     needs!(case.harness.prune(&plan.to().revision));
     let backend = case.harness.backend();
-    let history = backend.history(&case.harness.key(), LIMIT).await;
+    let history = backend.history(&case.harness.key(), HistoryOptions::newest(LIMIT)).await;
     let history = case.ok(history, "the history cannot be read");
     let target = history.iter().find(|revision| revision.id == plan.to().revision);
     let restorable = target.is_some_and(|target| target.restorable == Restorable::Yes);
@@ -327,7 +349,7 @@ pub(super) async fn a_target_that_was_pruned_is_neither_restorable_nor_restored<
         case.check(!accepted, "what was pruned would be accepted as a target");
     }
     let order = order_for(plan.clone());
-    if let Ok(receipt) = backend.start(&order).await {
+    if let Ok(receipt) = backend.start(again(&order)).await {
         let ended = case.end(&order, &receipt).await;
         case.check(ended != Phase::Complete, "what was pruned was restored");
     }
@@ -341,7 +363,7 @@ pub(super) async fn an_order_for_what_is_no_longer_live_changes_nothing<H: Harne
     let plan = case.back_by_one().await;
     let newer = case.harness.deploy().await;
     let order = order_for(plan);
-    match case.harness.backend().start(&order).await {
+    match case.harness.backend().start(again(&order)).await {
         Err(StartError::Conflict { live: Some(live), .. }) => {
             case.same(&live.revision, &newer, "the conflict names another revision");
         }
@@ -359,7 +381,7 @@ pub(super) async fn of_two_orders_at_once_one_takes_effect<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {
     let backend = case.harness.backend();
-    if backend.capabilities().compare_and_set == CompareAndSet::No {
+    if backend.capabilities(&case.harness.key()).compare_and_set == CompareAndSet::No {
         return Simulated::Cannot("the CD system does not compare and set, and declares it");
     }
     let revisions = case.revisions().await;
@@ -368,7 +390,7 @@ pub(super) async fn of_two_orders_at_once_one_takes_effect<H: Harness>(
     };
     let orders = [order_for(case.plan(live, one)), order_for(case.plan(live, other))];
     let [first, second] = &orders;
-    let answers = tokio::join!(backend.start(first), backend.start(second));
+    let answers = tokio::join!(backend.start(again(first)), backend.start(again(second)));
     let accepted: Vec<(&Order, Receipt)> = orders
         .iter()
         .zip([answers.0, answers.1])
@@ -389,8 +411,8 @@ pub(super) async fn of_two_orders_at_once_one_takes_effect<H: Harness>(
 }
 
 /// Sends an order that is held up, and insists that it is in doubt.
-async fn hold_up<H: Harness>(case: &Case<'_, H>, order: &Order) {
-    match case.harness.backend().start(order).await {
+async fn hold_up<H: Harness>(case: &Case<'_, H>, order: &OrderRef) {
+    match case.harness.backend().start(again(order)).await {
         Err(StartError::InDoubt { .. }) => {}
         other @ (Ok(_) | Err(StartError::Refused { .. } | StartError::Conflict { .. })) => {
             case.fail(&format!("an order that is not answered is in doubt, not {other:?}"));
@@ -401,7 +423,8 @@ async fn hold_up<H: Harness>(case: &Case<'_, H>, order: &Order) {
 pub(super) async fn a_late_order_does_not_overwrite_a_newer_deploy<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {
-    if case.harness.backend().capabilities().compare_and_set == CompareAndSet::No {
+    if case.harness.backend().capabilities(&case.harness.key()).compare_and_set == CompareAndSet::No
+    {
         return Simulated::Cannot("the CD system does not compare and set, and declares it");
     }
     let order = order_for(case.back_by_one().await);
@@ -418,7 +441,7 @@ pub(super) async fn a_fence_stops_a_late_order_and_changes_nothing<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {
     let backend = case.harness.backend();
-    if backend.capabilities().fence == Fence::No {
+    if backend.capabilities(&case.harness.key()).fence == Fence::No {
         return Simulated::Cannot("the CD system cannot fence, and declares it");
     }
     let plan = case.back_by_one().await;
@@ -445,14 +468,14 @@ pub(super) async fn an_order_that_comes_after_its_own_fence_is_turned_away<H: Ha
     case: &Case<'_, H>,
 ) -> Simulated {
     let backend = case.harness.backend();
-    if backend.capabilities().fence == Fence::No {
+    if backend.capabilities(&case.harness.key()).fence == Fence::No {
         return Simulated::Cannot("the CD system cannot fence, and declares it");
     }
     let plan = case.back_by_one().await;
     let order = order_for(plan.clone());
     let fenced = case.ok(backend.fence(&order).await, "a declared fence failed");
     case.same(&fenced, &Fenced::Done, "a declared fence");
-    match backend.start(&order).await {
+    match backend.start(again(&order)).await {
         Err(StartError::Refused { .. } | StartError::Conflict { .. }) => {}
         other @ (Ok(_) | Err(StartError::InDoubt { .. })) => {
             case.fail(&format!("an order that was fenced off is refused, not {other:?}"));
@@ -468,7 +491,7 @@ pub(super) async fn a_fence_that_is_not_declared_is_unsupported<H: Harness>(
     case: &Case<'_, H>,
 ) -> Simulated {
     let backend = case.harness.backend();
-    if backend.capabilities().fence == Fence::Yes {
+    if backend.capabilities(&case.harness.key()).fence == Fence::Yes {
         return Simulated::Cannot("the CD system declares that it can fence");
     }
     let plan = case.back_by_one().await;
@@ -480,7 +503,7 @@ pub(super) async fn a_fence_that_is_not_declared_is_unsupported<H: Harness>(
 
 pub(super) async fn an_order_after_a_fence_is_taken<H: Harness>(case: &Case<'_, H>) -> Simulated {
     let backend = case.harness.backend();
-    if backend.capabilities().fence == Fence::No {
+    if backend.capabilities(&case.harness.key()).fence == Fence::No {
         return Simulated::Cannot("the CD system cannot fence, and declares it");
     }
     let plan = case.back_by_one().await;
@@ -517,7 +540,7 @@ pub(super) async fn a_cut_connection_is_never_a_success_and_never_a_conflict<H: 
     let plan = case.back_by_one().await;
     let order = order_for(plan.clone());
     case.harness.cut().await;
-    match case.harness.backend().start(&order).await {
+    match case.harness.backend().start(again(&order)).await {
         // Refused is true where the connection was never made.
         Err(StartError::InDoubt { .. } | StartError::Refused { .. }) => {}
         other @ (Ok(_) | Err(StartError::Conflict { .. })) => {
@@ -540,11 +563,17 @@ pub(super) async fn every_read_over_a_cut_connection_is_an_error<H: Harness>(
     let receipt = case.start(&order).await;
     case.end(&order, &receipt).await;
     case.harness.cut().await;
-    case.check(backend.history(&key, LIMIT).await.is_err(), "a history came");
-    case.check(backend.live(&key).await.is_err(), "what is live came");
+    case.check(
+        backend.history(&key, HistoryOptions::newest(LIMIT)).await.is_err(),
+        "a history came",
+    );
+    case.check(backend.live(&key, LiveOptions::default()).await.is_err(), "what is live came");
     case.check(backend.preflight(&plan).await.is_err(), "a preflight came");
     case.check(backend.find(&order).await.is_err(), "an order was looked for");
-    case.check(backend.observe(&order, &receipt).await.is_err(), "an execution was looked at");
+    case.check(
+        backend.observe(&order, &receipt, ObserveOptions::default()).await.is_err(),
+        "an execution was looked at",
+    );
     case.check(
         !matches!(backend.fence(&order).await, Ok(Fenced::Done)),
         "a fence is said to stand",
@@ -554,7 +583,7 @@ pub(super) async fn every_read_over_a_cut_connection_is_an_error<H: Harness>(
         "a cancellation is said to be on its way",
     );
     case.harness.heal().await;
-    let live = case.ok(backend.live(&key).await, "it does not recover");
+    let live = case.ok(backend.live(&key, LiveOptions::default()).await, "it does not recover");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &Some(plan.to().revision.clone()), "what is live after recovery");
     Simulated::Done
@@ -569,7 +598,7 @@ pub(super) async fn an_ended_execution_is_complete_from_one_look_however_late<H:
     case.end(&order, &receipt).await;
     let newer = case.harness.deploy().await;
     for _twice in 0..2 {
-        let progress = backend.observe(&order, &receipt).await;
+        let progress = backend.observe(&order, &receipt, ObserveOptions::default()).await;
         let progress = case.ok(progress, "an ended execution cannot be looked at");
         case.same(&progress.phase, &Phase::Complete, "a look after the end");
     }
@@ -583,7 +612,9 @@ pub(super) async fn an_execution_that_does_not_exist_is_never_complete<H: Harnes
     let plan = case.back_by_one().await;
     let order = order_for(plan.clone());
     let foreign = Receipt::new("999999999");
-    if let Ok(progress) = case.harness.backend().observe(&order, &foreign).await {
+    if let Ok(progress) =
+        case.harness.backend().observe(&order, &foreign, ObserveOptions::default()).await
+    {
         let complete = progress.phase == Phase::Complete;
         case.check(!complete, "an execution that does not exist is complete");
     }
@@ -598,7 +629,8 @@ pub(super) async fn an_execution_that_fails_is_failed_and_never_complete<H: Harn
     needs!(case.harness.fail_next_execution());
     let receipt = case.start(&order).await;
     case.same(&case.end(&order, &receipt).await, &Phase::Failed, "an execution that fails");
-    let progress = case.harness.backend().observe(&order, &receipt).await;
+    let progress =
+        case.harness.backend().observe(&order, &receipt, ObserveOptions::default()).await;
     let progress = case.ok(progress, "a failed execution cannot be looked at");
     case.same(&progress.phase, &Phase::Failed, "a second look");
     Simulated::Done
@@ -611,7 +643,8 @@ pub(super) async fn a_running_execution_shows_as_in_progress_and_can_be_cancelle
     let order = order_for(case.back_by_one().await);
     needs!(case.harness.stall_next_execution());
     let receipt = case.start(&order).await;
-    let live = case.ok(backend.live(&key).await, "what is live cannot be read");
+    let live =
+        case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
     let Presence::Something(operation) = live.in_progress else {
         case.fail("a running rollback does not show as in progress");
     };
@@ -651,7 +684,8 @@ pub(super) async fn a_hint_that_nobody_waits_for_is_harmless<H: Harness>(
 ) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
     {
-        let mut hint = pin!(backend.changes(&key));
+        let mut changes = backend.changes(&key);
+        let mut hint = pin!(changes.next());
         // One look, then the wait is dropped: a hint may be there already or may never come.
         poll_fn(|context| {
             let _early_or_pending = hint.as_mut().poll(context);
@@ -660,7 +694,8 @@ pub(super) async fn a_hint_that_nobody_waits_for_is_harmless<H: Harness>(
         .await;
     }
     let newer = case.harness.deploy().await;
-    let live = case.ok(backend.live(&key).await, "what is live cannot be read");
+    let live =
+        case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &Some(newer), "what is live after a dropped wait");
     Simulated::Done

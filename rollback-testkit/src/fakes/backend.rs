@@ -4,16 +4,17 @@ use crate::fixtures;
 use async_trait::async_trait;
 use rollback_core::observed::{InProgress, Live, OperationKind, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
-    StartError,
+    Cancelled, Capabilities, CdBackend, Changes, CompareAndSet, ErrorKind, Fence, Fenced,
+    HistoryOptions, LiveOptions, NoChanges, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Label, Phase, Plan, Presence, Progress, Receipt, Restorable, Revision, RevisionId,
     RevisionStatus, RollbackId, ServiceKey,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// A method of the port, as [`FakeBackend::calls`] lists it and a fault is aimed at it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -62,12 +63,12 @@ pub enum Fault {
 /// ```
 /// use rollback_core::ports::{Capabilities, CdBackend, CompareAndSet, Fence};
 /// use rollback_testkit::fakes::{FakeBackend, Fault, Method};
-/// use rollback_testkit::{fixtures, order_for};
+/// use rollback_testkit::{again, fixtures, order_for};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let cd = FakeBackend::new(Capabilities::new(CompareAndSet::Yes, Fence::Yes));
 /// cd.fail(Method::Start, Fault::LoseAnswer);
 /// let order = order_for(fixtures::plan());
-/// assert!(cd.start(&order).await.is_err());
+/// assert!(cd.start(again(&order)).await.is_err());
 /// assert!(cd.find(&order).await?.is_some());
 /// assert_eq!(cd.effects(), 1);
 /// # Ok::<(), rollback_core::ports::PortError>(())
@@ -80,7 +81,8 @@ pub struct FakeBackend {
     capabilities: Capabilities,
     declared: Capabilities,
     world: Mutex<World>,
-    woken: tokio::sync::Notify,
+    /// Counts what happened.
+    news: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +150,8 @@ impl FakeBackend {
         Self::with_history(fixtures::key(), capabilities, fixtures::history())
     }
 
-    /// A CD system for a service with this history, the newest revision live.
+    /// A CD system for a service with this history, the newest revision live. It compares and fences
+    /// as far as these capabilities go; it cancels, and shows everything.
     #[must_use]
     pub fn with_history(
         key: ServiceKey,
@@ -161,8 +164,11 @@ impl FakeBackend {
             script: vec![Phase::Started, Phase::HealthChecking, Phase::Complete],
             ..World::default()
         };
-        let (declared, woken) = (capabilities, tokio::sync::Notify::new());
-        Self { key, capabilities, declared, world: Mutex::new(world), woken }
+        let mut declared = Capabilities::full();
+        (declared.compare_and_set, declared.fence) =
+            (capabilities.compare_and_set, capabilities.fence);
+        let news = watch::Sender::new(0);
+        Self { key, capabilities, declared, world: Mutex::new(world), news }
     }
 
     /// The same, declaring capabilities that it may not have.
@@ -211,7 +217,7 @@ impl FakeBackend {
             drop(world.receive(&sent, self.capabilities));
         }
         drop(world);
-        self.woken.notify_waiters();
+        self.happened();
     }
 
     /// The order of this rollback that was held up arrives now; what is answered nobody hears.
@@ -221,7 +227,7 @@ impl FakeBackend {
         let sent = world.held.remove(place);
         let answer = world.receive(&sent, self.capabilities);
         drop(world);
-        self.woken.notify_waiters();
+        self.happened();
         Some(answer)
     }
 
@@ -243,7 +249,7 @@ impl FakeBackend {
     /// Somebody makes a known revision live by hand.
     pub fn put_live(&self, revision: &RevisionId) {
         self.world().live = Some(revision.clone());
-        self.woken.notify_waiters();
+        self.happened();
     }
 
     /// Somebody deploys a good revision, past us.
@@ -252,7 +258,7 @@ impl FakeBackend {
         world.live = Some(revision.id.clone());
         world.revisions.insert(0, revision);
         drop(world);
-        self.woken.notify_waiters();
+        self.happened();
     }
 
     /// A deploy is in progress from now on, or no longer.
@@ -315,6 +321,10 @@ impl FakeBackend {
         self.world().calls.clone()
     }
 
+    fn happened(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -352,7 +362,7 @@ impl FakeBackend {
         Err(PortError::new(ErrorKind::Rejected, "fake", what, format!("{key} is not known")))
     }
 
-    fn sent(&self, order: &Order) -> Sent {
+    fn sent(&self, order: &OrderRef) -> Sent {
         Sent {
             rollback: order.rollback().clone(),
             from: order.plan().from().revision.clone(),
@@ -425,20 +435,37 @@ impl World {
     }
 }
 
+/// What happened since the last hint.
+#[derive(Debug)]
+struct News(watch::Receiver<u64>);
+
+#[async_trait]
+impl Changes for News {
+    async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    }
+}
+
 #[async_trait]
 impl CdBackend for FakeBackend {
     #[expect(clippy::misnamed_getters, reason = "what it can do is not what it says it can")]
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
         self.declared
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         self.read(Method::History, "read the history").await?;
         self.known(key, "read the history")?;
-        Ok(self.world().revisions.iter().take(limit).cloned().collect())
+        Ok(self.world().revisions.iter().take(options.limit).cloned().collect())
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         self.read(Method::Live, "read what is live").await?;
         self.known(key, "read what is live")?;
         let world = self.world();
@@ -475,15 +502,15 @@ impl CdBackend for FakeBackend {
         })
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let fault = self.called(Method::Start);
         #[cfg(planted_bugs)]
         if fault.is_none() && does_not_compare() {
-            let sent = self.sent(order);
+            let sent = self.sent(&order);
             self.world().sends += 1;
             return self.world().receive(&sent, self.capabilities);
         }
-        let sent = self.sent(order);
+        let sent = self.sent(&order);
         self.world().sends += 1;
         let doubt = |why: &str| StartError::InDoubt { why: why.into() };
         let answer = match fault {
@@ -517,17 +544,17 @@ impl CdBackend for FakeBackend {
             }
             Some(Fault::Hang) => core::future::pending().await,
         };
-        self.woken.notify_waiters();
+        self.happened();
         answer
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.read(Method::Find, "look for an order").await?;
         let world = self.world();
         Ok(world.executions.get(order.rollback()).map(|execution| execution.receipt.clone()))
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.read(Method::Fence, "fence off older orders").await?;
         match self.capabilities.fence {
             Fence::Yes => {
@@ -540,7 +567,12 @@ impl CdBackend for FakeBackend {
         }
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         self.read(Method::Observe, "look at an execution").await?;
         let mut world = self.world();
         let live = world.live.as_ref().and_then(|id| world.reference(id));
@@ -562,7 +594,7 @@ impl CdBackend for FakeBackend {
         Ok(progress)
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.read(Method::Cancel, "cancel an execution").await?;
         let mut guard = self.world();
         let world = &mut *guard;
@@ -581,11 +613,11 @@ impl CdBackend for FakeBackend {
         Ok(Cancelled::Requested)
     }
 
-    async fn changes(&self, key: &ServiceKey) {
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
         if *key == self.key {
-            self.woken.notified().await;
+            Box::new(News(self.news.subscribe()))
         } else {
-            core::future::pending::<()>().await;
+            Box::new(NoChanges::default())
         }
     }
 

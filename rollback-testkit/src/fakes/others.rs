@@ -6,10 +6,10 @@ use rollback_core::access::Standing;
 use rollback_core::audit::Record;
 use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
-    AuditSink, Clock, Directory, ErrorKind, Freshness, HealthSource, Heard, Inquiry, Notifier,
-    NotifyError, PortError, SourceState,
+    AuditSink, Clock, Directory, ErrorKind, Freshness, HealthInquiry, HealthSource, Heard, Inquiry,
+    Notifier, NotifyError, PortError, SourceState,
 };
-use rollback_core::{ChannelId, Fact, GroupId, Health, Label, ServiceKey, Timestamp, UserId};
+use rollback_core::{ChannelId, Fact, GroupId, Health, Label, Timestamp, UserId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -356,7 +356,7 @@ impl FakeHealth {
 
 #[async_trait]
 impl HealthSource for FakeHealth {
-    async fn health(&self, _key: &ServiceKey) -> Fact<Health> {
+    async fn health(&self, _: &HealthInquiry) -> Fact<Health> {
         let next = locked(&self.next).pop_front();
         let health = next.unwrap_or_else(|| locked(&self.health).clone());
         match health {

@@ -5,21 +5,23 @@ use crate::chat::Chat;
 use crate::fakes::{
     FakeBackend, FakeDirectory, FakeHealth, FakeSink, Fault, Method, NotifierFault,
 };
-use crate::fixtures;
 use crate::invariants::Seen;
+use crate::{again, fixtures};
 use async_trait::async_trait;
 use core::time::Duration;
 use rollback_core::access::Standing;
 use rollback_core::audit::Record;
-use rollback_core::notice::{Delivered, Delivery};
+use rollback_core::notice::{Delivered, Delivery, NoticeKind};
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    AuditSink, Cancelled, Capabilities, CdBackend, Clock, Directory, ErrorKind, Fenced, Freshness,
-    HealthSource, Notifier, NotifyError, PortError, StartError,
+    AuditSink, Cancelled, Capabilities, CdBackend, Changes, Clock, Directory, ErrorKind, Fenced,
+    Freshness, HealthInquiry, HealthSource, HistoryOptions, LiveOptions, Notifier, NotifyError,
+    ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
-    Fact, GroupId, Health, Phase, Plan, Progress, Receipt, Revision, RevisionId, ServiceKey, UserId,
+    ChannelId, Fact, GroupId, Health, Phase, Plan, Progress, Receipt, Revision, RevisionId,
+    ServiceKey, UserId,
 };
 use std::iter;
 use std::sync::Arc;
@@ -97,7 +99,7 @@ impl Faulty<FakeBackend> {
     }
 
     /// The order arrives after this time, whatever becomes of who sent it.
-    fn arrives_after(&self, order: &Order, wait: Duration) {
+    fn arrives_after(&self, order: &OrderRef, wait: Duration) {
         self.weather().departs();
         let (cd, process, id) =
             (Arc::clone(&self.inner), self.process.clone(), order.rollback().clone());
@@ -114,17 +116,17 @@ impl Faulty<FakeBackend> {
 
     /// The order is ready to leave, on the condition of what the adapter sees now. Of a CD system
     /// that cannot compare the adapter can do no more than look.
-    async fn prepared(&self, order: &Order) -> Result<(), StartError> {
+    async fn prepared(&self, order: &OrderRef) -> Result<(), StartError> {
         if self.inner.truth().as_ref() != Some(&order.plan().from().revision) {
             return Err(StartError::Conflict { live: None, why: "live has moved".into() });
         }
         self.inner.fail(Method::Start, Fault::HoldUp);
-        drop(self.inner.start(order).await);
+        drop(self.inner.start(again(order)).await);
         Ok(())
     }
 
     /// The order that is ready arrives.
-    fn arrives(&self, order: &Order) -> Result<Receipt, StartError> {
+    fn arrives(&self, order: &OrderRef) -> Result<Receipt, StartError> {
         let (effects, live): (usize, Option<RevisionId>) =
             (self.inner.effects(), self.inner.truth());
         let answer = self.inner.arrive(order.rollback());
@@ -167,25 +169,45 @@ impl Faulty<FakeBackend> {
     }
 }
 
+/// Hints that a process does not hear while it stands still or is dead.
+#[derive(Debug)]
+struct FaultyChanges {
+    process: Process,
+    inner: Box<dyn Changes>,
+}
+
+#[async_trait]
+impl Changes for FaultyChanges {
+    async fn next(&mut self) {
+        self.process.alive().await;
+        self.inner.next().await;
+        self.process.alive().await;
+    }
+}
+
 #[async_trait]
 impl CdBackend for Faulty<FakeBackend> {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.inner.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.look("history", self.inner.history(key, limit)).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.look("history", self.inner.history(key, options)).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.look("live", self.inner.live(key)).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.look("live", self.inner.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.look("preflight", self.inner.preflight(plan)).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let weather = self.weather();
         // It is let go here: of a pause from here on only the CD system can know.
         if !self.process.is_dead() {
@@ -203,7 +225,7 @@ impl CdBackend for Faulty<FakeBackend> {
         if weather.strikes(Class::CdConflicts) {
             return Err(StartError::Conflict { live: None, why: "live has moved".into() });
         }
-        self.prepared(order).await?;
+        self.prepared(&order).await?;
         if weather.strikes(Class::Outrun) {
             let id = format!("outran-{}", order.rollback());
             self.inner.deploy(fixtures::revision(&id, "3.1.0", self.right.now()));
@@ -212,7 +234,7 @@ impl CdBackend for Faulty<FakeBackend> {
             // Within the request, within the lease, or after everything.
             let most = weather.draw(Class::CdDelayed, |draw| draw.one_of(&[8, 30, 120, 400]));
             let wait = weather.wait(Class::CdDelayed, Duration::from_secs(most));
-            self.arrives_after(order, wait);
+            self.arrives_after(&order, wait);
             self.process.moment().await;
             return self.doubt(Class::CdDelayed).await;
         }
@@ -221,7 +243,7 @@ impl CdBackend for Faulty<FakeBackend> {
         if weather.strikes(Class::CdLost) || weather.is_out(Class::CdDown) {
             return self.doubt(Class::CdLost).await;
         }
-        let answer = self.arrives(order);
+        let answer = self.arrives(&order);
         self.process.moment().await;
         if answer.is_ok() && weather.strikes(Class::CdTimeout) {
             return self.doubt(Class::CdTimeout).await;
@@ -232,11 +254,11 @@ impl CdBackend for Faulty<FakeBackend> {
         answer
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.look("find", self.inner.find(order)).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         let weather = self.weather();
         let fence = async {
             if weather.sings(Canary::FenceLies) {
@@ -252,11 +274,16 @@ impl CdBackend for Faulty<FakeBackend> {
         self.look("fence", fence).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.look("observe", self.inner.observe(order, receipt)).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.look("observe", self.inner.observe(order, receipt, options)).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         let cancel = async {
             let cancelled = self.inner.cancel(order, receipt).await;
             let lost = self.weather().strikes(Class::CdFenceDoubt);
@@ -265,10 +292,8 @@ impl CdBackend for Faulty<FakeBackend> {
         self.look("cancel", cancel).await
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        self.process.alive().await;
-        self.inner.changes(key).await;
-        self.process.alive().await;
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        Box::new(FaultyChanges { process: self.process.clone(), inner: self.inner.changes(key) })
     }
 
     async fn drain(&self) {
@@ -282,6 +307,10 @@ impl CdBackend for Faulty<FakeBackend> {
 impl Notifier for Faulty<Chat> {
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn place(&self, kind: NoticeKind, channel: &ChannelId) -> Option<ChannelId> {
+        self.inner.place(kind, channel)
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Result<Delivered, NotifyError> {
@@ -392,7 +421,7 @@ impl Directory for Faulty<FakeDirectory> {
 
 #[async_trait]
 impl HealthSource for Faulty<FakeHealth> {
-    async fn health(&self, key: &ServiceKey) -> Fact<Health> {
+    async fn health(&self, inquiry: &HealthInquiry) -> Fact<Health> {
         let weather = self.weather();
         self.call(async {
             if weather.strikes(Class::HealthFlaps) {
@@ -403,7 +432,7 @@ impl HealthSource for Faulty<FakeHealth> {
                     Fact::unknown("the health check did not answer")
                 };
             }
-            match self.inner.health(key).await {
+            match self.inner.health(inquiry).await {
                 Fact::Known { value, .. } => Fact::known(value, self.clock.now()),
                 unknown @ Fact::Unknown { .. } => unknown,
             }

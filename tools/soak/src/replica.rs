@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use rollback_core::access::Pattern;
 use rollback_core::notice::{Delivered, Delivery};
 use rollback_core::ports::{
-    CdBackend, ClickedOn, Clock, Commands as _, Fence, Instance, Notifier, NotifyError,
+    CdBackend, ClickedOn, Clock, Commands as _, Consent, Fence, Instance, Notifier, NotifyError,
 };
 use rollback_core::{Deploy, Migrations, Plan, RollbackId, RollbackView, StateName};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock};
@@ -163,7 +163,7 @@ async fn confirm(State(engine): State<Engine>, Json(asked): Json<Asked>) -> Answ
     let plan = Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
     let pair = plan.map_err(|error| refused(&error))?.pair();
     let actor = view.requested_by.ok_or_else(|| refused(&"nobody asked for it"))?;
-    let view = engine.confirm(&id, actor, fixtures::reason(), pair).await;
+    let view = engine.confirm(&id, actor, Consent::new(fixtures::reason(), pair)).await;
     Ok(stands(&view.map_err(|error| refused(&error))?))
 }
 

@@ -12,16 +12,17 @@ use super::wire::{Mishap, Wire};
 use async_trait::async_trait;
 use rollback_core::observed::{ExpectedDuration, Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, ErrorKind, Fence, Fenced, PortError,
-    StartError,
+    Cancelled, Capabilities, CdBackend, Changes, ErrorKind, Fenced, HistoryOptions, LiveOptions,
+    NoChanges, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Label, Migrations, Plan, Presence, Progress, Receipt, Revision, RevisionId, ServiceKey,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// A release to deploy.
@@ -262,15 +263,19 @@ impl Releases {
 impl CdBackend for Releases {
     /// Every order is decided and written down under one lock, and carries the generation that was
     /// read with it. Both are proved by the conformance suite.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(CompareAndSet::Yes, Fence::Yes)
+    fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
+        Capabilities::full()
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
         self.check_key(key, "read the history")?;
         self.read("read the history", move |folder| {
             let (ledger, live) = (folder.ledger()?, folder.live()?);
-            let newest_first = ledger.releases.iter().rev().take(limit);
+            let newest_first = ledger.releases.iter().rev().take(options.limit);
             newest_first
                 .map(|released| {
                     let integrity = seen(folder, &ledger, &released.id)?;
@@ -281,7 +286,7 @@ impl CdBackend for Releases {
         .await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
+    async fn live(&self, key: &ServiceKey, _options: LiveOptions) -> Result<Live, PortError> {
         self.check_key(key, "read what is live")?;
         self.read("read what is live", |folder| Ok(folder.ledger()?.live(folder.live()?.as_ref())))
             .await
@@ -308,7 +313,7 @@ impl CdBackend for Releases {
         .await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let refused = |why: String| StartError::Refused { why };
         let plan = order.plan();
         self.check_key(plan.key(), "take the order").map_err(|error| refused(error.what))?;
@@ -333,7 +338,7 @@ impl CdBackend for Releases {
         self.inner.wire.carry(arrive).await
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.check_key(order.plan().key(), "find the order")?;
         let operation = order.rollback().clone();
         self.read("find the order", move |folder| {
@@ -344,7 +349,7 @@ impl CdBackend for Releases {
         .await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.check_key(order.plan().key(), "fence off older orders")?;
         let entry = Entry::Fenced {
             at: self.inner.config.clock.now(),
@@ -354,7 +359,12 @@ impl CdBackend for Releases {
         Ok(Fenced::Done)
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        _options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
         const OPERATION: &str = "look at the execution";
         self.check_key(order.plan().key(), OPERATION)?;
         let name = receipt.execution.clone();
@@ -368,7 +378,7 @@ impl CdBackend for Releases {
         progress.ok_or_else(|| unknown_execution(OPERATION, receipt))
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         const OPERATION: &str = "cancel the execution";
         self.check_key(order.plan().key(), OPERATION)?;
         let (execution, at) = (receipt.execution.clone(), self.inner.config.clock.now());
@@ -388,9 +398,22 @@ impl CdBackend for Releases {
         cancelled.ok_or_else(|| unknown_execution(OPERATION, receipt))
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        let mut changes = self.inner.folder.watch();
-        if self.check_key(key, "wait for changes").is_err() || changes.changed().await.is_err() {
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        if self.check_key(key, "wait for changes").is_err() {
+            return Box::new(NoChanges::default());
+        }
+        Box::new(FolderChanges(self.inner.folder.watch()))
+    }
+}
+
+/// What was written into the folder since the last hint.
+#[derive(Debug)]
+struct FolderChanges(watch::Receiver<u64>);
+
+#[async_trait]
+impl Changes for FolderChanges {
+    async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

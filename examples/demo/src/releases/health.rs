@@ -1,8 +1,8 @@
 //! Whether customers are served: the look that decides whether a rollback has helped.
 
 use async_trait::async_trait;
-use rollback_core::ports::{Clock, HealthSource};
-use rollback_core::{Fact, Health, ServiceKey};
+use rollback_core::ports::{Clock, HealthInquiry, HealthSource};
+use rollback_core::{Fact, Health};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl HttpHealth {
 
 #[async_trait]
 impl HealthSource for HttpHealth {
-    async fn health(&self, _key: &ServiceKey) -> Fact<Health> {
+    async fn health(&self, _: &HealthInquiry) -> Fact<Health> {
         let answer = match self.http.get(&self.url).timeout(ANSWER_WITHIN).send().await {
             Ok(answer) => answer,
             Err(error) if error.is_timeout() => {

@@ -4,11 +4,13 @@
 use crate::common::{Stage, key, release, stage};
 use demo::releases::{HttpHealth, Release, Releases, ReleasesError, shop_files};
 use rollback_core::observed::Acceptance;
-use rollback_core::ports::{CdBackend, HealthSource};
-use rollback_core::proof::Order;
+use rollback_core::ports::{
+    CdBackend, Clock as _, HealthInquiry, HealthSource, HistoryOptions, LiveOptions, ObserveOptions,
+};
+use rollback_core::proof::OrderRef;
 use rollback_core::{Fact, Health, Migrations, Phase, Plan, RevisionId, RevisionRef};
 use rollback_engine::SystemClock;
-use rollback_testkit::order_for;
+use rollback_testkit::{again, order_for};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,9 +42,9 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn phase(releases: &Releases, order: &Order) -> Option<Phase> {
+async fn phase(releases: &Releases, order: &OrderRef) -> Option<Phase> {
     let receipt = releases.find(order).await.unwrap()?;
-    Some(releases.observe(order, &receipt).await.unwrap().phase)
+    Some(releases.observe(order, &receipt, ObserveOptions::default()).await.unwrap().phase)
 }
 
 #[tokio::test]
@@ -52,7 +54,7 @@ async fn a_rollback_turns_a_broken_shop_into_a_working_one() {
     let health = HttpHealth::new(stage.releases.health_url(), Arc::new(SystemClock::new()));
     assert_eq!(page(&stage).await.0, 500);
     assert!(matches!(
-        health.health(&key()).await,
+        health.health(&HealthInquiry::new(key(), SystemClock::new().now())).await,
         Fact::Known { value: Health::Unhealthy(why), .. } if why.contains("catalog")
     ));
 
@@ -61,7 +63,7 @@ async fn a_rollback_turns_a_broken_shop_into_a_working_one() {
     assert_eq!(preflight.not_undone, ["3 receipts were sent with the wrong price"]);
     assert!(preflight.expected.is_some_and(|expected| !expected.duration().is_zero()));
     let order = order_for(plan);
-    stage.releases.start(&order).await.unwrap();
+    stage.releases.start(again(&order)).await.unwrap();
     until("the rollback is complete", async || {
         phase(&stage.releases, &order).await == Some(Phase::Complete)
     })
@@ -70,7 +72,10 @@ async fn a_rollback_turns_a_broken_shop_into_a_working_one() {
     let (status, html) = page(&stage).await;
     assert_eq!(status, 200, "{html}");
     assert!(html.contains("checkout 2.14.0"), "{html}");
-    assert!(matches!(health.health(&key()).await, Fact::Known { value: Health::Healthy, .. }));
+    assert!(matches!(
+        health.health(&HealthInquiry::new(key(), SystemClock::new().now())).await,
+        Fact::Known { value: Health::Healthy, .. }
+    ));
 }
 
 #[tokio::test]
@@ -78,7 +83,7 @@ async fn an_order_that_was_accepted_is_carried_out_by_whoever_opens_the_folder_n
     let stage = stage().await;
     stage.releases.set_grace(Duration::from_secs(60));
     let order = order_for(plan("42", "41"));
-    stage.releases.start(&order).await.unwrap();
+    stage.releases.start(again(&order)).await.unwrap();
     let Stage { dir: _dir, config, releases } = stage;
     drop(releases);
 
@@ -105,7 +110,7 @@ async fn a_release_that_does_not_start_is_taken_back() {
         answer.is_ok_and(|answer| answer.status().is_success())
     })
     .await;
-    let history = stage.releases.history(&key(), 1).await.unwrap();
+    let history = stage.releases.history(&key(), HistoryOptions::newest(1)).await.unwrap();
     assert_eq!(history[0].status, rollback_core::RevisionStatus::Failed);
 }
 
@@ -137,7 +142,7 @@ async fn a_tampered_release_is_neither_offered_nor_restored() {
         preflight.acceptance,
         Acceptance::Rejected(why) if why == "`catalog.json` of release `41` is not what was deployed"
     ));
-    stage.releases.start(&order_for(plan("42", "41"))).await.unwrap_err();
+    stage.releases.start(order_for(plan("42", "41"))).await.unwrap_err();
     assert_eq!(stage.truth(), Some(id("42")));
 }
 
@@ -149,7 +154,7 @@ async fn old_releases_make_room_and_are_no_longer_restorable() {
     drop(releases);
     let releases = Releases::open(config).await.unwrap();
     releases.deploy(release("2.15.0")).await.unwrap();
-    let history = releases.history(&key(), 10).await.unwrap();
+    let history = releases.history(&key(), HistoryOptions::newest(10)).await.unwrap();
     let restorable: Vec<_> = history
         .iter()
         .map(|revision| (revision.id.as_str(), Option::<bool>::from(revision.restorable)))
@@ -170,6 +175,6 @@ async fn another_process_cannot_manage_the_folder_meanwhile() {
 async fn a_question_about_another_service_is_a_mistake_of_the_configuration() {
     let stage = stage().await;
     let other = rollback_core::ServiceKey::new("search".parse().unwrap(), key().environment);
-    let error = stage.releases.live(&other).await.unwrap_err();
+    let error = stage.releases.live(&other, LiveOptions::default()).await.unwrap_err();
     assert_eq!(error.kind, rollback_core::ports::ErrorKind::Misconfigured);
 }

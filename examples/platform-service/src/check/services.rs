@@ -5,7 +5,9 @@ use crate::catalog::Backends;
 use rollback_core::Health;
 use rollback_core::known_good::Candidates;
 use rollback_core::observed::{Acceptance, Live, Preflight, ServiceRecord};
-use rollback_core::ports::{CdBackend, Clock, ErrorKind, PortError};
+use rollback_core::ports::{
+    CdBackend, Clock, ErrorKind, HealthInquiry, HistoryOptions, LiveOptions, PortError,
+};
 use rollback_core::{Plan, Presence, ServiceKey};
 use rollback_engine::{Catalog, ServiceConfig};
 use std::sync::Arc;
@@ -58,7 +60,7 @@ async fn look(
     };
     if let Some(source) = &service.health {
         let subject = named(key, "health");
-        let health = source.health(key).await;
+        let health = source.health(&HealthInquiry::new(key.clone(), clock.now())).await;
         rows.push(match health.value() {
             Some(Health::Healthy) => Row::ok(subject, "healthy"),
             Some(Health::Unhealthy(what)) => Row::fail(
@@ -92,7 +94,7 @@ async fn cd(
     clock: &dyn Clock,
 ) -> Vec<Row> {
     let subject = named(key, "CD");
-    let live = match backend.live(key).await {
+    let live = match backend.live(key, LiveOptions::default()).await {
         Ok(live) => live,
         Err(error) => return vec![unreadable(subject, &error)],
     };
@@ -105,7 +107,7 @@ async fn cd(
     };
     let runs = Row::ok(subject, format!("`{}` runs `{}`", service.backend, live.revision));
     let subject = named(key, "target");
-    let history = match backend.history(key, HISTORY_MAX).await {
+    let history = match backend.history(key, HistoryOptions::newest(HISTORY_MAX)).await {
         Ok(history) => history,
         Err(error) => return vec![runs, unreadable(subject, &error)],
     };

@@ -1,9 +1,9 @@
 //! `kind: helm`: releases of one cluster.
 
-use super::each::Each;
 use super::{Context, Kind, NotSetUp, Target, cluster, judged};
 use crate::config::{FilePath, KubernetesName, Time, read_duration};
 use async_trait::async_trait;
+use rollback_core::PerService;
 use rollback_core::ports::CdBackend;
 use rollback_helm::{Config, HelmBackend, Release};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -133,6 +133,6 @@ impl Kind for Helm {
             let adapter: Arc<dyn CdBackend> = Arc::new(HelmBackend::new(cluster.clone(), config));
             Ok((key, adapter))
         });
-        Ok(Arc::new(Each::new(adapters.collect::<Result<_, NotSetUp>>()?)))
+        Ok(Arc::new(adapters.collect::<Result<PerService, NotSetUp>>()?))
     }
 }

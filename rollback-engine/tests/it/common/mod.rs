@@ -11,8 +11,8 @@
 
 use rollback_core::notice::Notice;
 use rollback_core::ports::{
-    Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Fence,
-    HealthSource, Instance, Query, Retention, Store,
+    Capabilities, CdBackend, ClickedOn, Clock, CommandError, Commands, CompareAndSet, Consent,
+    Fence, HealthSource, Instance, Query, Retention, Store,
 };
 use rollback_core::{
     Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
@@ -345,7 +345,10 @@ impl Host {
     pub async fn confirm(&self, id: &RollbackId, person: &Person) -> RollbackView {
         let view = self.engine.view(id).await.unwrap();
         let pair = rollback_core::Plan::new(view.key, view.from, view.to).unwrap().pair();
-        self.engine.confirm(id, person.actor(), fixtures::reason(), pair).await.unwrap()
+        self.engine
+            .confirm(id, person.actor(), Consent::new(fixtures::reason(), pair))
+            .await
+            .unwrap()
     }
 
     /// Clicks, waits until the modal shows everything, and confirms.
@@ -530,7 +533,7 @@ impl People {
                 let plan =
                     rollback_core::Plan::new(view.key.clone(), view.from.clone(), view.to.clone());
                 let pair = plan.unwrap().pair();
-                Some(engine.confirm(id, ana.actor(), fixtures::reason(), pair).await)
+                Some(engine.confirm(id, ana.actor(), Consent::new(fixtures::reason(), pair)).await)
             }
             StateName::Approving if scene.approve => {
                 drop(engine.approve(id, fixtures::bo().actor()).await);

@@ -7,9 +7,10 @@ use super::scenes::Scene;
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
-    Cancelled, Capabilities, CdBackend, CompareAndSet, Fence, Fenced, PortError, StartError,
+    Cancelled, Capabilities, CdBackend, Changes, CompareAndSet, Fence, Fenced, HistoryOptions,
+    LiveOptions, ObserveOptions, PortError, StartError,
 };
-use rollback_core::proof::Order;
+use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{Phase, Plan, Progress, Receipt, Revision, ServiceKey};
 use rollback_http::server::{MemoryLog, Server};
 use rollback_testkit::fakes::{FakeBackend, Fault, Method};
@@ -102,23 +103,27 @@ impl Cd {
 
 #[async_trait]
 impl CdBackend for Cd {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    fn capabilities(&self, key: &ServiceKey) -> Capabilities {
+        self.inner.capabilities(key)
     }
 
-    async fn history(&self, key: &ServiceKey, limit: usize) -> Result<Vec<Revision>, PortError> {
-        self.inner.history(key, limit).await
+    async fn history(
+        &self,
+        key: &ServiceKey,
+        options: HistoryOptions,
+    ) -> Result<Vec<Revision>, PortError> {
+        self.inner.history(key, options).await
     }
 
-    async fn live(&self, key: &ServiceKey) -> Result<Live, PortError> {
-        self.inner.live(key).await
+    async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
+        self.inner.live(key, options).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
         self.inner.preflight(plan).await
     }
 
-    async fn start(&self, order: &Order) -> Result<Receipt, StartError> {
+    async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         self.reached(Moment::Arrived);
         let rollback = order.rollback().clone();
         let (effects, live) = (self.inner.effects(), self.inner.truth());
@@ -132,24 +137,29 @@ impl CdBackend for Cd {
         answer
     }
 
-    async fn find(&self, order: &Order) -> Result<Option<Receipt>, PortError> {
+    async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.inner.find(order).await
     }
 
-    async fn fence(&self, order: &Order) -> Result<Fenced, PortError> {
+    async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
         self.inner.fence(order).await
     }
 
-    async fn observe(&self, order: &Order, receipt: &Receipt) -> Result<Progress, PortError> {
-        self.inner.observe(order, receipt).await
+    async fn observe(
+        &self,
+        order: &OrderRef,
+        receipt: &Receipt,
+        options: ObserveOptions,
+    ) -> Result<Progress, PortError> {
+        self.inner.observe(order, receipt, options).await
     }
 
-    async fn cancel(&self, order: &Order, receipt: &Receipt) -> Result<Cancelled, PortError> {
+    async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
         self.inner.cancel(order, receipt).await
     }
 
-    async fn changes(&self, key: &ServiceKey) {
-        self.inner.changes(key).await;
+    fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
+        self.inner.changes(key)
     }
 
     async fn drain(&self) {

@@ -6,8 +6,8 @@ use super::scenes::Scene;
 use async_trait::async_trait;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{
-    AuditSink, CdBackend, ClickedOn, Clock, Commands as _, Fence, HealthSource, Instance, Kept,
-    Query, Queued, Store,
+    AuditSink, CdBackend, ClickedOn, Clock, Commands as _, Consent, Fence, HealthSource, Instance,
+    Kept, Query, Queued, Store,
 };
 use rollback_core::{
     Deploy, Health, Migrations, Plan, Proposer, Reason, RollbackView, StateName, Timestamp,
@@ -364,7 +364,11 @@ async fn say(scene: Scene, engine: &Engine, view: &RollbackView) {
         }
         StateName::Confirming if !view.guards.is_empty() && scene != Scene::Expired => {
             let plan = Plan::new(view.key.clone(), view.from.clone(), view.to.clone()).unwrap();
-            drop(engine.confirm(id, ana.actor(), fixtures::reason(), plan.pair()).await);
+            drop(
+                engine
+                    .confirm(id, ana.actor(), Consent::new(fixtures::reason(), plan.pair()))
+                    .await,
+            );
         }
         StateName::Approving => drop(engine.approve(id, fixtures::bo().actor()).await),
         StateName::Running if scene == Scene::Cancelled => {

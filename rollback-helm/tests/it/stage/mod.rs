@@ -6,12 +6,13 @@
 use async_trait::async_trait;
 use http::Method;
 use kube_lab::{Behaviour, Lab, Space, Wire};
-use rollback_core::ports::{CdBackend as _, Clock};
-use rollback_core::proof::Order;
+use rollback_core::ports::{CdBackend as _, Clock, ObserveOptions};
+use rollback_core::proof::OrderRef;
 use rollback_core::{
     Phase, Plan, Progress, Receipt, RevisionId, RevisionRef, ServiceKey, Timestamp,
 };
 use rollback_helm::{Cluster, Config, Connection, HelmBackend, Release};
+use rollback_testkit::again;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -342,9 +343,14 @@ impl Stage {
     }
 
     /// Looks until the execution has ended.
-    pub async fn end(&self, backend: &HelmBackend, order: &Order, receipt: &Receipt) -> Progress {
+    pub async fn end(
+        &self,
+        backend: &HelmBackend,
+        order: &OrderRef,
+        receipt: &Receipt,
+    ) -> Progress {
         self.wait("the end of the rollback", async || {
-            let progress = backend.observe(order, receipt).await.ok()?;
+            let progress = backend.observe(order, receipt, ObserveOptions::default()).await.ok()?;
             let ended = !matches!(progress.phase, Phase::Started | Phase::HealthChecking);
             ended.then_some(progress)
         })
@@ -352,7 +358,7 @@ impl Stage {
     }
 
     /// Another process, which carries an order out, and whose lease is this long.
-    pub fn child_with(&self, order: &Order, lease: Duration) -> Child {
+    pub fn child_with(&self, order: &OrderRef, lease: Duration) -> Child {
         let plan = order.plan();
         let told = json!({
             "kubeconfig": self.kubeconfig.display().to_string(),
@@ -373,7 +379,7 @@ impl Stage {
             .unwrap()
     }
 
-    pub fn child(&self, order: &Order) -> Child {
+    pub fn child(&self, order: &OrderRef) -> Child {
         self.child_with(order, Duration::from_secs(60))
     }
 
@@ -424,7 +430,7 @@ pub async fn do_as_told() {
     let plan = Plan::new(key(), revision("from"), revision("to")).unwrap();
     let id = text("order").parse().unwrap();
     let order = rollback_testkit::order_at(plan, &id, WallClock.now());
-    let _receipt = backend.start(&order).await;
+    let _receipt = backend.start(again(&order)).await;
     std::future::pending::<()>().await;
 }
 

@@ -12,7 +12,7 @@
 
 use async_trait::async_trait;
 use kube_lab::{Behaviour, Lab, Space, Wire};
-use rollback_core::ports::Clock;
+use rollback_core::ports::{Clock, HistoryOptions, LiveOptions};
 use rollback_core::{Plan, RevisionId, RevisionRef, ServiceKey, Timestamp};
 use rollback_kube::{Cluster, Config, Connection, Kind, KubeBackend, Workload};
 use serde_json::{Value, json};
@@ -252,13 +252,14 @@ impl Stage {
     /// From what is live to the one before it.
     pub async fn back_by_one(&self) -> Plan {
         use rollback_core::ports::CdBackend as _;
-        let history = self.backend.history(&key(), 10).await.unwrap();
+        let history = self.backend.history(&key(), HistoryOptions::newest(10)).await.unwrap();
         Plan::new(key(), history[0].reference(), history[1].reference()).unwrap()
     }
 
     pub async fn plan_to(&self, to: &RevisionId) -> Plan {
         use rollback_core::ports::CdBackend as _;
-        let live = self.backend.live(&key()).await.unwrap().revision.unwrap();
+        let live =
+            self.backend.live(&key(), LiveOptions::default()).await.unwrap().revision.unwrap();
         Plan::new(key(), live, RevisionRef::new(to.clone())).unwrap()
     }
 
