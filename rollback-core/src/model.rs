@@ -323,6 +323,14 @@ impl Revision {
         }
     }
 
+    /// A revision that succeeded and can be restored, of which no more is known.
+    #[must_use]
+    pub const fn good(id: RevisionId) -> Self {
+        let mut revision = Self::new(id);
+        (revision.status, revision.restorable) = (RevisionStatus::Succeeded, Restorable::Yes);
+        revision
+    }
+
     /// Notes one more name, if there is room and it is new.
     pub fn call(&mut self, name: RevisionName, since: Option<Timestamp>) {
         let known = self.names.iter().any(|named| named.name == name);

@@ -21,6 +21,9 @@
 //!     fn key(&self) -> ServiceKey {
 //!         fixtures::key()
 //!     }
+//!     fn knows_expiry(&self) -> Simulated {
+//!         Simulated::Cannot("it has no clock")
+//!     }
 //!     async fn truth(&self) -> Option<RevisionId> {
 //!         self.0.truth()
 //!     }
@@ -114,6 +117,12 @@ pub trait Harness: Send + Sync {
         Simulated::Cannot("this harness cannot keep a rollback in progress")
     }
 
+    /// Whether an order is refused that has expired by the adapter's own clock. An adapter that sends
+    /// at once need not look: whoever called it has looked right before.
+    fn knows_expiry(&self) -> Simulated {
+        Simulated::Done
+    }
+
     /// How long one rollback may take here.
     fn patience(&self) -> Duration {
         Duration::from_secs(30)
@@ -168,6 +177,10 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
             preflight_rejects_a_target_that_does_not_exist,
             an_order_that_was_never_sent_is_not_found,
             an_execution_that_does_not_exist_is_never_complete,
+            what_is_declared_to_be_seen_is_seen_and_nothing_else,
+            an_id_that_leads_elsewhere_is_no_target,
+            a_refused_order_is_not_found,
+            an_order_that_has_expired_is_refused_and_changes_nothing,
         ],
         others: [
             live_is_what_the_cd_system_runs,
@@ -183,6 +196,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
             an_order_that_comes_after_its_own_fence_is_turned_away,
             a_fence_that_is_not_declared_is_unsupported,
             an_order_after_a_fence_is_taken,
+            a_fence_does_not_void_another_order_that_comes_later,
             a_lost_answer_is_in_doubt_and_found_by_reading,
             a_cut_connection_is_never_a_success_and_never_a_conflict,
             every_read_over_a_cut_connection_is_an_error,
@@ -190,6 +204,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
             an_execution_that_fails_is_failed_and_never_complete,
             a_running_execution_shows_as_in_progress_and_can_be_cancelled,
             cancelling_what_has_ended_is_too_late,
+            what_is_declared_as_not_cancellable_is_not_cancelled,
             a_hint_that_nobody_waits_for_is_harmless,
         ],
     );

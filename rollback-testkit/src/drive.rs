@@ -26,6 +26,17 @@ pub fn order_for(plan: Plan) -> Order {
     order_at(plan, &fixtures::parsed(&id), now)
 }
 
+/// The same, except that what the guards saw was good until an hour ago.
+#[must_use]
+pub fn expired_order_for(plan: Plan) -> Order {
+    let order = order_for(plan);
+    let earlier = order.issued_at().as_millis().saturating_sub(7_200_000);
+    let reason = order.reason().clone();
+    let hour = Duration::from_secs(3_600);
+    let at = Timestamp::from_millis(earlier);
+    drive(order.plan().clone(), order.rollback(), at, hour, order.requested_by(), reason)
+}
+
 /// The same with this id and at this time.
 #[must_use]
 pub fn order_at(plan: Plan, id: &RollbackId, now: Timestamp) -> Order {

@@ -44,7 +44,7 @@ mod suite;
 
 pub use crate::chat::Chat;
 pub use crate::clock::ManualClock;
-pub use crate::drive::{again, order_at, order_for};
+pub use crate::drive::{again, expired_order_for, order_at, order_for};
 pub use crate::life::{Action, Fate, Life, Log, Mortal, PAUSE, Place, Side, Truthful};
 pub use crate::suite::{Simulated, Summary};
 pub use rollback_verify::Message;

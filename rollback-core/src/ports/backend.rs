@@ -322,8 +322,8 @@ pub trait CdBackend: fmt::Debug + Send + Sync {
     /// Sends the order: the expected live revision travels with it, and the rollback's id as its
     /// idempotency key. Never sends twice; the order is gone afterwards.
     ///
-    /// An order that comes after its [`valid_until`](OrderRef::valid_until), by the adapter's clock, is
-    /// refused.
+    /// The engine looks right before that the order has not [expired](OrderRef::valid_until). An adapter
+    /// that does something first, or waits for its turn, looks again by its own clock, and refuses.
     ///
     /// # Errors
     ///

@@ -56,6 +56,10 @@ impl<B: CdBackend> Harness for Through<B> {
         fixtures::key()
     }
 
+    fn knows_expiry(&self) -> Simulated {
+        Simulated::Cannot("it sends at once; a server gives an order its own time")
+    }
+
     async fn truth(&self) -> Option<RevisionId> {
         self.cd.truth()
     }
@@ -236,11 +240,18 @@ async fn restarting(trouble: Trouble, fence: Fence) -> Through<Restarting> {
     Through { trouble, cd, wire, backend }
 }
 
-const WITH_FENCE: [&str; 1] = ["a_fence_that_is_not_declared_is_unsupported"];
-const WITHOUT_FENCE: [&str; 3] = [
+const WITH_FENCE: [&str; 3] = [
+    "an_order_that_has_expired_is_refused_and_changes_nothing",
+    "a_fence_that_is_not_declared_is_unsupported",
+    "what_is_declared_as_not_cancellable_is_not_cancelled",
+];
+const WITHOUT_FENCE: [&str; 6] = [
+    "an_order_that_has_expired_is_refused_and_changes_nothing",
     "a_fence_stops_a_late_order_and_changes_nothing",
     "an_order_that_comes_after_its_own_fence_is_turned_away",
     "an_order_after_a_fence_is_taken",
+    "a_fence_does_not_void_another_order_that_comes_later",
+    "what_is_declared_as_not_cancellable_is_not_cancelled",
 ];
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use super::{Case, Harness};
-use crate::drive::{again, order_for};
+use crate::drive::{again, expired_order_for, order_for};
 use crate::suite::Simulated;
 use core::fmt::Debug;
 use core::pin::pin;
@@ -7,8 +7,8 @@ use core::time::Duration;
 use rollback_core::named::resolve;
 use rollback_core::observed::{Acceptance, OperationKind};
 use rollback_core::ports::{
-    Cancelled, CompareAndSet, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
-    StartError,
+    Cancel, Cancelled, CompareAndSet, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
+    Sees, StartError,
 };
 use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
@@ -640,6 +640,9 @@ pub(super) async fn a_running_execution_shows_as_in_progress_and_can_be_cancelle
     case: &Case<'_, H>,
 ) -> Simulated {
     let (backend, key) = (case.harness.backend(), case.harness.key());
+    if backend.capabilities(&key).cancel == Cancel::No {
+        return Simulated::Cannot("the CD system does not cancel, and declares it");
+    }
     let order = order_for(case.back_by_one().await);
     needs!(case.harness.stall_next_execution());
     let receipt = case.start(&order).await;
@@ -653,9 +656,7 @@ pub(super) async fn a_running_execution_shows_as_in_progress_and_can_be_cancelle
         case.same(id, order.rollback(), "whose rollback is in progress");
     }
     let cancelled = case.ok(backend.cancel(&order, &receipt).await, "it cannot be cancelled");
-    if cancelled == Cancelled::TooLate {
-        return Simulated::Cannot("the CD system does not cancel, and says so");
-    }
+    case.same(&cancelled, &Cancelled::Requested, "what is declared as cancellable");
     if backend.cancel(&order, &receipt).await.is_err() {
         case.fail("cancelling twice is an error");
     }
@@ -698,5 +699,140 @@ pub(super) async fn a_hint_that_nobody_waits_for_is_harmless<H: Harness>(
         case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
     let id = live.revision.map(|revision| revision.revision);
     case.same(&id, &Some(newer), "what is live after a dropped wait");
+    Simulated::Done
+}
+
+/// What a capability says is what is answered, both ways: what is not shown is unknown, never "none".
+pub(super) async fn what_is_declared_to_be_seen_is_seen_and_nothing_else<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let (backend, key) = (case.harness.backend(), case.harness.key());
+    let declared = backend.capabilities(&key);
+    let live =
+        case.ok(backend.live(&key, LiveOptions::default()).await, "what is live cannot be read");
+    let plan = case.back_by_one().await;
+    let preflight = case.ok(backend.preflight(&plan).await, "a rollback cannot be asked about");
+    for (what, declared, is_seen) in [
+        ("what is in progress", declared.in_progress, !is_unknown(&live.in_progress)),
+        ("who would undo it", declared.undoing, !is_unknown(&preflight.undone_by)),
+    ] {
+        match (declared, is_seen) {
+            (Sees::Yes, true) | (Sees::No, false) => {}
+            (Sees::Yes, false) => case.fail(&format!("{what} is declared as seen, and is not")),
+            (Sees::No, true) => {
+                case.fail(&format!("{what} is told, and declared as something that is not seen"));
+            }
+        }
+    }
+    Simulated::Done
+}
+
+const fn is_unknown<T>(presence: &Presence<T>) -> bool {
+    match presence {
+        Presence::CannotTell(_) => true,
+        Presence::Nothing | Presence::Something(_) => false,
+    }
+}
+
+pub(super) async fn what_is_declared_as_not_cancellable_is_not_cancelled<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let backend = case.harness.backend();
+    if backend.capabilities(&case.harness.key()).cancel == Cancel::Yes {
+        return Simulated::Cannot("the CD system declares that it cancels");
+    }
+    let plan = case.back_by_one().await;
+    let order = order_for(plan.clone());
+    let receipt = case.start(&order).await;
+    let cancelled = case.ok(backend.cancel(&order, &receipt).await, "cancelling");
+    case.same(&cancelled, &Cancelled::TooLate, "cancelling what cannot be cancelled");
+    case.same(&case.end(&order, &receipt).await, &Phase::Complete, "the rollback goes on");
+    case.truth_is(&plan.to().revision, "the target is not live").await;
+    Simulated::Done
+}
+
+/// An order waits in a queue of ours for longer than what the guards saw is good for.
+pub(super) async fn an_order_that_has_expired_is_refused_and_changes_nothing<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    if let Simulated::Cannot(why) = case.harness.knows_expiry() {
+        return Simulated::Cannot(why);
+    }
+    let plan = case.back_by_one().await;
+    let order = expired_order_for(plan.clone());
+    match case.harness.backend().start(again(&order)).await {
+        Err(StartError::Refused { .. }) => {}
+        other @ (Ok(_) | Err(StartError::Conflict { .. } | StartError::InDoubt { .. })) => {
+            case.fail(&format!("an order that has expired is refused, not {other:?}"));
+        }
+    }
+    case.nothing_changed(&plan).await;
+    let found = case.harness.backend().find(&order).await;
+    case.same(&case.ok(found, "an order cannot be looked for"), &None, "what was refused is found");
+    Simulated::Done
+}
+
+/// An id of a revision comes from outside: from a report, from a person, from another system.
+pub(super) async fn an_id_that_leads_elsewhere_is_no_target<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let good = case.back_by_one().await;
+    let target = good.to().revision.as_str();
+    for id in [
+        "..",
+        ".",
+        "/",
+        "/etc",
+        &format!("../{target}"),
+        &format!("./{target}"),
+        &format!("{target}/"),
+        &format!("{target}/.."),
+        "%2e%2e%2f",
+        "*",
+        "?",
+        "$(reboot)",
+        "a;reboot",
+        "..\\..",
+    ] {
+        let Ok(id) = RevisionId::parse(id) else { continue };
+        let hostile = case.plan(good.from(), &RevisionRef::new(id.clone()));
+        if let Ok(preflight) = case.harness.backend().preflight(&hostile).await {
+            let accepted = preflight.acceptance == Acceptance::Accepted;
+            case.check(!accepted, &format!("a rollback to `{id}` would be accepted"));
+        }
+        let started = case.harness.backend().start(order_for(hostile)).await;
+        case.check(started.is_err(), &format!("an order that leads to `{id}` was accepted"));
+        case.nothing_changed(&good).await;
+    }
+    Simulated::Done
+}
+
+pub(super) async fn a_refused_order_is_not_found<H: Harness>(case: &Case<'_, H>) -> Simulated {
+    let good = case.back_by_one().await;
+    let refused = order_for(case.plan(good.from(), &case.no_such_revision()));
+    let started = case.harness.backend().start(again(&refused)).await;
+    case.check(started.is_err(), "a target that does not exist was accepted");
+    let found = case.harness.backend().find(&refused).await;
+    case.same(&case.ok(found, "an order cannot be looked for"), &None, "a refused order is found");
+    Simulated::Done
+}
+
+/// A fence is put up against one order and what was sent before it, not against what comes after.
+pub(super) async fn a_fence_does_not_void_another_order_that_comes_later<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let backend = case.harness.backend();
+    if backend.capabilities(&case.harness.key()).fence == Fence::No {
+        return Simulated::Cannot("the CD system cannot fence, and declares it");
+    }
+    let plan = case.back_by_one().await;
+    let (void, later) = (order_for(plan.clone()), order_for(plan.clone()));
+    for _twice in 0..2 {
+        case.ok(backend.fence(&void).await, "a declared fence failed");
+    }
+    let receipt = case.start(&later).await;
+    case.same(&case.end(&later, &receipt).await, &Phase::Complete, "another order");
+    case.truth_is(&plan.to().revision, "the target is not live").await;
+    case.same(&case.harness.effects().await, &1, "effects");
     Simulated::Done
 }

@@ -103,7 +103,7 @@ struct World {
     calls: Vec<Method>,
     sends: usize,
     effects: usize,
-    script: Vec<Phase>,
+    script: Vec<Progress>,
     pretends: bool,
     cancels_nothing: bool,
     /// Whether it says at each look how many there were.
@@ -121,12 +121,12 @@ struct Execution {
     receipt: Receipt,
     from: RevisionId,
     to: RevisionId,
-    phases: VecDeque<Phase>,
+    looks: VecDeque<Progress>,
 }
 
 impl Execution {
     fn phase(&self) -> Phase {
-        self.phases.front().copied().unwrap_or(Phase::Complete)
+        self.looks.front().map_or(Phase::Complete, |look| look.phase)
     }
 
     fn runs(&self) -> bool {
@@ -161,7 +161,9 @@ impl FakeBackend {
         let world = World {
             live: history.first().map(|revision| revision.id.clone()),
             revisions: history,
-            script: vec![Phase::Started, Phase::HealthChecking, Phase::Complete],
+            script: [Phase::Started, Phase::HealthChecking, Phase::Complete]
+                .map(Progress::new)
+                .to_vec(),
             ..World::default()
         };
         let mut declared = Capabilities::full();
@@ -294,7 +296,12 @@ impl FakeBackend {
 
     /// The phases of the executions from now on, one at each look; the last one stays.
     pub fn set_phases(&self, phases: impl IntoIterator<Item = Phase>) {
-        self.world().script = phases.into_iter().collect();
+        self.set_looks(phases.into_iter().map(Progress::new));
+    }
+
+    /// The same, with all that a look tells.
+    pub fn set_looks(&self, looks: impl IntoIterator<Item = Progress>) {
+        self.world().script = looks.into_iter().collect();
     }
 
     /// What is live, in truth.
@@ -424,7 +431,7 @@ impl World {
             receipt: receipt.clone(),
             from: sent.from.clone(),
             to: sent.to.clone(),
-            phases: self.script.iter().copied().collect(),
+            looks: self.script.iter().cloned().collect(),
         };
         self.executions.insert(sent.rollback.clone(), execution);
         Ok(receipt)
@@ -586,10 +593,11 @@ impl CdBackend for FakeBackend {
             let why = format!("there is no execution `{}`", receipt.execution);
             return Err(PortError::new(ErrorKind::Rejected, "fake", "look at an execution", why));
         };
-        let mut progress = Progress::new(execution.phase());
-        (progress.live, progress.message) = (live, words);
-        if execution.phases.len() > 1 {
-            execution.phases.pop_front();
+        let next = execution.looks.front().cloned();
+        let mut progress = next.unwrap_or_else(|| Progress::new(Phase::Complete));
+        (progress.live, progress.message) = (live, words.or(progress.message));
+        if execution.looks.len() > 1 {
+            execution.looks.pop_front();
         }
         Ok(progress)
     }
@@ -606,7 +614,7 @@ impl CdBackend for FakeBackend {
         let Some(execution) = execution else {
             return Ok(Cancelled::TooLate);
         };
-        execution.phases = VecDeque::from([Phase::Cancelled]);
+        execution.looks = VecDeque::from([Progress::new(Phase::Cancelled)]);
         if world.live.as_ref() == Some(&execution.to) {
             world.live = Some(execution.from.clone());
         }

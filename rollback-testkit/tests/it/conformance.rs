@@ -1,7 +1,7 @@
 //! The fakes pass the suites that the adapters must pass.
 
 use async_trait::async_trait;
-use rollback_core::ports::{Capabilities, CdBackend, CompareAndSet, Fence};
+use rollback_core::ports::{Cancel, Capabilities, CdBackend, CompareAndSet, Fence, Sees};
 use rollback_core::{Phase, RevisionId, ServiceKey};
 use rollback_testkit::backend::{self, Harness};
 use rollback_testkit::fakes::{FakeBackend, Fault, Method};
@@ -16,6 +16,9 @@ impl Harness for InMemory {
     }
     fn key(&self) -> ServiceKey {
         fixtures::key()
+    }
+    fn knows_expiry(&self) -> Simulated {
+        Simulated::Cannot("it has no clock")
     }
     async fn truth(&self) -> Option<RevisionId> {
         self.0.truth()
@@ -67,7 +70,11 @@ async fn conforms(compare_and_set: CompareAndSet, fence: Fence, skips: &[&str]) 
 
 #[tokio::test]
 async fn the_fake_that_compares_and_fences_conforms() {
-    let skips = ["a_fence_that_is_not_declared_is_unsupported"];
+    let skips = [
+        "an_order_that_has_expired_is_refused_and_changes_nothing",
+        "a_fence_that_is_not_declared_is_unsupported",
+        "what_is_declared_as_not_cancellable_is_not_cancelled",
+    ];
     conforms(CompareAndSet::Yes, Fence::Yes, &skips).await;
     conforms(CompareAndSet::Ticket, Fence::Yes, &skips).await;
 }
@@ -75,9 +82,12 @@ async fn the_fake_that_compares_and_fences_conforms() {
 #[tokio::test]
 async fn the_fake_that_compares_and_cannot_fence_conforms() {
     let skips = [
+        "an_order_that_has_expired_is_refused_and_changes_nothing",
         "a_fence_stops_a_late_order_and_changes_nothing",
         "an_order_that_comes_after_its_own_fence_is_turned_away",
         "an_order_after_a_fence_is_taken",
+        "a_fence_does_not_void_another_order_that_comes_later",
+        "what_is_declared_as_not_cancellable_is_not_cancelled",
     ];
     conforms(CompareAndSet::Yes, Fence::No, &skips).await;
 }
@@ -85,11 +95,14 @@ async fn the_fake_that_compares_and_cannot_fence_conforms() {
 #[tokio::test]
 async fn the_fake_that_neither_compares_nor_fences_conforms() {
     let skips = [
+        "an_order_that_has_expired_is_refused_and_changes_nothing",
         "of_two_orders_at_once_one_takes_effect",
         "a_late_order_does_not_overwrite_a_newer_deploy",
         "a_fence_stops_a_late_order_and_changes_nothing",
         "an_order_that_comes_after_its_own_fence_is_turned_away",
         "an_order_after_a_fence_is_taken",
+        "a_fence_does_not_void_another_order_that_comes_later",
+        "what_is_declared_as_not_cancellable_is_not_cancelled",
     ];
     conforms(CompareAndSet::No, Fence::No, &skips).await;
 }
@@ -97,37 +110,33 @@ async fn the_fake_that_neither_compares_nor_fences_conforms() {
 /// A suite that nothing can fail proves nothing.
 #[test]
 fn a_cd_system_that_declares_what_it_cannot_do_is_found_out() {
-    let lies = [
-        (Capabilities::new(CompareAndSet::No, Fence::Yes), CompareAndSet::Yes, Fence::Yes),
-        (Capabilities::new(CompareAndSet::Yes, Fence::No), CompareAndSet::Yes, Fence::Yes),
-        (Capabilities::new(CompareAndSet::Yes, Fence::Yes), CompareAndSet::Yes, Fence::No),
-    ];
-    for (truth, compare_and_set, fence) in lies {
-        let declared = Capabilities::new(compare_and_set, fence);
+    let with = |compare_and_set, fence| {
+        let mut capabilities = Capabilities::full();
+        (capabilities.compare_and_set, capabilities.fence) = (compare_and_set, fence);
+        capabilities
+    };
+    let (compares, fences) = (CompareAndSet::Yes, Fence::Yes);
+    let honest = Capabilities::full();
+    for (truth, declared, cancels) in [
+        (with(CompareAndSet::No, fences), honest, Cancel::Yes),
+        (with(compares, Fence::No), honest, Cancel::Yes),
+        (honest, with(compares, Fence::No), Cancel::Yes),
+        (honest, honest, Cancel::No),
+        (honest, honest.cancels(Cancel::No), Cancel::Yes),
+        (honest, honest.sees_in_progress(Sees::No), Cancel::Yes),
+        (honest, honest.sees_undoing(Sees::No), Cancel::Yes),
+    ] {
         let run = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            let make = async || InMemory(FakeBackend::new(truth).declaring(declared));
+            let make = async || {
+                let cd = FakeBackend::new(truth).declaring(declared);
+                if cancels == Cancel::No {
+                    cd.cancel_nothing();
+                }
+                InMemory(cd)
+            };
             runtime.unwrap().block_on(backend::run_all(make))
         });
-        assert!(run.join().is_err(), "{truth:?} passed as {declared:?}");
-    }
-}
-
-#[test]
-fn every_case_that_fails_is_named_and_not_only_the_first() {
-    let truth = Capabilities::new(CompareAndSet::No, Fence::Yes);
-    let declared = Capabilities::new(CompareAndSet::Yes, Fence::No);
-    let run = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let make = async || InMemory(FakeBackend::new(truth).declaring(declared));
-        runtime.unwrap().block_on(backend::run_all(make))
-    });
-    let said = *run.join().unwrap_err().downcast::<String>().unwrap();
-    for case in [
-        "of_two_orders_at_once_one_takes_effect",
-        "a_late_order_does_not_overwrite_a_newer_deploy",
-        "a_fence_that_is_not_declared_is_unsupported",
-    ] {
-        assert!(said.contains(&format!("failed   {case}: ")), "{said}");
+        assert!(run.join().is_err(), "{truth:?}, {cancels:?} passed as {declared:?}");
     }
 }

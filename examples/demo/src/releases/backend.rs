@@ -317,6 +317,9 @@ impl CdBackend for Releases {
         let refused = |why: String| StartError::Refused { why };
         let plan = order.plan();
         self.check_key(plan.key(), "take the order").map_err(|error| refused(error.what))?;
+        if self.inner.config.clock.now() > order.valid_until() {
+            return Err(refused("what the guards saw is too old by now".to_owned()));
+        }
         let (operation, from, to) =
             (order.rollback().clone(), plan.from().revision.clone(), plan.to().revision.clone());
         // What the order expects is read before anything is asked: a fence in between voids it.
