@@ -236,7 +236,7 @@ fn configurations() {
     let here = here();
     for (name, file) in [
         ("sample", "../examples/platform-service/rollback.yaml"),
-        ("documented", "../examples/platform-service/tests/documented.yaml"),
+        ("documented", "../examples/platform-service/tests/it/documented.yaml"),
     ] {
         write("config", name, fs::read(here.join(file)).expect("a configuration"));
     }

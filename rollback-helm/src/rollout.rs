@@ -1,5 +1,5 @@
 //! How far a workload's pods are, as `kubectl rollout status` judges it: the same conditions, in the
-//! same order. `tests/status.rs` holds it to that on a real cluster.
+//! same order. `tests/it/status.rs` holds it to that on a real cluster.
 
 use crate::manifest::Wanted;
 use serde_json::Value;

@@ -139,7 +139,7 @@ fn named(deployer: &Deployer) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[path = "../tests/fixtures/mod.rs"]
+#[path = "../tests/it/fixtures/mod.rs"]
 mod fixtures;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The conformance suite of [`CdBackend`]: what every adapter must do, whatever its CD system.
 //!
-//! An adapter's `tests/conformance.rs` implements [`Harness`] on the real CD system, or on a
+//! An adapter's `tests/it/conformance.rs` implements [`Harness`] on the real CD system, or on a
 //! faithful copy, and calls [`run_all`]. Declared capabilities are tested both ways: what is
 //! declared `yes` is proved with a race, what is declared `no` must answer so.
 //!

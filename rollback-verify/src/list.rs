@@ -124,7 +124,7 @@ pub const INVARIANTS: &[Invariant] = &[
     here!(25: Store store::replays_to_stored, "INV-25 the journal replays to what is stored"),
     elsewhere(
         26,
-        "it compares stores, not evidence: the conformance suite of the store's port and rollback-store/tests/differential.rs",
+        "it compares stores, not evidence: the conformance suite of the store's port and rollback-store/tests/it/differential.rs",
     ),
     here!(27: Store audit::audited_around, "INV-27 every order is between a record of intent and one of its outcome"),
     here!(28: Store audit::chain_is_whole, "INV-28 the audit chain is whole, and is what the journals ask for"),

@@ -1,7 +1,7 @@
 """Slack's own Python SDK and Bolt against the local Slack: does it speak what they speak?
 
 usage: sdk.py BASE_URL, where BASE_URL is the local Slack's root. It uses the token and the
-signing secret that Options::default has, and the people and channels of tests/oracle.rs.
+signing secret that Options::default has, and the people and channels of tests/it/oracle.rs.
 Prints a line for each thing seen to work; the first that does not ends it with a traceback.
 """
 

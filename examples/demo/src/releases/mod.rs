@@ -30,7 +30,7 @@
 //!    * **Answer from one look.** `observe` reads everything anew each time. It needs no memory of
 //!      earlier looks, so nothing is lost with a process.
 //! 6. [`ReleasesError`] (`error.rs`): each says whether anything was changed.
-//! 7. `tests/conformance.rs`: the suite of `rollback-testkit`, which every backend passes.
+//! 7. `tests/it/conformance.rs`: the suite of `rollback-testkit`, which every backend passes.
 //!
 //! `wire.rs` loses answers and holds up orders on demand, so that the suite can prove what happens
 //! then. `run.rs`, `supervise.rs` and `service.rs` are the deployment mechanism itself; a backend for a CD

@@ -1,0 +1,42 @@
+//! README says what the code does.
+
+/// The part of `text` between two markers.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap_or_default();
+    let (part, _) = rest.split_once(to).unwrap_or_default();
+    assert!(!part.is_empty(), "nothing between {from:?} and {to:?}");
+    part.trim()
+}
+
+#[test]
+fn readme_shows_the_host_that_the_end_to_end_tests_run_against() {
+    let host = include_str!("../../src/lib.rs");
+    let host = between(host, "// README: from here", "// README: to here");
+    let readme = include_str!("../../../../README.md");
+    let shown = between(readme, "<!-- embedding: from here -->", "<!-- embedding: to here -->");
+    assert_eq!(shown, format!("```rust\n{host}\n```"), "copy the host into README again");
+}
+
+#[test]
+fn readme_and_the_manifest_name_the_same_rust() {
+    let manifest = include_str!("../../../../Cargo.toml");
+    let version = between(manifest, "rust-version = \"", "\"");
+    // Words, not lines: where README breaks a line says nothing about Rust.
+    let words: Vec<&str> = include_str!("../../../../README.md").split_whitespace().collect();
+    let promise = format!("Rust {version} or newer");
+    assert!(words.join(" ").contains(&promise), "README does not say {promise:?}");
+}
+
+#[test]
+fn every_page_that_a_page_links_to_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("the page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") || link.starts_with('#') {
+                continue;
+            }
+            assert!(root.join(link).exists(), "{page} links to {link}, which is not there");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The engine on fakes, in real processes, and on a real PostgreSQL server. `tests/simulation.rs` is a binary
+//! of its own: `check` builds it with optimizations and plays it by name.
+
+mod asked;
+mod blocked;
+mod checkpoints;
+mod clocks;
+mod common;
+mod configured;
+mod copies;
+mod crash_everywhere;
+mod innocents;
+mod pinned;
+mod poison;
+mod processes;
+mod replicas;
+mod stories;
+mod supervised;

@@ -1,0 +1,34 @@
+//! `ROLLBACK_TEST_KUBECONFIG` points these tests at any disposable cluster: one rollback on one that
+//! is lent.
+
+use crate::stage::Stage;
+use kube_lab::Lab;
+use rollback_core::Phase;
+use rollback_core::ports::CdBackend as _;
+use rollback_kube::Kind;
+use rollback_testkit::order_for;
+
+/// Not a test of its own: the process that is lent the cluster.
+#[tokio::test]
+async fn a_borrower() {
+    let Some(lab) = Lab::borrowed() else { return };
+    let stage = Stage::set(lab, Kind::Deployment).await;
+    let order = order_for(stage.back_by_one().await);
+    let receipt = stage.backend.start(&order).await.unwrap();
+    stage
+        .wait("the rollback", async || {
+            let progress = stage.backend.observe(&order, &receipt).await.unwrap();
+            (progress.phase == Phase::Complete).then_some(())
+        })
+        .await;
+    assert_eq!(stage.truth().await.as_ref(), Some(&order.plan().to().revision));
+    assert_eq!(stage.wire.carried_out(), 1);
+}
+
+#[tokio::test]
+async fn a_deployment_is_rolled_back_on_a_cluster_that_is_lent() {
+    let Some(lab) = Lab::shared("a rollback on a cluster that is lent") else { return };
+    if lab.is_ours_for("a rollback on a cluster that is lent on") {
+        lab.lend_to("lent::a_borrower");
+    }
+}

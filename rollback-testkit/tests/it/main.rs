@@ -1,0 +1,4 @@
+//! The fakes pass the suites that they are for.
+
+mod conformance;
+mod other_ports;

@@ -1,0 +1,4 @@
+//! The checker: forged evidence, and the page that names its invariants.
+
+mod forged;
+mod reliability;
