@@ -50,11 +50,12 @@
 
 mod cases;
 
-use crate::suite::{Simulated, Summary};
+use crate::suite::{Simulated, Summary, caught};
 use async_trait::async_trait;
 use core::time::Duration;
 use rollback_core::ports::CdBackend;
 use rollback_core::{RevisionId, ServiceKey};
+use tokio::sync::Semaphore;
 
 /// What the suite needs of a CD system besides the port.
 ///
@@ -119,56 +120,85 @@ pub trait Harness: Send + Sync {
     }
 }
 
-/// Runs every case, each on a fresh harness.
+/// How many cases run at a time: on a real CD system each waits most of the time.
+const AT_A_TIME: usize = 4;
+
+/// Runs every case: those that only read share a harness, and each other one has a fresh one. Several
+/// run at a time, within the calling task.
 ///
 /// # Panics
 ///
-/// When a case fails, with the case's name on standard error and what was wrong.
-#[expect(clippy::cognitive_complexity, reason = "a list of cases, expanded")]
+/// When a case fails, once all have run, with the name of each that did and what was wrong.
+#[expect(clippy::future_not_send, reason = "it is Send where `make` and what it makes are")]
 pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
+    let places = Semaphore::new(AT_A_TIME);
     let mut summary = Summary::default();
     macro_rules! run {
-        ($($case:ident),* $(,)?) => {$(
-            let harness = make().await;
-            let case = Case { name: stringify!($case), harness: &harness };
-            summary.ran(case.name, cases::$case(&case).await);
-        )*};
+        (reading: [$($reads:ident),* $(,)?], others: [$($case:ident),* $(,)?] $(,)?) => {
+            let reading = Box::pin(async {
+                let _place = places.acquire().await;
+                let harness = make().await;
+                let mut outcomes = Vec::new();
+                $(
+                    let case = Case { name: stringify!($reads), harness: &harness };
+                    outcomes.push((case.name, caught(cases::$reads(&case)).await));
+                )*
+                outcomes
+            });
+            let (outcomes, $($case),*) = tokio::join!(reading, $(Box::pin(async {
+                let _place = places.acquire().await;
+                let on_a_fresh_harness = async {
+                    let harness = make().await;
+                    cases::$case(&Case { name: stringify!($case), harness: &harness }).await
+                };
+                caught(on_a_fresh_harness).await
+            })),*);
+            for (case, outcome) in outcomes {
+                summary.ended(case, outcome);
+            }
+            $(summary.ended(stringify!($case), $case);)*
+        };
     }
     run!(
-        history_is_newest_first_and_names_what_is_live,
-        each_name_means_one_revision,
-        history_keeps_its_limit,
-        live_is_what_the_cd_system_runs,
-        an_unknown_service_is_never_taken_for_a_known_one,
-        preflight_accepts_a_good_target_and_changes_nothing,
-        preflight_rejects_a_target_that_does_not_exist,
-        an_order_takes_effect_once_and_completes,
-        an_order_that_is_sent_twice_takes_effect_once,
-        an_order_that_was_never_sent_is_not_found,
-        one_order_is_not_taken_for_another,
-        a_target_that_does_not_exist_is_refused,
-        a_target_that_was_pruned_is_neither_restorable_nor_restored,
-        an_order_for_what_is_no_longer_live_changes_nothing,
-        of_two_orders_at_once_one_takes_effect,
-        a_late_order_does_not_overwrite_a_newer_deploy,
-        a_fence_stops_a_late_order_and_changes_nothing,
-        an_order_that_comes_after_its_own_fence_is_turned_away,
-        a_fence_that_is_not_declared_is_unsupported,
-        an_order_after_a_fence_is_taken,
-        a_lost_answer_is_in_doubt_and_found_by_reading,
-        a_cut_connection_is_never_a_success_and_never_a_conflict,
-        every_read_over_a_cut_connection_is_an_error,
-        an_ended_execution_is_complete_from_one_look_however_late,
-        an_execution_that_does_not_exist_is_never_complete,
-        an_execution_that_fails_is_failed_and_never_complete,
-        a_running_execution_shows_as_in_progress_and_can_be_cancelled,
-        cancelling_what_has_ended_is_too_late,
-        a_hint_that_nobody_waits_for_is_harmless,
+        reading: [
+            history_is_newest_first_and_names_what_is_live,
+            each_name_means_one_revision,
+            history_keeps_its_limit,
+            an_unknown_service_is_never_taken_for_a_known_one,
+            preflight_accepts_a_good_target_and_changes_nothing,
+            preflight_rejects_a_target_that_does_not_exist,
+            an_order_that_was_never_sent_is_not_found,
+            an_execution_that_does_not_exist_is_never_complete,
+        ],
+        others: [
+            live_is_what_the_cd_system_runs,
+            an_order_takes_effect_once_and_completes,
+            an_order_that_is_sent_twice_takes_effect_once,
+            one_order_is_not_taken_for_another,
+            a_target_that_does_not_exist_is_refused,
+            a_target_that_was_pruned_is_neither_restorable_nor_restored,
+            an_order_for_what_is_no_longer_live_changes_nothing,
+            of_two_orders_at_once_one_takes_effect,
+            a_late_order_does_not_overwrite_a_newer_deploy,
+            a_fence_stops_a_late_order_and_changes_nothing,
+            an_order_that_comes_after_its_own_fence_is_turned_away,
+            a_fence_that_is_not_declared_is_unsupported,
+            an_order_after_a_fence_is_taken,
+            a_lost_answer_is_in_doubt_and_found_by_reading,
+            a_cut_connection_is_never_a_success_and_never_a_conflict,
+            every_read_over_a_cut_connection_is_an_error,
+            an_ended_execution_is_complete_from_one_look_however_late,
+            an_execution_that_fails_is_failed_and_never_complete,
+            a_running_execution_shows_as_in_progress_and_can_be_cancelled,
+            cancelling_what_has_ended_is_too_late,
+            a_hint_that_nobody_waits_for_is_harmless,
+        ],
     );
+    summary.nothing_failed();
     summary
 }
 
-/// One case on a fresh harness.
+/// One case on a harness.
 struct Case<'a, H> {
     name: &'static str,
     harness: &'a H,
