@@ -12,11 +12,15 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tools::{KUBECONFIG, NAMESPACES, TOOLS, Tools};
 
 /// How long the pods of the good release take to become ready: long enough to be watched.
 const READY_AFTER: Duration = Duration::from_secs(3);
+
+/// How many stages this process has opened.
+static STAGES: AtomicU32 = AtomicU32::new(0);
 
 /// What rolls the shop back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,10 +85,13 @@ impl Stage {
     pub fn open(adapter: Adapter) -> Option<Self> {
         let tools = peer::find("helm")?;
         let lab = Lab::is_there().then(|| Lab::shared("the demo on a cluster"))??;
-        let namespaces = format!("shop-{}", std::process::id());
-        lab.adopt(&namespaces);
-        lab.behave(&namespaces, &tools::image("2.13.4"), Behaviour::ReadyAfter(READY_AFTER));
-        lab.behave(&namespaces, &tools::image("2.14.0"), Behaviour::CrashLoopBackOff);
+        // Several stages may stand on one cluster, of this process and of others.
+        let number = STAGES.fetch_add(1, Ordering::Relaxed);
+        let namespaces = format!("shop-{}-{number}", std::process::id());
+        let of_each_scene = tools::namespace(&namespaces, "");
+        lab.adopt(&of_each_scene);
+        lab.behave(&of_each_scene, &tools::image("2.13.4"), Behaviour::ReadyAfter(READY_AFTER));
+        lab.behave(&of_each_scene, &tools::image("2.14.0"), Behaviour::CrashLoopBackOff);
         Some(Self { lab, adapter, tools, namespaces })
     }
 

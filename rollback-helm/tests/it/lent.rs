@@ -1,7 +1,7 @@
 //! `ROLLBACK_TEST_KUBECONFIG` points these tests at any disposable cluster: one rollback on one that
 //! is lent.
 
-use crate::stage::{Helm, Stage, peers};
+use crate::stage::{Helm, Stage, own, peers};
 use kube_lab::Lab;
 use rollback_core::Phase;
 use rollback_core::ports::CdBackend as _;
@@ -23,8 +23,6 @@ async fn a_borrower() {
 
 #[tokio::test]
 async fn a_release_is_rolled_back_on_a_cluster_that_is_lent() {
-    let Some((lab, _folder)) = peers("a release on a cluster that is lent") else { return };
-    if lab.is_ours_for("a release on a cluster that is lent on") {
-        lab.lend_to("lent::a_borrower");
-    }
+    let Some((own, _folder)) = own("a release on a cluster that is lent").await else { return };
+    own.lend_to("lent::a_borrower");
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::stage;
-use crate::stage::{BOTH, CORE, Helm, Stage, peers};
+use crate::stage::{BOTH, CORE, Helm, Stage, own, peers};
 use kube_lab::{Behaviour, Server};
 use rollback_core::audit::Kind as Entry;
 use rollback_core::ports::{CdBackend, LiveOptions};
@@ -12,20 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use team::{Host, OWNER, Team};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const REASON: &str = "errors up 4x";
-
-/// Who kills a server has the cluster alone.
-static CLUSTER: RwLock<()> = RwLock::const_new(());
-
-async fn shared() -> RwLockReadGuard<'static, ()> {
-    CLUSTER.read().await
-}
-
-async fn alone() -> RwLockWriteGuard<'static, ()> {
-    CLUSTER.write().await
-}
 
 struct Product {
     stage: Stage,
@@ -69,7 +57,6 @@ impl Product {
 #[tokio::test]
 async fn a_click_a_reason_and_the_release_is_the_earlier_revision_again() {
     let Some((lab, folder)) = peers("the whole product on a real cluster") else { return };
-    let _turn = shared().await;
     for helm in BOTH {
         let (product, host) = Product::open(lab, &folder, helm).await;
         let expected = product.stage.back_by_one();
@@ -94,7 +81,6 @@ async fn a_click_a_reason_and_the_release_is_the_earlier_revision_again() {
 #[tokio::test]
 async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
     let Some((lab, folder)) = peers("a newer deploy after the confirmation") else { return };
-    let _turn = shared().await;
     let (product, host) = Product::open(lab, &folder, Helm::Four).await;
     let modal = product.team.open(OWNER).await;
     product.stage.wire.hold_next_order();
@@ -110,11 +96,8 @@ async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
 
 #[tokio::test]
 async fn the_api_server_and_the_controllers_die_in_the_middle_and_it_ends_when_they_are_back() {
-    let Some((lab, folder)) = peers("servers that die in the middle") else { return };
-    if !lab.is_ours_for("servers that die in the middle") {
-        return;
-    }
-    let _turn = alone().await;
+    let Some((own, folder)) = own("servers that die in the middle").await else { return };
+    let lab = own.lab();
     for (helm, server) in [
         (Helm::Three, Server::Controllers),
         (Helm::Four, Server::Controllers),
@@ -152,11 +135,8 @@ async fn the_api_server_and_the_controllers_die_in_the_middle_and_it_ends_when_t
 
 #[tokio::test]
 async fn a_watch_from_before_a_compaction_is_a_hint_to_look_again_and_goes_on_from_there() {
-    let Some((lab, folder)) = peers("a watch that is gone") else { return };
-    if !lab.is_ours_for("a watch that is gone") {
-        return;
-    }
-    let _turn = alone().await;
+    let Some((own, folder)) = own("a watch that is gone").await else { return };
+    let lab = own.lab();
     let stage = Stage::set(lab, &folder, Helm::Four).await;
     let key = stage::key();
     stage.backend.live(&key, LiveOptions::default()).await.unwrap();
@@ -182,7 +162,6 @@ async fn our_process_dies_with_helms_record_on_its_way_and_the_next_one_proves_t
     let Some((lab, folder)) = peers("a process that dies with helm's record on its way") else {
         return;
     };
-    let _turn = shared().await;
     let (product, host) = Product::open(lab, &folder, Helm::Four).await;
     let expected = product.stage.back_by_one();
     let modal = product.team.open(OWNER).await;

@@ -3,7 +3,7 @@
 use super::{Rollout, status};
 use crate::config::Kind;
 use crate::objects::Object;
-use kube_lab::{Behaviour, Lab, Server, Space};
+use kube_lab::{Behaviour, Lab, Own, Server, Space};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -78,10 +78,12 @@ impl Scene {
 
 #[tokio::test]
 async fn we_say_what_kubectl_says() {
-    let Some(lab) = Lab::shared("a comparison with kubectl rollout status") else { return };
     let Some(tools) = peer::wanted("helm", "a comparison with kubectl rollout status") else {
         return;
     };
+    let own = Lab::own("what kubectl says when nobody observes a change").await;
+    let shared = || Lab::shared("a comparison with kubectl rollout status");
+    let Some(lab) = own.as_ref().map(Own::lab).or_else(shared) else { return };
     let mut scene = Scene {
         space: lab.space("status").await,
         kubectl: tools.join("kubectl"),
@@ -91,7 +93,7 @@ async fn we_say_what_kubectl_says() {
     deployments(&mut scene).await;
     stateful_sets(&mut scene).await;
     daemon_sets(&mut scene).await;
-    if lab.is_ours_for("what kubectl says when nobody observes a change") {
+    if own.is_some() {
         // Nobody observes what changes now.
         lab.kill(Server::Controllers);
         for (kind, name, words) in [

@@ -29,8 +29,6 @@ async fn a_borrower() {
 
 #[tokio::test]
 async fn a_deployment_is_rolled_back_on_a_cluster_that_is_lent() {
-    let Some(lab) = Lab::shared("a rollback on a cluster that is lent") else { return };
-    if lab.is_ours_for("a rollback on a cluster that is lent on") {
-        lab.lend_to("lent::a_borrower");
-    }
+    let Some(own) = Lab::own("a rollback on a cluster that is lent").await else { return };
+    own.lend_to("lent::a_borrower");
 }

@@ -12,20 +12,8 @@ use rollback_kube::Kind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use team::{Host, OWNER, Team};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const REASON: &str = "errors up 4x";
-
-/// Who kills a server has the cluster alone.
-static CLUSTER: RwLock<()> = RwLock::const_new(());
-
-async fn shared() -> RwLockReadGuard<'static, ()> {
-    CLUSTER.read().await
-}
-
-async fn alone() -> RwLockWriteGuard<'static, ()> {
-    CLUSTER.write().await
-}
 
 struct Product {
     stage: Stage,
@@ -68,7 +56,6 @@ impl Product {
 #[tokio::test]
 async fn a_click_a_reason_and_the_workload_runs_the_earlier_revision_again() {
     let Some(lab) = Lab::shared("the whole product on a real cluster") else { return };
-    let _turn = shared().await;
     for kind in stage::KINDS {
         let (product, host) = Product::open(lab, kind).await;
         let expected = product.stage.back_by_one().await;
@@ -92,7 +79,6 @@ async fn a_click_a_reason_and_the_workload_runs_the_earlier_revision_again() {
 #[tokio::test]
 async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
     let Some(lab) = Lab::shared("a newer deploy after the confirmation") else { return };
-    let _turn = shared().await;
     let (product, host) = Product::open(lab, Kind::Deployment).await;
     let modal = product.team.open(OWNER).await;
     product.stage.wire.hold_next_order();
@@ -108,11 +94,8 @@ async fn a_newer_deploy_after_the_confirmation_is_never_overwritten() {
 
 #[tokio::test]
 async fn the_controllers_die_in_the_middle_and_it_ends_when_they_are_back() {
-    let Some(lab) = Lab::shared("controllers that die in the middle") else { return };
-    if !lab.is_ours_for("controllers that die in the middle") {
-        return;
-    }
-    let _turn = alone().await;
+    let Some(own) = Lab::own("controllers that die in the middle").await else { return };
+    let lab = own.lab();
     let (product, host) = Product::open(lab, Kind::Deployment).await;
     let expected = product.stage.back_by_one().await;
     product.stage.befall_earlier(Behaviour::NeverReady);
@@ -131,11 +114,8 @@ async fn the_controllers_die_in_the_middle_and_it_ends_when_they_are_back() {
 
 #[tokio::test]
 async fn the_api_server_dies_in_the_middle_and_it_ends_when_it_is_back() {
-    let Some(lab) = Lab::shared("an API server that dies in the middle") else { return };
-    if !lab.is_ours_for("an API server that dies in the middle") {
-        return;
-    }
-    let _turn = alone().await;
+    let Some(own) = Lab::own("an API server that dies in the middle").await else { return };
+    let lab = own.lab();
     let (product, host) = Product::open(lab, Kind::Deployment).await;
     let expected = product.stage.back_by_one().await;
     product.stage.befall_earlier(Behaviour::NeverReady);
@@ -156,11 +136,8 @@ async fn the_api_server_dies_in_the_middle_and_it_ends_when_it_is_back() {
 /// remembers nothing from before.
 #[tokio::test]
 async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_something_changes() {
-    let Some(lab) = Lab::shared("a watch that is gone") else { return };
-    if !lab.is_ours_for("a watch that is gone") {
-        return;
-    }
-    let _turn = alone().await;
+    let Some(own) = Lab::own("a watch that is gone").await else { return };
+    let lab = own.lab();
     let stage = Stage::set(lab, Kind::Deployment).await;
     stage.settled().await;
     let key = stage::key();
@@ -190,7 +167,6 @@ async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_some
 #[tokio::test]
 async fn our_process_dies_with_the_order_on_its_way_and_the_next_one_finds_it() {
     let Some(lab) = Lab::shared("a process that dies with its order on its way") else { return };
-    let _turn = shared().await;
     let (product, host) = Product::open(lab, Kind::Deployment).await;
     let expected = product.stage.back_by_one().await;
     let modal = product.team.open(OWNER).await;
@@ -210,7 +186,6 @@ async fn our_process_dies_with_the_order_on_its_way_and_the_next_one_finds_it() 
 #[tokio::test]
 async fn an_order_that_arrives_after_it_was_declared_absent_is_refused_by_the_api_server() {
     let Some(lab) = Lab::shared("an order that arrives after its fence") else { return };
-    let _turn = shared().await;
     for kind in stage::KINDS {
         let (product, host) = Product::open(lab, kind).await;
         let expected = product.stage.back_by_one().await;

@@ -1,8 +1,10 @@
 //! What Slack sends and what it is sent.
 
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod catalogue;
 mod conformance;
 mod directory;
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod fixtures;
 mod interactivity;
 mod local_slack;

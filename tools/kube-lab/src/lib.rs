@@ -12,7 +12,8 @@
 //! One lab serves a whole test binary; each test takes a namespace. The servers end with the
 //! process, however it ends: they hang on a pipe that the system closes. `tools/peers kube-cluster`
 //! builds them. `ROLLBACK_TEST_KUBECONFIG` points at any disposable cluster instead, whose servers
-//! are then left alone, and the pods of other namespaces too. `cargo run -p kube-lab --example
+//! are then left alone, and the pods of other namespaces too: `./check` lends one to all its test
+//! binaries so. A test that kills a server takes [`Lab::own`]. `cargo run -p kube-lab --example
 //! cluster` starts one to look at.
 //!
 //! ```no_run
@@ -34,6 +35,7 @@
 mod kubelet;
 mod lent;
 mod manifests;
+mod own;
 mod servers;
 mod space;
 mod webhook;
@@ -41,6 +43,7 @@ mod wire;
 
 pub use kubelet::Behaviour;
 pub use manifests::{daemon_set, deployment, stateful_set};
+pub use own::Own;
 pub use servers::Server;
 pub use space::Space;
 pub use webhook::{Consent, Webhook};
@@ -81,7 +84,11 @@ impl Lab {
         static LAB: OnceLock<Option<Lab>> = OnceLock::new();
         // A runtime cannot be blocked on from within another one.
         let lab = LAB.get_or_init(|| {
-            std::thread::spawn(Self::start).join().expect("the cluster for tests did not start")
+            let started = std::thread::spawn(|| match std::env::var_os(LENT) {
+                Some(path) => Some(Self::start(PathBuf::from(path), None)),
+                None => Self::start_servers(),
+            });
+            started.join().expect("the cluster for tests did not start")
         });
         if lab.is_none() {
             let how = "build one with tools/peers kube-cluster, or point ROLLBACK_TEST_KUBECONFIG at a disposable one";
@@ -90,19 +97,18 @@ impl Lab {
         lab.as_ref()
     }
 
-    fn start() -> Option<Self> {
+    /// With servers of our own; none when they are not installed.
+    fn start_servers() -> Option<Self> {
+        let servers = Servers::start(&peer::find("kube-cluster")?);
+        Some(Self::start(servers.kubeconfig(), Some(Mutex::new(servers))))
+    }
+
+    fn start(kubeconfig: PathBuf, servers: Option<Mutex<Servers>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let (kubeconfig, servers) = match std::env::var_os(LENT) {
-            Some(path) => (PathBuf::from(path), None),
-            None => {
-                let servers = Servers::start(&peer::find("kube-cluster")?);
-                (servers.kubeconfig(), Some(Mutex::new(servers)))
-            }
-        };
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let behaviours = Arc::new(Behaviours::default());
         let lab = Self {
@@ -122,7 +128,7 @@ impl Lab {
         let (kubeconfig, behaviours) = (lab.kubeconfig.clone(), Arc::clone(&lab.behaviours));
         lab.runtime
             .spawn(async move { kubelet::run(&client(&kubeconfig).await, &behaviours).await });
-        Some(lab)
+        lab
     }
 
     /// Whether there is a cluster to be had: its servers are installed, or somebody lends one.
@@ -170,19 +176,6 @@ impl Lab {
     #[must_use]
     pub const fn is_ours(&self) -> bool {
         self.servers.is_some()
-    }
-
-    /// The same for a test that needs what only a cluster of ours has: where it has not, says on
-    /// standard error that `test` was skipped; with `CI=true` that is a failure.
-    #[must_use]
-    pub fn is_ours_for(&self, test: &str) -> bool {
-        if !self.is_ours() {
-            peer::skipped(
-                test,
-                "the cluster is somebody else's, so that its servers are left alone",
-            );
-        }
-        self.is_ours()
     }
 
     /// Kills one of the servers, as a crash would. It stays down until [`Self::revive`].

@@ -214,10 +214,8 @@ macro_rules! set {
     ($what:literal, $lab:ident, $folder:ident, $bwrap:ident) => {
         let Some($folder) = peer::wanted("helm", $what) else { return };
         let Some($bwrap) = peer::wanted("bubblewrap", $what) else { return };
-        let Some($lab) = Lab::shared($what) else { return };
-        if !$lab.is_ours_for($what) {
-            return;
-        }
+        let Some($lab) = Lab::own($what).await else { return };
+        let $lab = $lab.lab();
         let $bwrap = PathBuf::from(fs::read_to_string($bwrap.join("path")).unwrap().trim());
     };
 }

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use http::Method;
-use kube_lab::{Behaviour, Lab, Space, Wire};
+use kube_lab::{Behaviour, Lab, Own, Space, Wire};
 use rollback_core::ports::{CdBackend as _, Clock, ObserveOptions};
 use rollback_core::proof::OrderRef;
 use rollback_core::{
@@ -51,6 +51,12 @@ impl Helm {
 pub fn peers(test: &str) -> Option<(&'static Lab, PathBuf)> {
     let folder = peer::wanted("helm", test)?;
     Some((Lab::shared(test)?, folder))
+}
+
+/// The same, with a cluster whose servers the test may kill.
+pub async fn own(test: &str) -> Option<(Own, PathBuf)> {
+    let folder = peer::wanted("helm", test)?;
+    Some((Lab::own(test).await?, folder))
 }
 
 #[derive(Debug)]

@@ -1,5 +1,10 @@
 //! A scene on the cluster of this test process.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use demo::Demo;
 use demo::scenes::{DEPLOYS, find};
