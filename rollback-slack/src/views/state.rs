@@ -122,6 +122,9 @@ pub(super) const fn doing(view: &RollbackView) -> &'static str {
             "the CD system will not cancel it, the rollback continues"
         }
         StateName::Running => match &view.progress {
+            Some(progress) if progress.waits_for.is_some() => {
+                "the CD system waits for somebody, see the thread"
+            }
             Some(progress) => phase(progress.phase),
             None => "the CD system carries it out",
         },

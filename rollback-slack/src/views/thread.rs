@@ -1,7 +1,7 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
 use rollback_core::audit::Head;
-use rollback_core::{Line, RevisionId, RollbackView, stopped};
+use rollback_core::{Label, Line, RevisionId, RollbackView, stopped};
 use std::borrow::Cow;
 
 use super::block::{Block, BlockId, Rich};
@@ -142,9 +142,18 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
                 .code(&called(execution.id.as_str())),
             None => words.say(":rocket: The order is on its way to the CD system"),
         },
-        Line::Phase(progress) => {
-            words.say(":arrows_counterclockwise: ").say(state::phase(progress.phase))
-        }
+        Line::Phase(progress) => match &progress.waits_for {
+            Some(waits) => {
+                let words = words
+                    .say(":hourglass_flowing_sand: *The CD system waits* for ")
+                    .line(waits.what.as_str(), SENTENCE_UNITS_MAX);
+                match waits.until {
+                    Some(until) => words.say(", at most until ").moment(until),
+                    None => words,
+                }
+            }
+            None => words.say(":arrows_counterclockwise: ").say(state::phase(progress.phase)),
+        },
         Line::Cancelling(actor) => {
             words.actor(actor).say(" asked the CD system to cancel the rollback")
         }
@@ -188,11 +197,17 @@ fn details<'a>(view: &'a RollbackView, line: &'a Line) -> Vec<Rich<'a>> {
         | Line::Settled(_)
         | Line::PutAside
         | Line::Released(_) => explanation(),
-        Line::Phase(progress) => progress
-            .message
-            .iter()
-            .map(|message| Spans::new().words(message.as_str(), SENTENCE_UNITS_MAX).section())
-            .collect(),
+        Line::Phase(progress) => {
+            let who = progress.waits_for.iter().filter(|waits| !waits.who.is_empty()).map(|waits| {
+                let names: Vec<&str> = waits.who.iter().map(Label::as_str).collect();
+                let words = Spans::new().say("It goes on when one of these lets it: ");
+                words.words(&names.join(", "), SENTENCE_UNITS_MAX).section()
+            });
+            let message = progress.message.iter().map(|message| {
+                Spans::new().words(message.as_str(), SENTENCE_UNITS_MAX).section()
+            });
+            who.chain(message).collect()
+        }
         Line::Approved(_) | Line::Triggered | Line::Cancelling(_) => Vec::new(),
         _ => explanation(),
     }

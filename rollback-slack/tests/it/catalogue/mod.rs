@@ -196,6 +196,17 @@ fn modals() -> Vec<(&'static str, Value)> {
             "rule": "break-glass", "approvals_min": 2, "expected_ms": null}),
             with_card,
         ),
+        shown(
+            "ready_with_warnings",
+            "confirming",
+            &json!({"reason": null, "guards": [
+            {"name": "newer_deploy", "verdict": "pass", "explanation": "nothing newer has gone live"},
+            {"name": "fixes_undone", "verdict": "warn",
+             "explanation": "the rollback takes away 2 fixes of incidents or security holes; acknowledge each, or fix forward",
+             "acknowledge": [{"id": "INC-204", "what": "the fix of incident `INC-204`"},
+                             {"id": "CVE-2026-1", "what": "the security fix `CVE-2026-1`"}]}]}),
+            with_card,
+        ),
         shown("ready_drill", "confirming", &json!({"reason": null, "purpose": "drill"}), with_card),
         shown(
             "blocked",
@@ -294,6 +305,14 @@ pub(crate) fn lines() -> Vec<(&'static str, &'static str, Value, Value)> {
             "phase",
             "running",
             json!({"phase": {"phase": "started", "message": "draining `web-1`"}}),
+            json!({}),
+        ),
+        (
+            "phase_waiting",
+            "running",
+            json!({"phase": {"phase": "started", "waits_for": {
+                "what": "an approval of the environment `production`",
+                "who": ["ana", "the group <!here>"], "until": "2026-11-22T10:30:00Z"}}}),
             json!({}),
         ),
         ("cancelling", "running", json!({"cancelling": bob}), json!({})),
