@@ -66,11 +66,14 @@ pub enum Rules {
     /// order, on facts read since the last approval; `newer_deploy` goes by what is live; a `Standing`
     /// must name its user.
     V2,
+    /// An order in doubt that a person settled is still asked about where the CD system can fence; whoever
+    /// was paged is told once they are not needed any more.
+    V3,
 }
 
 impl Rules {
     /// The rules for newly opened rollbacks.
-    pub const LATEST: Self = Self::V2;
+    pub const LATEST: Self = Self::V3;
 
     const fn first() -> Self {
         Self::V1

@@ -324,7 +324,7 @@ impl Rollback {
         let steps = steps.saturating_add(1);
         let event = match opening.rules {
             Rules::V1 => event.vouched_for(notes.requested_by.as_ref()),
-            Rules::V2 => event,
+            Rules::V2 | Rules::V3 => event,
         };
         let late = waits_for_people(&state) && deadline.is_some_and(|deadline| now >= deadline);
         let event = if late { Event::DeadlineReached } else { event };
@@ -362,7 +362,8 @@ impl Rollback {
         }
         // Whoever was paged is told when they are not needed any more.
         let page = Effect::Tell(Audience::OnCall);
-        if was_paged && !needs_somebody(&state, turn.notes) && !turn.effects.contains(&page) {
+        let resolved = was_paged && !needs_somebody(&state, turn.notes);
+        if resolved && opening.rules >= Rules::V3 && !turn.effects.contains(&page) {
             turn.effects.push(page);
         }
         let Turn { effects, drafts, .. } = turn;

@@ -38,7 +38,7 @@ async fn a_service_is_told_with_its_live_revision_its_target_and_its_guards() {
         })
     );
     let guards = guards.as_array().unwrap();
-    assert_eq!(guards.len(), 11);
+    assert_eq!(guards.len(), 12);
     for guard in guards {
         assert_eq!(guard["verdict"], "pass", "{guard}");
         assert!(guard["name"].is_string() && guard["explanation"].is_string(), "{guard}");
@@ -209,7 +209,7 @@ async fn a_rollback_is_told_from_its_click_to_its_end() {
         assert!(rollback_core::Timestamp::parse(at.as_str().unwrap()).is_ok(), "{time}: {at}");
     }
     let guards = told["guards"].take();
-    assert_eq!(guards.as_array().unwrap().len(), 11);
+    assert_eq!(guards.as_array().unwrap().len(), 12);
     let mut from = reference("42", "2.14.0");
     from["commit"] = "9f3c2ab".into();
     let execution = told["execution"].take();

@@ -6,6 +6,7 @@ use crate::access::{Duty, Moment};
 use crate::audit::Kind;
 use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Settlement};
 use crate::id::Label;
+use crate::journal::Rules;
 use crate::proof::{OrderRef, Recorded};
 use crate::words;
 
@@ -144,7 +145,7 @@ fn end_by_settlement(state: State, turn: &mut Turn<'_>) -> State {
             return State::OutcomeUnknown(recorded, Unsettled { settled: true, ..unsettled });
         }
         State::Triggering(recorded, _) => {
-            in_doubt = turn.opening.backend.can_fence();
+            in_doubt = turn.opening.rules >= Rules::V3 && turn.opening.backend.can_fence();
             (recorded, None)
         }
         State::Running(recorded, running) => (recorded, Some(running.receipt)),

@@ -47,8 +47,17 @@ fn the_audit_record_says_what_the_backend_can_do_as_the_contract_spells_it() {
         for (fence, fenced) in [(Fence::Yes, "yes"), (Fence::No, "no")] {
             let entry =
                 BackendEntry::new(parsed("prod"), Capabilities::new(compare_and_set, fence));
-            let expected = json!({"name": "prod", "compare_and_set": spelled, "fence": fenced});
-            assert_eq!(serde_json::to_value(entry).unwrap(), expected);
+            let expected = json!({
+                "name": "prod", "compare_and_set": spelled, "fence": fenced,
+                "cancel": "no", "in_progress": "no", "undoing": "no",
+            });
+            assert_eq!(serde_json::to_value(&entry).unwrap(), expected);
+            // An older record says less, and is about the same backend.
+            let older = json!({"name": "prod", "compare_and_set": spelled, "fence": fenced});
+            let older: BackendEntry = serde_json::from_value(older).unwrap();
+            assert!(entry.agrees_with(&older) && older.agrees_with(&entry));
+            let full = BackendEntry::new(parsed("prod"), Capabilities::full());
+            assert!(!entry.agrees_with(&full), "it cancels nothing");
         }
     }
 }

@@ -114,10 +114,10 @@ fn bless() {
     }
     let of_the_present_rules = states().into_iter().map(|(name, opening, entries)| {
         let entries = decided(&opening, entries);
-        (format!("v2_{name}"), opening, entries)
+        (format!("v3_{name}"), opening, entries)
     });
     let written = journals().into_iter().map(|(name, opening, entries)| {
-        let entries = if name.starts_with("v2_") { decided(&opening, entries) } else { entries };
+        let entries = if name.starts_with('v') { decided(&opening, entries) } else { entries };
         (name.to_owned(), opening, entries)
     });
     for (name, opening, entries) in written.chain(of_the_present_rules) {
@@ -275,6 +275,14 @@ fn journals() -> Vec<(&'static str, Opening, Vec<Entry>)> {
             with(&ordered, with_found(Event::OrderAbsent)),
         ),
         ("v2_doubt_settled", clicked(), with(&with(&ordered, for_long()), vec![settles(1_000)])),
+        (
+            "v3_doubt_settled_then_absent",
+            clicked(),
+            with(
+                &with(&ordered, for_long()),
+                vec![settles(1_000), entry(1_060, Event::OrderAbsent)],
+            ),
+        ),
         ("v2_doubt_without_a_fence", unfenced(), with(&ordered, remained)),
         ("v2_silent_without_a_fence", unfenced(), with(&ordered, vec![in_doubt(), deadline(912)])),
         ("v2_runs_late", clicked(), with(&ordered, runs_late)),
