@@ -124,7 +124,6 @@ fn every_case_that_fails_is_named_and_not_only_the_first() {
     });
     let said = *run.join().unwrap_err().downcast::<String>().unwrap();
     for case in [
-        "of_two_orders_at_once_one_takes_effect",
         "a_late_order_does_not_overwrite_a_newer_deploy",
         "a_fence_that_is_not_declared_is_unsupported",
     ] {
