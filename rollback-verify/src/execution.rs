@@ -169,14 +169,16 @@ pub(crate) fn stopped_without_effect(case: &Case<'_>) -> Vec<String> {
 pub(crate) fn fenced_before_absent(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for walk in case.walks.values() {
-        let absent = walk.applied().any(|step| matches!(step.event, Event::OrderAbsent));
-        if !absent {
-            continue;
-        }
-        let place = case.evidence.log.iter().position(|seen| match seen {
+        let absent = walk.applied().find(|step| matches!(step.event, Event::OrderAbsent));
+        let Some(absent) = absent else { continue };
+        let mut log = case.evidence.log.iter();
+        let is_end = |seen: &Seen| match seen {
             Seen::Stored { rollback, state, .. } => rollback == walk.id() && state.is_end(),
             _ => false,
-        });
+        };
+        // What a person settled in doubt had ended before, by their word.
+        let place =
+            if absent.before.is_end() { log.rposition(is_end) } else { log.position(is_end) };
         let before = case.before(place.unwrap_or(usize::MAX));
         let mut fenced = before
             .filter(|seen| matches!(seen, Seen::Fenced { rollback } if rollback == walk.id()));

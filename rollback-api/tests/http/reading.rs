@@ -114,7 +114,9 @@ async fn a_proposal_posts_a_prompt_and_executes_nothing() {
             "to": reference("41", "2.13.4"), "requested_by": null, "approved_by": [],
             "proposed_by": {"id": "agent-7", "name": "Watcher"},
             "reason": "error rate is up 4x", "guards": [], "execution": null,
-            "opened_at": null, "ended_at": null, "explanation": null, "drill": false, "put_aside": false,
+            "opened_at": null, "ended_at": null, "explanation": null, "drill": false,
+            "deploy": "ci-42", "rule": null, "break_glass": false, "acknowledged": [],
+            "put_aside": false,
         })
     );
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (0, 0));

@@ -32,9 +32,9 @@ async fn rewritten(site: &Site, view: RollbackView) {
 }
 
 fn pages(site: &Site) -> usize {
-    let is_page = |message: &Message| {
-        message.shown.iter().filter(|(_, notice)| matches!(notice, Notice::OnCall(_))).count()
-    };
+    let needs = |notice: &Notice| matches!(notice, Notice::OnCall(view) if view.needs_somebody());
+    let is_page =
+        |message: &Message| message.shown.iter().filter(|(_, notice)| needs(notice)).count();
     site.chat.messages().iter().map(is_page).sum()
 }
 

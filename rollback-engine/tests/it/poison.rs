@@ -41,13 +41,13 @@ enum Deadly {
 struct Cd {
     done: PathBuf,
     deadly: std::sync::Mutex<Deadly>,
-    panics: AtomicUsize,
+    panics: Arc<AtomicUsize>,
 }
 
 impl Cd {
     fn new(folder: &Path, deadly: Deadly) -> Self {
         let deadly = std::sync::Mutex::new(deadly);
-        Self { done: folder.join("done"), deadly, panics: AtomicUsize::new(0) }
+        Self { done: folder.join("done"), deadly, panics: Arc::default() }
     }
 
     fn deadly(&self) -> Deadly {
@@ -65,11 +65,12 @@ impl Cd {
 
 /// A wait that nobody survives.
 #[derive(Debug)]
-struct Deadening;
+struct Deadening(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Changes for Deadening {
     async fn next(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
         std::panic::resume_unwind(Box::new("a wait that nobody survives"));
     }
 }
@@ -127,8 +128,7 @@ impl CdBackend for Cd {
     /// A panic in an answer is no answer, and costs nobody anything; this is no answer.
     fn changes(&self, _key: &ServiceKey) -> Box<dyn Changes> {
         if self.deadly() == Deadly::Panic {
-            self.panics.fetch_add(1, Ordering::Relaxed);
-            return Box::new(Deadening);
+            return Box::new(Deadening(Arc::clone(&self.panics)));
         }
         Box::new(NoChanges::default())
     }

@@ -198,14 +198,16 @@ fn details<'a>(view: &'a RollbackView, line: &'a Line) -> Vec<Rich<'a>> {
         | Line::PutAside
         | Line::Released(_) => explanation(),
         Line::Phase(progress) => {
-            let who = progress.waits_for.iter().filter(|waits| !waits.who.is_empty()).map(|waits| {
-                let names: Vec<&str> = waits.who.iter().map(Label::as_str).collect();
-                let words = Spans::new().say("It goes on when one of these lets it: ");
-                words.words(&names.join(", "), SENTENCE_UNITS_MAX).section()
-            });
-            let message = progress.message.iter().map(|message| {
-                Spans::new().words(message.as_str(), SENTENCE_UNITS_MAX).section()
-            });
+            let who =
+                progress.waits_for.iter().filter(|waits| !waits.who.is_empty()).map(|waits| {
+                    let names: Vec<&str> = waits.who.iter().map(Label::as_str).collect();
+                    let words = Spans::new().say("It goes on when one of these lets it: ");
+                    words.words(&names.join(", "), SENTENCE_UNITS_MAX).section()
+                });
+            let message = progress
+                .message
+                .iter()
+                .map(|message| Spans::new().words(message.as_str(), SENTENCE_UNITS_MAX).section());
             who.chain(message).collect()
         }
         Line::Approved(_) | Line::Triggered | Line::Cancelling(_) => Vec::new(),

@@ -169,6 +169,12 @@ fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
             .into_iter()
             .filter(|object| object.get("type") == Some(&json!("input")))
             .collect();
+        let (boxes, inputs): (Vec<_>, Vec<_>) =
+            inputs.into_iter().partition(|input| input["element"]["type"] == "checkboxes");
+        for boxes in boxes {
+            let names = (&boxes["block_id"], &boxes["element"]["action_id"]);
+            assert_eq!(names, (&json!("acknowledge"), &json!("acknowledge")));
+        }
         let [input] = inputs.as_slice() else { panic!("{modal}") };
         assert_eq!(
             (&input["block_id"], &input["element"]["action_id"]),
