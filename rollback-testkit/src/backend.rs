@@ -139,6 +139,7 @@ const AT_A_TIME: usize = 4;
 ///
 /// When a case fails, once all have run, with the name of each that did and what was wrong.
 #[expect(clippy::future_not_send, reason = "it is Send where `make` and what it makes are")]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
     let places = Semaphore::new(AT_A_TIME);
     let mut summary = Summary::default();

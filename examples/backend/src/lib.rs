@@ -120,7 +120,7 @@ impl CdBackend for Releases {
         let answer = self.locked(order.plan().key(), move |ours| ours.switch(&said)).await;
         answer.unwrap_or_else(|PortError { kind, what: why, .. }| match kind {
             ErrorKind::Misconfigured => Err(StartError::Refused { why }),
-            _half_done => Err(StartError::InDoubt { why }),
+            ErrorKind::Retry(_) | _ => Err(StartError::InDoubt { why }), // may be half done
         })
     }
     async fn find(&self, order: &OrderRef) -> Read<Option<Receipt>> {

@@ -1,4 +1,5 @@
 //! The conformance suite over real folders.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
 use backend::Releases;

@@ -969,8 +969,9 @@ fn what_was_stopped_and_replays_again_waits_to_be_released_and_pages_nobody_twic
 fn facts_with_fixes(seconds: u64, fixes: &[&str]) -> Facts {
     let mut facts = fixtures::facts(at(seconds));
     let mut history = fixtures::history();
+    let live = history.first_mut().unwrap();
     let fixes = fixes.iter().map(|id| Fix::new(*id, FixKind::Incident)).collect();
-    history[0].fixes = Fixes::Known(fixes);
+    live.fixes = Fixes::Known(fixes);
     facts.history = Fact::known(history, at(seconds));
     facts
 }

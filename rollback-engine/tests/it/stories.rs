@@ -601,9 +601,9 @@ fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
 
 /// Whoever is on call, as it was told to them while they were needed.
 fn paged(site: &Site) -> Vec<rollback_core::RollbackView> {
-    let page = |notice: &Notice| match notice {
-        Notice::OnCall(view) if view.needs_somebody() => Some((**view).clone()),
-        _ => None,
+    let page = |notice: &Notice| {
+        let Notice::OnCall(view) = notice else { return None };
+        view.needs_somebody().then(|| (**view).clone())
     };
     let messages = site.chat.messages();
     messages.iter().flat_map(|it| it.shown.iter().filter_map(|(_, told)| page(told))).collect()

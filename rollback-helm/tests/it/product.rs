@@ -141,17 +141,20 @@ async fn a_watch_from_before_a_compaction_is_a_hint_to_look_again_and_goes_on_fr
     let key = stage::key();
     stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     lab.forget_the_past().await;
-    let hint =
-        tokio::time::timeout(stage::PATIENCE, async { stage.backend.changes(&key).next().await });
+    let hint = tokio::time::timeout(stage::PATIENCE, async {
+        stage.backend.changes(&key).next().await;
+    });
     assert!(hint.await.is_ok(), "nothing would ever be looked at again");
     stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     let quiet = tokio::time::timeout(Duration::from_secs(3), async {
-        stage.backend.changes(&key).next().await
+        stage.backend.changes(&key).next().await;
     });
     assert!(quiet.await.is_err(), "it looks again and again for nothing");
     let (newer, hint) = tokio::join!(
         stage.deploy(4),
-        tokio::time::timeout(stage::PATIENCE, async { stage.backend.changes(&key).next().await })
+        tokio::time::timeout(stage::PATIENCE, async {
+            stage.backend.changes(&key).next().await;
+        })
     );
     assert!(hint.is_ok(), "{newer} was not hinted at");
 }

@@ -24,7 +24,7 @@ pub(super) enum Placed {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Found {
     /// It runs, or ran.
-    Execution(Receipt, Progress),
+    Execution(Receipt, Box<Progress>),
     /// It was never accepted, as far as is known.
     Never(String),
 }

@@ -290,7 +290,7 @@ impl Orders {
                     let progress = orders
                         .bounded(backend.observe(&order, &receipt, ObserveOptions::default()))
                         .await?;
-                    Ok(Found::Execution(receipt, progress))
+                    Ok(Found::Execution(receipt, Box::new(progress)))
                 }
             }
         };

@@ -108,7 +108,7 @@ async fn without_the_right_to_watch_it_looks_now_and_then() {
     let backend = connect(&user, stage.config()).await;
     backend.live(&key(), LiveOptions::default()).await.unwrap();
     let hint = tokio::time::timeout(Duration::from_secs(10), async {
-        backend.changes(&key()).next().await
+        backend.changes(&key()).next().await;
     })
     .await;
     assert!(hint.is_ok(), "nothing would ever be looked at again");
@@ -123,14 +123,14 @@ async fn a_change_is_hinted_at_once_and_nothing_is_hinted_without_one() {
         let key = key();
         stage.backend.live(&key, LiveOptions::default()).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(300), async {
-            stage.backend.changes(&key).next().await
+            stage.backend.changes(&key).next().await;
         });
         assert!(quiet.await.is_err(), "a hint came for nothing");
         let change = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
         // Between the look and the wait: a watch from the look's version still tells of it.
         stage.space.merge(APPS, &stage.object(), change).await;
         let hint = tokio::time::timeout(Duration::from_secs(5), async {
-            stage.backend.changes(&key).next().await
+            stage.backend.changes(&key).next().await;
         });
         assert!(hint.await.is_ok(), "a change was not hinted at");
     }

@@ -148,7 +148,7 @@ async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_some
     for _look in 0..2 {
         let began = Instant::now();
         let hint = tokio::time::timeout(stage::PATIENCE, async {
-            stage.backend.changes(&key).next().await
+            stage.backend.changes(&key).next().await;
         });
         assert!(hint.await.is_ok(), "nothing would ever be looked at again");
         assert!(began.elapsed() > Duration::from_secs(1), "it is looked at again and again");
@@ -159,7 +159,7 @@ async fn a_watch_from_before_a_compaction_becomes_a_look_now_and_then_until_some
     stage.settled().await;
     stage.backend.live(&key, LiveOptions::default()).await.unwrap();
     let quiet = tokio::time::timeout(Duration::from_secs(3), async {
-        stage.backend.changes(&key).next().await
+        stage.backend.changes(&key).next().await;
     });
     assert!(quiet.await.is_err(), "a watch is possible again");
 }

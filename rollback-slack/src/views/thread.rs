@@ -1,7 +1,7 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
 use rollback_core::audit::Head;
-use rollback_core::{Label, Line, RevisionId, RollbackView, stopped};
+use rollback_core::{Label, Line, Progress, RevisionId, RollbackView, stopped};
 use std::borrow::Cow;
 
 use super::block::{Block, BlockId, Rich};
@@ -101,6 +101,19 @@ fn called(execution: &str) -> Cow<'_, str> {
     }
 }
 
+fn phase(words: Words, progress: &Progress) -> Words {
+    let Some(waits) = &progress.waits_for else {
+        return words.say(":arrows_counterclockwise: ").say(state::phase(progress.phase));
+    };
+    let words = words
+        .say(":hourglass_flowing_sand: *The CD system waits* for ")
+        .line(waits.what.as_str(), SENTENCE_UNITS_MAX);
+    match waits.until {
+        Some(until) => words.say(", at most until ").moment(until),
+        None => words,
+    }
+}
+
 fn headline(view: &RollbackView, line: &Line) -> Words {
     let words = Words::new();
     match line {
@@ -142,18 +155,7 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
                 .code(&called(execution.id.as_str())),
             None => words.say(":rocket: The order is on its way to the CD system"),
         },
-        Line::Phase(progress) => match &progress.waits_for {
-            Some(waits) => {
-                let words = words
-                    .say(":hourglass_flowing_sand: *The CD system waits* for ")
-                    .line(waits.what.as_str(), SENTENCE_UNITS_MAX);
-                match waits.until {
-                    Some(until) => words.say(", at most until ").moment(until),
-                    None => words,
-                }
-            }
-            None => words.say(":arrows_counterclockwise: ").say(state::phase(progress.phase)),
-        },
+        Line::Phase(progress) => phase(words, progress),
         Line::Cancelling(actor) => {
             words.actor(actor).say(" asked the CD system to cancel the rollback")
         }

@@ -165,12 +165,10 @@ fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
         all().into_iter().map(|(_, view)| view).filter(|view| !view["submit"].is_null()).collect();
     assert!(modals.len() > 2);
     for modal in modals {
-        let inputs: Vec<_> = objects(&modal)
+        let (boxes, inputs): (Vec<_>, Vec<_>) = objects(&modal)
             .into_iter()
             .filter(|object| object.get("type") == Some(&json!("input")))
-            .collect();
-        let (boxes, inputs): (Vec<_>, Vec<_>) =
-            inputs.into_iter().partition(|input| input["element"]["type"] == "checkboxes");
+            .partition(|input| input["element"]["type"] == "checkboxes");
         for boxes in boxes {
             let names = (&boxes["block_id"], &boxes["element"]["action_id"]);
             assert_eq!(names, (&json!("acknowledge"), &json!("acknowledge")));

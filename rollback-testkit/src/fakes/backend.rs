@@ -457,7 +457,7 @@ impl Changes for News {
 
 #[async_trait]
 impl CdBackend for FakeBackend {
-    #[expect(clippy::misnamed_getters, reason = "what it can do is not what it says it can")]
+    /// What it can do is not what it says it can.
     fn capabilities(&self, _key: &ServiceKey) -> Capabilities {
         self.declared
     }
