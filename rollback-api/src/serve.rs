@@ -25,6 +25,10 @@ use tower::ServiceExt;
 /// How long accepting rests after it failed: the usual reason is that no file descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
 
+/// How many connections may be about to close, besides those that are open, before another one is
+/// accepted: the bound is one of file descriptors.
+const CLOSING_MAX: usize = 8;
+
 /// How many times the largest head is still read, so that it can be refused in words. What is larger
 /// is cut off with a bare status.
 const CUT_OFF: usize = 4;
@@ -72,10 +76,13 @@ pub async fn serve_counted(
     loop {
         // What has ended is forgotten.
         while connections.try_join_next().is_some() {}
+        // One that was told to close holds its file descriptor until its task has run.
+        let is_closing_many = connections.len() >= connections_max.saturating_add(CLOSING_MAX);
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &seats, number) => accepted,
+            _ended = connections.join_next(), if is_closing_many => continue,
+            accepted = accept(&listener, &seats, number), if !is_closing_many => accepted,
         };
         number = number.wrapping_add(1);
         match accepted {
