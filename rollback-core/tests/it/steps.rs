@@ -3,16 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_core::access::{Account, Duty, Standing};
-use rollback_core::audit::{Draft, Kind};
+use rollback_core::audit::{BackendEntry, Draft, Kind};
 use rollback_core::journal::{Opening, Rules};
 use rollback_core::observed::{
     ExpectedDuration, Facts, InProgress, Live, OperationKind, ServiceRecord,
 };
+use rollback_core::ports::{Cancel, Capabilities};
 use rollback_core::proof::{Confirmation, Order};
 use rollback_core::{
     Audience, Cancellation, Conflict, Declined, Disposition, Effect, Event, Fact, Fix, FixKind,
-    Fixes, FourEyes, Health, Ignored, Label, Observation, Phase, Presence, Progress, Purpose,
+    Fixes, FourEyes, Health, Ignored, Label, Line, Observation, Phase, Presence, Progress, Purpose,
     PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp, Transition,
+    WaitsFor,
 };
 use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
@@ -1022,4 +1024,54 @@ fn a_warning_that_comes_after_the_confirmation_is_a_refusal() {
     assert!(said.contains("this came up after the confirmation"), "{said}");
     let gone = step(confirmed(&["INC-204"]).rollback, 6, observed(6, &[]));
     assert_eq!(gone.rollback.state_name(), StateName::Recording, "what is gone stands in no way");
+}
+
+#[test]
+fn what_an_execution_waits_for_is_told_whenever_it_changes_in_any_phase() {
+    let mut rollback = after(HEALTH_CHECKING, []);
+    for (seconds, phase, waits_for, is_told) in [
+        (15, Phase::HealthChecking, Some("a person"), true),
+        (16, Phase::HealthChecking, Some("a person"), false),
+        (17, Phase::Started, Some("an analysis"), true),
+        (18, Phase::Started, None, true),
+        (19, Phase::HealthChecking, None, true),
+        (20, Phase::Started, None, false),
+    ] {
+        let mut progress = Progress::new(phase);
+        progress.waits_for = waits_for.map(WaitsFor::new);
+        let line = Effect::Tell(Audience::Thread(Line::Phase(progress.clone())));
+        let taken = step(rollback, seconds, Event::ProgressObserved(Box::new(progress)));
+        assert_eq!(taken.effects.contains(&line), is_told, "at {seconds} s: {:?}", taken.effects);
+        rollback = taken.rollback;
+    }
+}
+
+#[test]
+fn whoever_was_paged_is_told_once_they_are_not_needed_any_more() {
+    let page = Effect::Tell(Audience::OnCall);
+    let late = running([(DUE, Event::DeadlineReached)]);
+    assert!(late.view().needs_somebody());
+    let complete = step(late, DUE + 60, phase(Phase::Complete));
+    assert!(!complete.rollback.view().needs_somebody());
+    assert!(complete.effects.contains(&page), "the page stays open");
+    let (seconds, event) = settled();
+    let unknown = after(TRIGGERING, given_up());
+    assert!(unknown.view().needs_somebody());
+    let settled = step(unknown, seconds, event);
+    assert!(settled.effects.contains(&page), "the page stays open");
+    let good = step(running([]), 15, phase(Phase::Complete));
+    assert!(!good.effects.contains(&page), "nobody was paged");
+}
+
+#[test]
+fn what_cannot_be_cancelled_has_no_stop_button_and_says_so() {
+    let mut opening = by_ana();
+    let capabilities = Capabilities::full().cancels(Cancel::No);
+    opening.backend = BackendEntry::new(parsed("prod"), capabilities);
+    let running = tell(opening, good().into_iter().take(RUNNING));
+    assert!(!running.view().cancellable);
+    let ana = fixtures::ana();
+    let stopped = step(running, 14, Event::WithdrawalGiven(ana.said(at(14))));
+    assert_eq!(stopped.disposition, Disposition::Declined(Declined::TooLate));
+    assert_eq!(names(&stopped.rollback.pending()), ["observe"], "the CD system is not asked");
 }

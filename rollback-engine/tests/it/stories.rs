@@ -10,7 +10,7 @@ use rollback_core::ports::{
     Button, ClickedOn, CommandError, Commands, CompareAndSet, Fence, Freshness, Retention,
     SavedDeploy,
 };
-use rollback_core::{Migrations, Phase, Proposer, Purpose, Reason, StateName};
+use rollback_core::{Migrations, Phase, Progress, Proposer, Purpose, Reason, StateName, WaitsFor};
 use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method, NotifierFault, SinkFault};
 use rollback_testkit::fixtures::{self, ana, bo, cleo, eve, finn, parsed};
@@ -700,6 +700,23 @@ fn without_a_fence_an_order_that_comes_within_the_limit_of_doubt_is_found_and_fo
         site.release();
         assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
         let _evidence = site.holds("late, and found").await;
+    });
+}
+
+#[test]
+fn a_paused_canary_is_told_and_so_is_that_it_goes_on() {
+    paused(async {
+        let (site, host) = open(Setup::default()).await;
+        let started = || Progress::new(Phase::Started);
+        let canary = started().waiting(WaitsFor::new("a person to promote the canary"));
+        site.cd.set_looks([started(), canary, started(), Progress::new(Phase::Complete)]);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
+        let phases = site.kinds(&id).await.into_iter().filter(|kind| *kind == "phase").count();
+        assert_eq!(phases, 4, "started, waits, goes on, complete");
+        let thread = site.thread();
+        assert!(thread.iter().any(|line| line.contains("promote the canary")), "{thread:?}");
+        let _evidence = site.holds("a paused canary").await;
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::fixtures::{card, now, view};
 use async_trait::async_trait;
 use local_slack::{Channel, Fault, LocalSlack, Options, User};
-use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice};
+use rollback_core::notice::{Attempt, Delivered, Delivery, MessageRef, Notice, NoticeKind};
 use rollback_core::ports::{Clock, Notifier, NotifyError};
 use rollback_core::{ChannelId, Line, Timestamp};
 use rollback_slack::{SlackNotifier, WebApi, WebApiOptions};
@@ -333,7 +333,11 @@ async fn whoever_is_on_call_is_told_only_where_a_channel_is_named() {
     let view = Box::new(view("outcome_unknown", &json!({"opened_at": now()})));
     let delivery = Delivery::new("on_call:rb-1", 1, Notice::OnCall(view), channel("C0DEPLOYS"));
     assert_eq!(notifier.deliver(&delivery).await.unwrap(), Delivered::NotMine);
+    let service = channel("C0SERVICE");
+    assert_eq!(notifier.place(NoticeKind::OnCall, &service), None, "nothing is queued for nobody");
+    assert_eq!(notifier.place(NoticeKind::Line, &service), Some(service.clone()));
     let named = notifier.on_call(channel("C0DEPLOYS"));
+    assert_eq!(named.place(NoticeKind::Blocked, &service), Some(channel("C0DEPLOYS")));
     at(named.deliver(&delivery).await.unwrap());
     assert_eq!(slack.messages("C0DEPLOYS").len(), 1);
 }
