@@ -75,7 +75,7 @@ fn a_guard_of_a_newer_release_is_refused_by_name_and_one_that_is_left_out_as_wel
 fn an_opening_names_its_rules_and_those_of_a_newer_release_are_refused() {
     let opening = fixtures::clicked_by(&fixtures::ana(), fixtures::policy());
     let mut written = serde_json::to_value(&opening).unwrap();
-    assert_eq!(written["rules"], "v2");
+    assert_eq!(written["rules"], "v3");
     assert_eq!(serde_json::from_value::<Opening>(written.clone()).unwrap(), opening);
     written["rules"] = json!("v99");
     let refused = serde_json::from_value::<Opening>(written).unwrap_err().to_string();
