@@ -226,7 +226,8 @@ async fn a_rollback_is_told_from_its_click_to_its_end() {
             "requested_by": {"id": "U02ANA", "name": "Ana"}, "approved_by": [],
             "proposed_by": null, "reason": "error rate is up 4x", "guards": null,
             "execution": null, "opened_at": null, "ended_at": null, "explanation": null,
-            "drill": false, "put_aside": false,
+            "drill": false, "deploy": "ci-42",
+            "rule": "checkout owners", "break_glass": false, "acknowledged": [], "put_aside": false,
         })
     );
 }
