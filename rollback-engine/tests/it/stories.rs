@@ -713,7 +713,7 @@ fn a_paused_canary_is_told_and_so_is_that_it_goes_on() {
         let id = host.click_and_confirm(&site, &ana()).await;
         assert_eq!(site.ended(&id).await.state, StateName::Succeeded);
         let phases = site.kinds(&id).await.into_iter().filter(|kind| *kind == "phase").count();
-        assert_eq!(phases, 4, "started, waits, goes on, complete");
+        assert_eq!(phases, 5, "accepted, started, waits, goes on, complete");
         let thread = site.thread();
         assert!(thread.iter().any(|line| line.contains("promote the canary")), "{thread:?}");
         let _evidence = site.holds("a paused canary").await;
