@@ -1,13 +1,11 @@
-//! The stores, in memory, in a file and on a server. `tests/crash.rs` is a binary of its own: it is no test
-//! harness, but a process that is killed and started again.
+//! The stores, in memory, in a file and on a server. Binaries of their own: `tests/crash.rs`, which is no
+//! test harness but a process that is killed and started again; and `audit_file`, `corrupt`, `durable` and
+//! `files`, which lock a file and open it again. A server that another test of one process starts holds
+//! such a lock for a moment, until it has become its program.
 
-mod audit_file;
 mod clock;
 mod conformance;
-mod corrupt;
 mod differential;
-mod durable;
-mod files;
 mod postgres;
 mod postgres_tls;
 mod upgrades;
