@@ -26,7 +26,7 @@ use crate::world::{Act, Broken, Budget, Cd, Flaw, OPS, World};
 use rollback_core::Purpose;
 use rollback_core::audit::BackendEntry;
 use rollback_core::journal::Opening;
-use rollback_core::ports::{Capabilities, CompareAndSet, Fence};
+use rollback_core::ports::{Cancel, Capabilities, CompareAndSet, Fence};
 use rollback_testkit::fixtures::{self, parsed};
 use stateright::{Model, Property};
 use std::sync::Mutex;
@@ -105,9 +105,9 @@ impl Setup {
         opening.id = parsed(&format!("rb-{}", op + 1));
         opening.purpose = if of(self.drill) { Purpose::Drill } else { Purpose::Real };
         let capabilities = match self.cd {
-            Cd::Compares => Capabilities::new(CompareAndSet::Yes, Fence::Yes),
-            Cd::Ticket => Capabilities::new(CompareAndSet::Ticket, Fence::Yes),
-            Cd::Neither => Capabilities::new(CompareAndSet::No, Fence::No),
+            Cd::Compares => Capabilities::new(CompareAndSet::Yes, Fence::Yes).cancels(Cancel::Yes),
+            Cd::Ticket => Capabilities::new(CompareAndSet::Ticket, Fence::Yes).cancels(Cancel::Yes),
+            Cd::Neither => Capabilities::new(CompareAndSet::No, Fence::No).cancels(Cancel::Yes),
         };
         opening.backend = BackendEntry::new(parsed("prod"), capabilities);
         opening
