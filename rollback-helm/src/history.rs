@@ -136,8 +136,10 @@ impl Seen {
 
     /// The newest record that holds what `id` stands for, from which helm can restore it.
     pub(crate) fn find(&self, id: &RevisionId) -> Option<&Record> {
+        // To the letter: an id comes from outside, and `2@e7ff53c5/` is another one.
         let named = parse_id(id.as_str())
-            .and_then(|(number, uid)| self.records.iter().find(|it| it.is(number, uid)));
+            .and_then(|(number, uid)| self.records.iter().find(|it| it.is(number, uid)))
+            .filter(|it| it.own_id().as_ref() == Some(id));
         named.or_else(|| self.valid().find(|it| self.identity(it).as_ref() == Some(id)))
     }
 
