@@ -41,19 +41,22 @@ async fn kubectl(folder: &Path, stage: &Stage, object: &str, within: Duration) -
 async fn play(
     folder: &Path,
     stage: &Stage,
-    (object, within): (&str, Duration),
+    ((kind, name), within): ((&str, &str), Duration),
     meanwhile: impl Future<Output = ()>,
 ) -> (End, Option<End>) {
     let order = order_for(stage.back_by_one());
     let receipt = stage.backend.start(again(&order)).await.unwrap();
-    let changed = async || (stage.truth().await == Some(stage.id(2))).then_some(());
+    let workload = format!("{kind}s/{name}");
+    let changed =
+        async || (stage.revision_in(&workload).await == Some(stage.id(2))).then_some(());
     stage.wait("the target in the workload", changed).await;
     let ours = async {
         let ended = stage.end(&stage.backend, &order, &receipt).await;
         let words = ended.message.as_ref().map(ToString::to_string).unwrap_or_default();
         End { well: ended.phase == Phase::Complete, words, at: Instant::now() }
     };
-    let theirs = kubectl(folder, stage, object, within);
+    let object = format!("{kind}/{name}");
+    let theirs = kubectl(folder, stage, &object, within);
     let (ours, theirs, ()) = tokio::join!(ours, theirs, meanwhile);
     (ours, theirs)
 }
@@ -65,7 +68,7 @@ fn agree((ours, theirs): &(End, Option<End>), well: bool) {
     assert!(apart < APART_MAX, "ours: {ours:?}, kubectl: {theirs:?}");
 }
 
-const WEB: (&str, Duration) = ("deployment/web", PATIENCE);
+const WEB: ((&str, &str), Duration) = (("deployment", "web"), PATIENCE);
 
 #[tokio::test]
 async fn pods_that_take_their_time_are_ready_when_kubectl_says_so() {
@@ -135,7 +138,7 @@ async fn a_stateful_set_that_never_gets_ready_ends_ours_while_kubectl_waits_for_
     let soon = |config: &mut rollback_helm::Config| config.deadline = Duration::from_secs(3);
     let stage = Stage::set_with(lab, &folder, Helm::Four, DATABASE, soon).await;
     stage.space.behave("registry.example.com/db:2", Behaviour::NeverReady);
-    let looked = ("statefulset/db", Duration::from_secs(12));
+    let looked = (("statefulset", "db"), Duration::from_secs(12));
     let (ours, theirs) = play(&folder, &stage, looked, async {}).await;
     assert!(!ours.well && theirs.is_none(), "{ours:?} {theirs:?}");
     assert!(ours.words.contains("statefulset db") && ours.words.contains("no pod"), "{ours:?}");

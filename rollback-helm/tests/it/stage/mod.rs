@@ -308,8 +308,13 @@ impl Stage {
 
     /// What is live, by what the workload itself says.
     pub async fn truth(&self) -> Option<RevisionId> {
-        let web = self.space.get(APPS, "deployments/web").await;
-        let image = web.pointer("/spec/template/spec/containers/0/image").unwrap();
+        self.revision_in("deployments/web").await
+    }
+
+    /// The revision that one workload has. Helm changes them one after the other.
+    pub async fn revision_in(&self, workload: &str) -> Option<RevisionId> {
+        let object = self.space.get(APPS, workload).await;
+        let image = object.pointer("/spec/template/spec/containers/0/image").unwrap();
         let number: u32 = image.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
         self.ids.lock().unwrap().get(&number).cloned()
     }
