@@ -6,7 +6,7 @@ use crate::problem::{self, Problem};
 use crate::rate::Bucket;
 use crate::recent::Recent;
 use crate::tokens::{Caller, Tokens};
-use crate::{audit, deploys, events, rollbacks, services, standing};
+use crate::{audit, changes, deploys, events, rollbacks, services, standing};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state, map_response};
@@ -36,7 +36,7 @@ pub struct Api {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
     pub(crate) limits: ApiLimits,
     pub(crate) metrics: Metrics,
     /// One for each token, in their order.
@@ -126,6 +126,15 @@ fn v1(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/deploys", post(deploys::report))
         .route("/v1/services/{service}/{environment}", get(services::show))
+        .route(
+            "/v1/services/{service}/{environment}/freezes/{name}",
+            post(changes::freeze).delete(changes::unfreeze),
+        )
+        .route(
+            "/v1/services/{service}/{environment}/bad-revisions/{revision}",
+            post(changes::mark_bad).delete(changes::unmark_bad),
+        )
+        .route("/v1/drills", post(rollbacks::drill))
         .route("/v1/rollbacks", post(rollbacks::propose).get(rollbacks::list))
         .route("/v1/rollbacks/{id}", get(rollbacks::show))
         .route("/v1/rollbacks/{id}/events", get(events::follow))

@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod body;
+mod changes;
 mod connections;
 mod deploys;
 mod events;

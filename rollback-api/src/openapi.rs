@@ -114,6 +114,25 @@ struct Proposal {
     proposed_by: ProposedBy,
 }
 
+/// A freeze to set.
+#[derive(JsonSchema, Serialize)]
+struct FreezeOrder {
+    /// Why, as refusals will say.
+    #[schemars(extend("minLength" = 1, "maxLength" = 3000, "pattern" = "\\S"))]
+    reason: String,
+    /// Until when; absent until it is lifted.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+}
+
+/// A mark to set on a revision.
+#[derive(JsonSchema, Serialize)]
+struct MarkOrder {
+    /// Why, as refusals will say.
+    #[schemars(extend("minLength" = 1, "maxLength" = 3000, "pattern" = "\\S"))]
+    reason: String,
+}
+
 /// Who proposes: a person, a rule or an agent. It gives no right.
 #[derive(JsonSchema, Serialize)]
 struct ProposedBy {
@@ -336,6 +355,76 @@ fn services(generator: &mut SchemaGenerator) -> Value {
     json!({"get": with(operation, "parameters", parameters)})
 }
 
+/// What may be set and lifted about a service.
+fn held(
+    answers: &mut SchemaGenerator,
+    body: &Value,
+    (name, what, schema): (&str, &str, &Value),
+    (set, lift): (&str, &str),
+) -> Value {
+    let parameters = json!([
+        parameter("path", "service", "The service.", &name_schema()),
+        parameter("path", "environment", "The environment.", &name_schema()),
+        parameter("path", name, what, schema),
+    ]);
+    let changed = json_body(&told::<wire::Changed>(answers));
+    let set = operation(
+        set,
+        &[(201, answer("It holds.", &changed))],
+        &[400, 404, 408, 409, 413, 415, 422, 500],
+    );
+    let set = with(set, "requestBody", json!({"required": true, "content": json_body(body)}));
+    let lifted = json!({"description": "It holds no more."});
+    let lift = operation(lift, &[(204, lifted)], &[404, 409, 500]);
+    json!({
+        "post": with(set, "parameters", parameters.clone()),
+        "delete": with(lift, "parameters", parameters),
+    })
+}
+
+fn held_paths(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> (Value, Value) {
+    let (freeze, mark) = (told::<FreezeOrder>(bodies), told::<MarkOrder>(bodies));
+    let label = json!({"type": "string", "minLength": 1, "maxLength": 300, "pattern": "^[A-Za-z0-9][A-Za-z0-9 ._-]*$"});
+    let token = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"});
+    (
+        held(
+            answers,
+            &freeze,
+            ("name", "The freeze. The same name again takes its place.", &label),
+            ("Freeze a service: no rollback of it while that holds.", "Lift a freeze."),
+        ),
+        held(
+            answers,
+            &mark,
+            ("revision", "The revision: its identity, or a name that is told with it.", &token),
+            (
+                "Mark a revision bad: it is no target while that stands.",
+                "Take back that a revision is bad.",
+            ),
+        ),
+    )
+}
+
+/// The key that makes a repeat the same proposal.
+fn once() -> Value {
+    let schema = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
+    let description = "With it a repeat is the same proposal, for good; something else under the same \
+                       key is a conflict.";
+    parameter("header", "Idempotency-Key", description, &schema)
+}
+
+fn drills(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Value {
+    let opened = answer("It is open.", &json_body(&told::<wire::Proposed>(answers)));
+    let open = operation(
+        "Open a drill: it goes the way of a rollback, and its order is never sent.",
+        &[(201, opened)],
+        &[400, 408, 409, 413, 415, 422, 500],
+    );
+    let body = json!({"required": true, "content": json_body(&told::<Proposal>(bodies))});
+    let open = with(open, "parameters", json!([once()]));
+    json!({"post": with(open, "requestBody", body)})
+}
+
 fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Value {
     let mut proposed = answer("It is proposed.", &json_body(&told::<wire::Proposed>(answers)));
     proposed["headers"] = json!({
@@ -361,7 +450,7 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
     let schema = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
     parameters.push(parameter("query", "limit", "At most this many.", &schema));
     json!({
-        "post": with(propose, "requestBody", body),
+        "post": with(with(propose, "parameters", json!([once()])), "requestBody", body),
         "get": with(list, "parameters", parameters.into()),
     })
 }
@@ -495,9 +584,14 @@ fn document() -> Value {
     let rollbacks = rollbacks(&mut answers, &mut bodies);
     let (rollback, events) = rollback(&mut answers);
     let (audit, verify) = audit(&mut answers);
+    let (freezes, marks) = held_paths(&mut answers, &mut bodies);
+    let drills = drills(&mut answers, &mut bodies);
     let paths = json!({
         "/v1/deploys": deploys,
         "/v1/services/{service}/{environment}": services(&mut answers),
+        "/v1/services/{service}/{environment}/freezes/{name}": freezes,
+        "/v1/services/{service}/{environment}/bad-revisions/{revision}": marks,
+        "/v1/drills": drills,
         "/v1/rollbacks": rollbacks,
         "/v1/rollbacks/{id}": rollback,
         "/v1/rollbacks/{id}/events": events,
@@ -514,8 +608,9 @@ fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Rollback service",
-            "description": "Deploys come in, rollbacks are proposed and read, the audit log is \
-                            told. Nothing here executes a rollback: a person does, in the chat.",
+            "description": "Deploys come in, rollbacks are proposed and read, services are frozen, the \
+                            audit log is told. Nothing here executes a rollback: a person does, in \
+                            the chat.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },

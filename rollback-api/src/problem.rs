@@ -184,7 +184,7 @@ impl Problem {
             CommandError::TooOften(seconds) => {
                 Self::too_many(error.to_string(), Duration::from_secs(*seconds))
             }
-            CommandError::NoTarget(_) | CommandError::Closed => {
+            CommandError::NoTarget(_) | CommandError::Closed | CommandError::KeyUsed(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
             CommandError::NotRecorded(_) | CommandError::Stopping | _ => {

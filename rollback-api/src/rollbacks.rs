@@ -1,6 +1,6 @@
 //! `/v1/rollbacks`: proposing one, and looking at them. Nothing here executes anything.
 
-use crate::api::Site;
+use crate::api::{Shared, Site};
 use crate::body;
 use crate::fields::{Place, label};
 use crate::problem::{Fault, Problem};
@@ -18,6 +18,7 @@ use rollback_core::{
     EnvironmentName, Proposer, Reason, RevisionName, RollbackId, RollbackView, ServiceKey,
     ServiceName,
 };
+use rollback_engine::Proposal;
 use serde_json::Value;
 use std::cell::RefCell;
 
@@ -27,26 +28,71 @@ const LIST_DEFAULT: usize = 100;
 /// How many are listed at most.
 const LIST_MAX: u64 = 1_000;
 
-/// What somebody proposes.
-#[derive(Debug)]
-struct Proposal {
-    key: ServiceKey,
-    target: Option<RevisionName>,
-    reason: Reason,
-    by: Proposer,
-}
+/// The header that makes a repeat the same proposal.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The longest key that is taken.
+const KEY_LENGTH_MAX: usize = 255;
 
 pub(crate) async fn propose(
     State(shared): Site,
-    _caller: Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, HeaderMap, Json<Proposed>), Problem> {
-    body::must_be_json(&headers)?;
-    let body = body::json(&headers, body, &shared.limits).await?;
-    let Proposal { key, target, reason, by } = proposal(&body)?;
-    let named = target.is_some();
-    let proposed = shared.engine.propose(&key, target, reason, by).await;
+    let proposal = asked(&shared, caller, &headers, body).await?;
+    proposed(&shared.engine, proposal).await
+}
+
+/// Opens a drill, which ends as any rollback does, and whose order is never sent.
+pub(crate) async fn drill(
+    State(shared): Site,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, HeaderMap, Json<Proposed>), Problem> {
+    let proposal = asked(&shared, caller, &headers, body).await?;
+    proposed(&shared.engine, proposal.drill()).await
+}
+
+async fn asked(
+    shared: &Shared,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Proposal, Problem> {
+    body::must_be_json(headers)?;
+    let once = once(headers)?;
+    let body = body::json(headers, body, &shared.limits).await?;
+    let proposal = proposal(&body)?;
+    Ok(match once {
+        // Another caller's key is another key.
+        Some(key) => proposal.once(format!("{}/{key}", shared.tokens.space_of(caller))),
+        None => proposal,
+    })
+}
+
+/// What identifies the request among those of its caller.
+fn once(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let wrong = |what: &str| Problem::bad_request(Fault::in_header(IDEMPOTENCY_KEY, what));
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str() {
+            Ok(key) if (1..=KEY_LENGTH_MAX).contains(&key.len()) => Ok(Some(key)),
+            Ok(_) => Err(wrong("give 1 to 255 characters")),
+            Err(_) => Err(wrong("give printable ASCII")),
+        },
+        (Some(_), Some(_)) => Err(wrong("it is there twice; send it once")),
+    }
+}
+
+async fn proposed(
+    engine: &rollback_engine::Engine,
+    proposal: Proposal,
+) -> Result<(StatusCode, HeaderMap, Json<Proposed>), Problem> {
+    let named = proposal.target.is_some();
+    let proposed = engine.propose(proposal).await;
     let view = proposed.map_err(|error| match &error {
         CommandError::NotConfigured(_) => at("/service", &error),
         CommandError::NoTarget(_) if named => at("/target", &error),
@@ -82,7 +128,9 @@ fn proposal(body: &Value) -> Result<Proposal, Problem> {
         let id = by.field("id").required(label);
         let name = by.field("name").optional(label);
         let key = ServiceKey::new(service?, environment?);
-        Some(Proposal { key, target, reason: reason?, by: Proposer::new(id?, name) })
+        let mut proposal = Proposal::new(key, reason?, Proposer::new(id?, name));
+        proposal.target = target;
+        Some(proposal)
     };
     let proposal = read();
     match proposal {

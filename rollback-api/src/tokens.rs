@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -71,6 +71,17 @@ impl Tokens {
         }
     }
 
+    /// A name for what is this token's own: the same after a restart, another one for each token, and
+    /// nothing that the token could be told from.
+    pub(crate) fn space_of(&self, caller: Caller) -> String {
+        let held = usize::try_from(caller.0).ok().and_then(|place| self.digests.get(place));
+        let named = held.map(|held| digest(held)).unwrap_or_default();
+        named.iter().take(16).fold(String::new(), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.digests.len()
@@ -127,6 +138,13 @@ mod tests {
             assert_eq!(tokens(&[bad]).unwrap_err(), TokenError::Character, "{bad:?}");
         }
         assert_eq!(tokens(&["x"; TOKENS_MAX + 1]).unwrap_err(), TokenError::TooMany);
+    }
+
+    #[test]
+    fn each_token_has_a_space_of_its_own_that_does_not_depend_on_its_place() {
+        let (one, turned) = (tokens(&["old", "new"]).unwrap(), tokens(&["new", "old"]).unwrap());
+        assert_eq!(one.space_of(Caller(0)), turned.space_of(Caller(1)));
+        assert_ne!(one.space_of(Caller(0)), one.space_of(Caller(1)));
     }
 
     #[test]

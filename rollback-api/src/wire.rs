@@ -219,8 +219,56 @@ pub(crate) struct Service {
     skipped: Vec<SkippedRevision>,
     /// The guards as they stand now; empty when there is no target to judge.
     guards: Vec<Guard>,
+    /// The freezes, also those that begin later or are over; `null` when that is not known.
+    freezes: Option<Vec<Freeze>>,
     /// The rollback that holds the service.
     rollback: Option<String>,
+}
+
+/// A time without rollbacks.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Freeze {
+    /// Its name.
+    name: String,
+    /// Since when.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    from: String,
+    /// Until when; `null` until it is lifted.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    until: Option<String>,
+    /// Why; `null` when that is not known.
+    reason: Option<String>,
+    /// Who set it; `null` when that is not known.
+    by: Option<String>,
+}
+
+impl From<&rollback_core::observed::Freeze> for Freeze {
+    fn from(freeze: &rollback_core::observed::Freeze) -> Self {
+        Self {
+            name: freeze.name.to_string(),
+            from: freeze.from.to_string(),
+            until: freeze.until.map(|until| until.to_string()),
+            reason: freeze.reason.as_ref().map(ToString::to_string),
+            by: freeze.by.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// Something was changed about a service.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Changed {
+    /// The service.
+    service: String,
+    /// The environment.
+    environment: String,
+}
+
+impl Changed {
+    pub(crate) fn new(key: &rollback_core::ServiceKey) -> Self {
+        Self { service: key.service.to_string(), environment: key.environment.to_string() }
+    }
 }
 
 impl Service {
@@ -233,6 +281,7 @@ impl Service {
             why: status.why.clone(),
             skipped: status.skipped.iter().map(SkippedRevision::from).collect(),
             guards: status.guards.iter().map(Guard::from).collect(),
+            freezes: status.freezes.as_ref().map(|all| all.iter().map(Freeze::from).collect()),
             rollback: status.rollback.as_ref().map(ToString::to_string),
         }
     }

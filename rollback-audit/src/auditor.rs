@@ -243,16 +243,18 @@ impl Auditor {
     /// Remembers what was ordered until its outcome is recorded.
     fn follow(&mut self, record: &Record) {
         let draft = &record.draft;
+        // What is no rollback's leaves no order open.
+        let Some(id) = &draft.operation_id else { return };
         match draft.kind {
             Kind::Triggered => {
                 let order = OpenOrder {
                     sequence: record.sequence.get(),
                     at: draft.at,
-                    rollback: draft.operation_id.clone(),
+                    rollback: id.clone(),
                     service: draft.service.clone(),
                     environment: draft.environment.clone(),
                 };
-                self.open.insert(draft.operation_id.clone(), order);
+                self.open.insert(id.clone(), order);
             }
             // Somebody asked the CD system to stop what it carries out. That it did is recorded as
             // every end is: with what the guards had said.
@@ -264,7 +266,11 @@ impl Auditor {
             | Kind::Rejected
             | Kind::Phase
             | Kind::PutAside
-            | Kind::Released => {}
+            | Kind::Released
+            | Kind::Frozen
+            | Kind::Unfrozen
+            | Kind::MarkedBad
+            | Kind::UnmarkedBad => {}
             Kind::Refused
             | Kind::Succeeded
             | Kind::Failed
@@ -273,7 +279,7 @@ impl Auditor {
             | Kind::Cancelled
             | Kind::Expired
             | Kind::Settled => {
-                self.open.remove(&draft.operation_id);
+                self.open.remove(id);
             }
         }
     }

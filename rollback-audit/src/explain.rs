@@ -63,10 +63,15 @@ impl Explanation {
     fn head(&self, f: &mut fmt::Formatter<'_>, first: &Record) -> fmt::Result {
         let draft = &first.draft;
         let drill = if draft.drill { " (a drill)" } else { "" };
-        row(f, "rollback", &alloc::format!("{}{drill}", draft.operation_id))?;
+        if let Some(id) = &draft.operation_id {
+            row(f, "rollback", &alloc::format!("{id}{drill}"))?;
+        }
         row(f, "service", &alloc::format!("{} in {}", draft.service, draft.environment))?;
-        row(f, "from", &revision(&draft.from))?;
-        row(f, "to", &revision(&draft.to))?;
+        for (name, end) in [("from", &draft.from), ("to", &draft.to)] {
+            if let Some(end) = end {
+                row(f, name, &revision(end))?;
+            }
+        }
         let asked = self.last_of(Kind::Confirmed).or_else(|| self.last_of(Kind::Requested));
         let who = asked.and_then(|record| record.draft.actor.as_ref());
         row(f, "who", &who.map_or_else(|| "nobody is recorded".into(), person))?;
@@ -76,14 +81,15 @@ impl Explanation {
         if let Some(name) = deployer {
             row(f, "deployer", name.as_str())?;
         }
-        let backend = &draft.backend;
-        let able = alloc::format!(
-            "{}, compares before it sets: {}, can fence: {}",
-            backend.name,
-            backend.compare_and_set,
-            backend.fence
-        );
-        row(f, "backend", &able)?;
+        if let Some(backend) = &draft.backend {
+            let able = alloc::format!(
+                "{}, compares before it sets: {}, can fence: {}",
+                backend.name,
+                backend.compare_and_set,
+                backend.fence
+            );
+            row(f, "backend", &able)?;
+        }
         let execution = self.records.iter().rev().find_map(|r| r.draft.execution.as_ref());
         match execution {
             Some(execution) => row(f, "execution", execution.id.as_str()),

@@ -257,7 +257,7 @@ pub struct Access {
     break_glass: Vec<Principal>,
 }
 
-/// What somebody wants to do to a rollback.
+/// What somebody wants to do to a rollback, or to a service.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "a new duty must be decided in `Access::decide`")]
@@ -272,6 +272,8 @@ pub enum Duty {
     Settle,
     /// Release one from quarantine.
     Release,
+    /// Freeze a service or mark a revision bad, and take that back.
+    Operate,
 }
 
 /// What the directory says about an account.
@@ -602,9 +604,12 @@ impl Access {
     fn entitled(&self, duty: Duty) -> &[NamedPrincipals] {
         match duty {
             Duty::Approve if !self.approvers.is_empty() => &self.approvers,
-            Duty::Approve | Duty::Request | Duty::Withdraw | Duty::Settle | Duty::Release => {
-                &self.owners
-            }
+            Duty::Approve
+            | Duty::Request
+            | Duty::Withdraw
+            | Duty::Settle
+            | Duty::Release
+            | Duty::Operate => &self.owners,
         }
     }
 

@@ -11,11 +11,13 @@ use self::canonical::Strict;
 pub use self::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::access::RULE_BREAK_GLASS;
 use crate::event::Receipt;
-use crate::id::{BackendName, ChannelId, Label, Reason, RollbackId, UserId, WorkspaceId};
+use crate::id::{
+    BackendName, ChannelId, Label, Reason, RevisionId, RollbackId, UserId, WorkspaceId,
+};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
 use crate::ports::{Cancel, Fence};
 use crate::time::Timestamp;
-use crate::view::{Execution, GuardView};
+use crate::view::{Execution, GuardView, Proposer};
 use crate::words;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -74,6 +76,14 @@ pub enum Kind {
     PutAside,
     /// Somebody let it go on.
     Released,
+    /// Somebody froze a service: no rollback of it while that holds.
+    Frozen,
+    /// Somebody lifted a freeze.
+    Unfrozen,
+    /// Somebody marked a revision bad: it is no target.
+    MarkedBad,
+    /// Somebody took such a mark back.
+    UnmarkedBad,
 }
 
 impl Kind {
@@ -98,6 +108,10 @@ impl Kind {
             Self::Settled => "settled",
             Self::PutAside => "put_aside",
             Self::Released => "released",
+            Self::Frozen => "frozen",
+            Self::Unfrozen => "unfrozen",
+            Self::MarkedBad => "marked_bad",
+            Self::UnmarkedBad => "unmarked_bad",
         }
     }
 }
@@ -129,10 +143,34 @@ impl From<&Actor> for ActorEntry {
     }
 }
 
+impl From<&Proposer> for ActorEntry {
+    fn from(proposer: &Proposer) -> Self {
+        let Proposer { id, name, .. } = proposer;
+        Self { id: id.clone(), name: name.clone(), workspace: None, channel: None }
+    }
+}
+
 impl From<&UserId> for ActorEntry {
     fn from(id: &UserId) -> Self {
         Self { id: Label::new(id.as_str()), name: None, workspace: None, channel: None }
     }
+}
+
+/// What somebody changed about a service.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ChangeEntry {
+    /// The freeze, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Label>,
+    /// Until when the freeze holds; without an end until it is lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The revision that is no target, or is one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<RevisionId>,
 }
 
 /// A record before it has its place in the chain.
@@ -145,8 +183,9 @@ pub struct Draft {
     pub id: Label,
     /// When it happened.
     pub at: Timestamp,
-    /// The rollback.
-    pub operation_id: RollbackId,
+    /// The rollback; none where somebody changed what holds for a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<RollbackId>,
     /// What happened.
     pub kind: Kind,
     /// Who made it happen; nobody where time or the CD system did.
@@ -155,10 +194,15 @@ pub struct Draft {
     pub service: Label,
     /// The environment.
     pub environment: Label,
-    /// The revision to leave.
-    pub from: RevisionRef,
-    /// The revision to return to.
-    pub to: RevisionRef,
+    /// The revision to leave; none without a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RevisionRef>,
+    /// The revision to return to; none without a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<RevisionRef>,
+    /// What was changed about the service, where it is no rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeEntry>,
     /// Why, in the requester's own words.
     pub reason: Option<Reason>,
     /// The rule that decided, and what was decided, in words.
@@ -170,8 +214,9 @@ pub struct Draft {
     pub acknowledged: Vec<Label>,
     /// Who had deployed what is rolled back.
     pub deployer: Option<Deployer>,
-    /// The configured backend, and what it can do.
-    pub backend: BackendEntry,
+    /// The configured backend, and what it can do; none without a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendEntry>,
     /// The execution at the CD system.
     pub execution: Option<Execution>,
     /// What became of it, in words.
@@ -246,7 +291,13 @@ impl BackendEntry {
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(extend("additionalProperties" = false))
+    schemars(extend(
+        "additionalProperties" = false,
+        "anyOf" = [
+            {"required": ["operation_id", "from", "to", "backend"]},
+            {"required": ["change"]},
+        ],
+    ))
 )]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -671,19 +722,20 @@ impl Template<'_> {
         Draft {
             id,
             at,
-            operation_id: self.operation_id.clone(),
+            operation_id: Some(self.operation_id.clone()),
             kind,
             actor: None,
             service: self.key.service.as_str().into(),
             environment: self.key.environment.as_str().into(),
-            from: self.from.clone(),
-            to: self.to.clone(),
+            from: Some(self.from.clone()),
+            to: Some(self.to.clone()),
+            change: None,
             reason: None,
             decision: None,
             guards: Vec::new(),
             acknowledged: Vec::new(),
             deployer: self.deployer.cloned(),
-            backend: self.backend.clone(),
+            backend: Some(self.backend.clone()),
             execution: None,
             explanation: None,
             drill: self.drill,
@@ -692,6 +744,31 @@ impl Template<'_> {
 }
 
 impl Draft {
+    /// A record of something that is no rollback's.
+    pub(crate) fn of_service(id: Label, at: Timestamp, kind: Kind, key: &ServiceKey) -> Self {
+        Self {
+            id,
+            at,
+            operation_id: None,
+            kind,
+            actor: None,
+            service: key.service.as_str().into(),
+            environment: key.environment.as_str().into(),
+            from: None,
+            to: None,
+            change: None,
+            reason: None,
+            decision: None,
+            guards: Vec::new(),
+            acknowledged: Vec::new(),
+            deployer: None,
+            backend: None,
+            execution: None,
+            explanation: None,
+            drill: false,
+        }
+    }
+
     /// Whether only the emergency group's rule allowed it.
     #[must_use]
     pub fn is_through_break_glass(&self) -> bool {

@@ -829,10 +829,15 @@ fn freeze(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {
         .until
         .map(|at| alloc::format!("until {at}"))
         .unwrap_or_else(|| "until it is lifted".to_string());
-    Ok(Verdict::Block(Explanation::new(
-        alloc::format!("{} is frozen by `{}` {until}", question.plan.key(), freeze.name),
-        "ask whoever set the freeze to lift it",
-    )))
+    let mut what = alloc::format!("{} is frozen by `{}` {until}", question.plan.key(), freeze.name);
+    if let Some(reason) = &freeze.reason {
+        what.push_str(&alloc::format!(": {reason}"));
+    }
+    let next = match &freeze.by {
+        Some(by) => alloc::format!("ask {by}, who set the freeze, or an owner to lift it"),
+        None => "ask whoever set the freeze to lift it".to_string(),
+    };
+    Ok(Verdict::Block(Explanation::new(what, next)))
 }
 
 fn cool_down(question: &Question<'_>, facts: &Facts) -> Result<Verdict, Missing> {

@@ -89,6 +89,7 @@ extern crate std;
 
 pub mod access;
 pub mod audit;
+pub mod change;
 pub mod current;
 mod event;
 mod fact;
@@ -117,6 +118,7 @@ mod unseen;
 mod view;
 mod words;
 
+pub use crate::change::{Changer, ServiceChange, ServiceChanged};
 pub use crate::event::{
     Audience, Conflict, Effect, Event, Health, Line, Observation, Phase, Progress, Receipt, Said,
     Settlement, Sighting, WaitsFor,

@@ -2,6 +2,7 @@
 
 use crate::access::Duty;
 use crate::audit::Head;
+use crate::change::ServiceChanged;
 use crate::event::Line;
 use crate::id::{ChannelId, Label, UserId};
 use crate::known_good::Choice;
@@ -97,6 +98,9 @@ pub enum Notice {
         /// The rollback as it stood.
         view: Box<RollbackView>,
     },
+    /// In the channel of a service: somebody changed what holds for it; or to whoever is on call, where
+    /// only the emergency group's rule allowed it. Appears once.
+    Changed(Box<ServiceChanged>),
     /// To whoever is on call: a dependency of some or all rollbacks is not working, or works again. The
     /// latest wins.
     Blocked(Box<Blocked>),
@@ -118,8 +122,10 @@ pub enum NoticeKind {
     Deployer,
     /// [`Notice::OnCall`].
     OnCall,
-    /// [`Notice::BreakGlass`].
+    /// [`Notice::BreakGlass`], and [`Notice::Changed`] through break-glass.
     BreakGlass,
+    /// [`Notice::Changed`] in the channel; the page about one is [`Self::BreakGlass`].
+    Changed,
     /// [`Notice::Blocked`].
     Blocked,
 }
@@ -130,7 +136,12 @@ impl NoticeKind {
     pub const fn is_a_page(self) -> bool {
         match self {
             Self::OnCall | Self::BreakGlass | Self::Blocked => true,
-            Self::Deploy | Self::Line | Self::Approval | Self::Private | Self::Deployer => false,
+            Self::Deploy
+            | Self::Line
+            | Self::Approval
+            | Self::Private
+            | Self::Deployer
+            | Self::Changed => false,
         }
     }
 }
@@ -147,6 +158,8 @@ impl Notice {
             Self::Deployer { .. } => NoticeKind::Deployer,
             Self::OnCall(_) => NoticeKind::OnCall,
             Self::BreakGlass { .. } => NoticeKind::BreakGlass,
+            Self::Changed(changed) if changed.through_break_glass => NoticeKind::BreakGlass,
+            Self::Changed(_) => NoticeKind::Changed,
             Self::Blocked(_) => NoticeKind::Blocked,
         }
     }

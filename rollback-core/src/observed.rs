@@ -2,7 +2,7 @@
 
 use crate::fact::Fact;
 use crate::guard::Explanation;
-use crate::id::{DeployId, GuardName, Label, RevisionId, RollbackId};
+use crate::id::{DeployId, GuardName, Label, Reason, RevisionId, RollbackId};
 use crate::model::{Plan, Restorable, Revision, RevisionRef};
 use crate::presence::Presence;
 use crate::time::Timestamp;
@@ -241,13 +241,19 @@ pub struct Freeze {
     pub from: Timestamp,
     /// Until when; without an end until it is lifted.
     pub until: Option<Timestamp>,
+    /// Why, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Who set it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Label>,
 }
 
 impl Freeze {
     /// A freeze or a lock.
     #[must_use]
     pub fn new(name: impl Into<Label>, from: Timestamp, until: Option<Timestamp>) -> Self {
-        Self { name: name.into(), from, until }
+        Self { name: name.into(), from, until, reason: None, by: None }
     }
 
     /// Whether it holds at `now`; its end is no longer part of it.

@@ -13,8 +13,9 @@ mod notify;
 mod sources;
 
 pub use crate::store::{
-    Claim, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query,
-    Queued, Retention, SavedDeploy, Store, StoreError,
+    AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal,
+    Journals, Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
+    Store, StoreError,
 };
 pub use audit::{AuditSink, CheckpointSigner, Kept};
 pub use backend::{
@@ -67,6 +68,12 @@ mod tests {
         held::<dyn HealthSource>();
         held::<dyn MetricSource>();
         held::<dyn Store>();
+        held::<dyn Journals>();
+        held::<dyn Claims>();
+        held::<dyn Services>();
+        held::<dyn Outbox>();
+        held::<dyn AuditLog>();
+        held::<dyn Receipts>();
         held::<dyn Clock>();
         held::<dyn Commands>();
     }

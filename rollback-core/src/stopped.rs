@@ -68,16 +68,15 @@ pub fn is_stopped(view: &RollbackView) -> bool {
 /// Whether the record says that a person has settled a rollback that was stopped.
 #[must_use]
 pub fn settles(record: &Draft) -> bool {
-    record.id == called(&record.operation_id, "settled")
+    record.operation_id.as_ref().is_some_and(|id| record.id == called(id, "settled"))
 }
 
 /// Whether the record is about a rollback that was stopped, and no step of its journal asks for it.
 #[must_use]
 pub fn is_beside_the_journal(record: &Draft) -> bool {
-    let denied = alloc::format!("{}/denied/", record.operation_id);
-    settles(record)
-        || record.id == called(&record.operation_id, "stopped")
-        || record.id.as_str().starts_with(&denied)
+    let Some(id) = &record.operation_id else { return false };
+    let denied = alloc::format!("{id}/denied/");
+    settles(record) || record.id == called(id, "stopped") || record.id.as_str().starts_with(&denied)
 }
 
 /// Whether somebody may do this to a rollback that is stopped, by which way and rule.

@@ -38,6 +38,7 @@ pub(crate) fn denied(key: &ServiceKey, duty: Duty, denial: &Denial, access: &Acc
         Duty::Withdraw => format!("stop a rollback of {key}"),
         Duty::Settle => format!("settle a rollback of {key}"),
         Duty::Release => format!("release a rollback of {key}"),
+        Duty::Operate => format!("change what holds for {key}"),
     };
     let why = match denial {
         Denial::ForeignWorkspace => "your account is not of this workspace".to_string(),

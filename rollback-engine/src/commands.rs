@@ -6,7 +6,7 @@ use crate::operation::{By, Operation};
 use crate::{posted, telling, work};
 use async_trait::async_trait;
 use rollback_core::access::{Duty, Standing};
-use rollback_core::audit::BackendEntry;
+use rollback_core::audit::{BackendEntry, Hash};
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::named::resolve;
 use rollback_core::notice::{DeployCard, MessageRef};
@@ -14,7 +14,8 @@ use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Consent, Q
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, DeployId, Event, Label, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
-    RevisionRef, RollbackId, RollbackView, Said, ServiceKey, Settlement, StateName, Timestamp,
+    RevisionRef, RollbackId, RollbackView, Said, ServiceChange, ServiceKey, Settlement, StateName,
+    Timestamp,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,15 @@ impl Commands for Engine {
         self.say(id, Event::Released(Box::new(Said::new(actor, standing)))).await
     }
 
+    async fn change_service(
+        &self,
+        key: &ServiceKey,
+        change: ServiceChange,
+        actor: Actor,
+    ) -> Result<bool, CommandError> {
+        self.change_service_by_person(key, change, actor).await
+    }
+
     async fn card(&self, id: &DeployId) -> Result<DeployCard, CommandError> {
         let card = self.inner.store.deploy(id).await.map_err(|error| not_recorded(&error))?;
         card.ok_or_else(|| CommandError::NotFound(Label::new(id.as_str())))
@@ -135,54 +145,168 @@ impl Commands for Engine {
     }
 }
 
-impl Engine {
-    /// Proposes a rollback: posts the prompt with the reason, and executes nothing. The target is
-    /// the one the policy chooses unless one is named, by its identity or as people call it now: that
-    /// must be one revision of the deploy history.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError`] when nothing was proposed.
-    pub async fn propose(
-        &self,
-        key: &ServiceKey,
-        target: Option<RevisionName>,
-        reason: Reason,
-        by: Proposer,
-    ) -> Result<RollbackView, CommandError> {
-        self.suggest(key, target, None, Origin::Proposal { by, reason }).await
+/// What somebody or something proposes.
+///
+/// ```
+/// use rollback_core::{Proposer, Reason, ServiceKey};
+/// use rollback_engine::Proposal;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = ServiceKey::new("checkout".parse()?, "production".parse()?);
+/// let by = Proposer::new("watchdog", None);
+/// let proposal = Proposal::new(key, Reason::parse("errors doubled")?, by).once("alert-4711");
+/// # drop(proposal);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Proposal {
+    /// The service.
+    pub key: ServiceKey,
+    /// Why.
+    pub reason: Reason,
+    /// Who.
+    pub by: Proposer,
+    /// Where to: by its identity, or as people call it now, which must be one revision of the deploy
+    /// history. The one that the policy chooses where none is named.
+    pub target: Option<RevisionName>,
+    /// Whether it is a drill; as the service is configured where that is not said.
+    pub purpose: Option<Purpose>,
+    /// What identifies it: a repeat under the same key is the same proposal.
+    pub once: Option<String>,
+}
+
+impl Proposal {
+    /// Proposes to roll back to what the policy chooses.
+    #[must_use]
+    pub const fn new(key: ServiceKey, reason: Reason, by: Proposer) -> Self {
+        Self { key, reason, by, target: None, purpose: None, once: None }
     }
 
-    /// Opens a drill of a service, whatever its configuration says.
+    /// The same, to this revision.
+    #[must_use]
+    pub fn to(mut self, target: RevisionName) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// The same as a drill, whatever the configuration of the service says.
+    #[must_use]
+    pub const fn drill(mut self) -> Self {
+        self.purpose = Some(Purpose::Drill);
+        self
+    }
+
+    /// The same under a key, so that a repeat is this proposal and no second one. A key is its caller's:
+    /// two callers who might use the same one put something of their own before it.
+    #[must_use]
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.once = Some(key.into());
+        self
+    }
+
+    /// Whether this is what was proposed then.
+    fn is(&self, opening: &Opening) -> bool {
+        let to = opening.plan.to();
+        let is_target = |name: &RevisionName| {
+            let version = to.version.as_ref().map(Label::as_str);
+            name.as_str() == to.revision.as_str() || version == Some(name.as_str())
+        };
+        let origin = Origin::Proposal { by: self.by.clone(), reason: self.reason.clone() };
+        *opening.plan.key() == self.key
+            && opening.origin == origin
+            && self.target.as_ref().is_none_or(is_target)
+            && self.purpose.is_none_or(|purpose| purpose == opening.purpose)
+    }
+}
+
+/// The identity of what is proposed under a key: unlike any that is drawn, and not to be guessed from it.
+fn once_id(key: &str) -> Result<RollbackId, CommandError> {
+    let digest = Hash::of(format!("proposal\n{key}").as_bytes()).to_string();
+    let id = format!("p-{}", digest.get(..32).unwrap_or_default());
+    RollbackId::parse(id).map_err(|error| CommandError::NotRecorded(error.to_string()))
+}
+
+/// Why nothing was opened.
+#[derive(Debug)]
+enum Unopened {
+    /// There is one of the same identity.
+    Exists,
+    /// Another reason.
+    Not(CommandError),
+}
+
+impl From<CommandError> for Unopened {
+    fn from(error: CommandError) -> Self {
+        Self::Not(error)
+    }
+}
+
+impl From<Unopened> for CommandError {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Exists => Self::NotRecorded("its identity is taken".into()),
+            Unopened::Not(error) => error,
+        }
+    }
+}
+
+impl Engine {
+    /// Proposes a rollback: posts the prompt with the reason, and executes nothing. A proposal under a
+    /// [key](Proposal::once) that was used before is the one from before, however it stands by now.
     ///
     /// # Errors
     ///
-    /// [`CommandError`] when nothing was opened.
-    pub async fn drill(
+    /// [`CommandError`] when nothing was proposed; [`CommandError::KeyUsed`] when something else was
+    /// proposed under the same key.
+    pub async fn propose(&self, proposal: Proposal) -> Result<RollbackView, CommandError> {
+        let id = match &proposal.once {
+            Some(key) => once_id(key)?,
+            None => self.inner.new_rollback_id()?,
+        };
+        if proposal.once.is_some()
+            && let Some(before) = self.proposed_before(&id, &proposal).await?
+        {
+            return Ok(before);
+        }
+        match self.suggest(id.clone(), &proposal).await {
+            // Somebody was faster with the same key.
+            Err(Unopened::Exists) => match self.proposed_before(&id, &proposal).await? {
+                Some(before) => Ok(before),
+                None => Err(CommandError::NotRecorded("it is not where it was put".into())),
+            },
+            Err(Unopened::Not(error)) => Err(error),
+            Ok(view) => Ok(view),
+        }
+    }
+
+    /// What was proposed under the same key before.
+    async fn proposed_before(
         &self,
-        key: &ServiceKey,
-        reason: Reason,
-        by: Proposer,
-    ) -> Result<RollbackView, CommandError> {
-        self.suggest(key, None, Some(Purpose::Drill), Origin::Proposal { by, reason }).await
+        id: &RollbackId,
+        proposal: &Proposal,
+    ) -> Result<Option<RollbackView>, CommandError> {
+        let before = self.inner.store.load(id).await.map_err(|error| not_recorded(&error))?;
+        let Some(before) = before else { return Ok(None) };
+        if !proposal.is(&before.opening) {
+            return Err(CommandError::KeyUsed(id.clone()));
+        }
+        self.view(id).await.map(Some)
     }
 
     /// Opens a rollback from what is live now to the named target, or else the one that the policy
     /// chooses; for the configured purpose unless another is given.
-    async fn suggest(
-        &self,
-        key: &ServiceKey,
-        target: Option<RevisionName>,
-        purpose: Option<Purpose>,
-        origin: Origin,
-    ) -> Result<RollbackView, CommandError> {
+    async fn suggest(&self, id: RollbackId, proposal: &Proposal) -> Result<RollbackView, Unopened> {
+        let Proposal { key, target, purpose, reason, by, .. } = proposal;
+        let origin = Origin::Proposal { by: by.clone(), reason: reason.clone() };
         let status = self.status(key).await?;
         let live = status.live.ok_or_else(|| CommandError::NoTarget(status.why.clone()))?;
         let live = live.reference();
         let to = match target {
-            Some(_) if status.history.is_empty() => return Err(CommandError::NoTarget(status.why)),
+            Some(_) if status.history.is_empty() => {
+                return Err(CommandError::NoTarget(status.why).into());
+            }
             Some(name) => {
-                let id = resolve(&name, None, &status.history, None)
+                let id = resolve(name, None, &status.history, None)
                     .map_err(|why| CommandError::NoTarget(why.to_string()))?;
                 let told = status.history.iter().find(|entry| entry.id == id);
                 told.map_or_else(|| RevisionRef::new(id.clone()), Revision::reference)
@@ -195,7 +319,7 @@ impl Engine {
         let plan = Plan::new(key.clone(), live.clone(), to)
             .map_err(|error| CommandError::NoTarget(error.to_string()))?;
         let deploy = self.deploy_of(key, &live).await?;
-        let mut opening = self.opening(plan, origin)?;
+        let mut opening = self.opening(id, plan, origin)?;
         opening.purpose = purpose.unwrap_or(opening.purpose);
         opening.deployer = deploy.deployer;
         opening.deploy = Some(deploy.id);
@@ -213,7 +337,7 @@ impl Engine {
         Ok(ours.map(|view| view.id))
     }
 
-    fn opening(&self, plan: Plan, origin: Origin) -> Result<Opening, CommandError> {
+    fn opening(&self, id: RollbackId, plan: Plan, origin: Origin) -> Result<Opening, CommandError> {
         let inner = &self.inner;
         if inner.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
@@ -227,24 +351,28 @@ impl Engine {
         let backend = inner.backends.get(&service.backend).ok_or_else(not_configured)?;
         let entry = BackendEntry::new(service.backend.clone(), backend.capabilities(&key));
         let policy = inner.policy(&key, service);
-        let id = inner.new_rollback_id()?;
         let mut opening = Opening::new(id, plan, policy, origin, entry, inner.clock.now());
         opening.purpose = service.purpose;
         Ok(opening)
     }
 
-    async fn open(&self, opening: Opening) -> Result<RollbackView, CommandError> {
+    async fn open(&self, opening: Opening) -> Result<RollbackView, Unopened> {
         let _turn = match &opening.origin {
             Origin::Click(person) => self.make_room(person, opening.plan.key()).await?,
             Origin::Proposal { .. } => None,
         };
         // Held until the driver has a place of its own.
         let Some(_place) = self.inner.places.find() else {
-            return Err(CommandError::TooMany(self.inner.places.standing().open_max));
+            return Err(CommandError::TooMany(self.inner.places.standing().open_max).into());
         };
         let operation = self.inner.operation(&opening.id);
-        let view =
-            operation.open(&self.inner, opening).await.map_err(|error| not_recorded(&error))?;
+        let view = operation.open(&self.inner, opening).await.map_err(|error| {
+            if matches!(error, StoreError::MovedOn(_)) {
+                Unopened::Exists
+            } else {
+                Unopened::Not(not_recorded(&error))
+            }
+        })?;
         driver::ensure(&self.inner, &operation);
         Ok(view)
     }
@@ -313,10 +441,11 @@ impl Engine {
                 })?;
                 let plan = Plan::new(card.deploy.key(), from, target.reference())
                     .map_err(|error| CommandError::NoTarget(error.to_string()))?;
-                let mut opening = self.opening(plan, Origin::Click(actor))?;
+                let id_of_it = self.inner.new_rollback_id()?;
+                let mut opening = self.opening(id_of_it, plan, Origin::Click(actor))?;
                 opening.deploy = Some(id.clone());
                 opening.deployer = card.deploy.deployer.clone();
-                self.open(opening).await
+                self.open(opening).await.map_err(CommandError::from)
             }
         }
     }

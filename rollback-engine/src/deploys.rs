@@ -9,6 +9,7 @@ use rollback_core::audit::Hash;
 use rollback_core::guard::{Question, evaluate};
 use rollback_core::known_good::{Candidates, Choice};
 use rollback_core::notice::DeployCard;
+use rollback_core::observed::Freeze;
 use rollback_core::ports::{CommandError, Query, SavedDeploy, StoreError};
 use rollback_core::{
     DEPLOYS_FOUND, Deploy, DeployId, Fact, GuardView, IdError, Label, Plan, Revision, RevisionId,
@@ -48,6 +49,8 @@ pub struct ServiceStatus {
     pub skipped: Vec<rollback_core::known_good::Skipped>,
     /// The guards as they stand now; empty when there is no target to judge.
     pub guards: Vec<GuardView>,
+    /// The freezes, also those that begin later or are over; none when that is not known.
+    pub freezes: Option<Vec<Freeze>>,
     /// The rollback that holds the service.
     pub rollback: Option<RollbackId>,
 }
@@ -128,10 +131,11 @@ impl Engine {
             .services
             .get(key)
             .ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
-        let (live, history, record) = tokio::join!(
+        let (live, history, record, freezes) = tokio::join!(
             facts::live(inner, service, key),
             facts::history(inner, service, key),
             facts::record(inner, key),
+            facts::freezes(inner, key),
         );
         let live = live.map(|live| live.revision);
         let running = live.value().cloned().flatten();
@@ -155,6 +159,7 @@ impl Engine {
             live: running.map(|running| told_of(running, &history)),
             history,
             guards,
+            freezes: freezes.value().cloned(),
             rollback: record.value().and_then(|record| record.in_flight.clone()),
             target: choice.target,
             why: choice.why,

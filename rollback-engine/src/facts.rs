@@ -100,7 +100,7 @@ pub(crate) async fn record(inner: &Inner, key: &ServiceKey) -> Fact<ServiceRecor
     }
 }
 
-async fn freezes(inner: &Inner, key: &ServiceKey) -> Fact<Vec<Freeze>> {
+pub(crate) async fn freezes(inner: &Inner, key: &ServiceKey) -> Fact<Vec<Freeze>> {
     let now = inner.clock.now();
     match inner.store.freezes(key).await {
         Ok(freezes) => Fact::known(freezes, now),

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod catalog;
+mod changes;
 mod checkpoint;
 mod clock;
 mod commands;
@@ -30,6 +31,7 @@ mod work;
 pub use crate::catalog::{Catalog, ServiceConfig};
 pub use crate::checkpoint::{CheckpointStanding, Checkpoints};
 pub use crate::clock::SystemClock;
+pub use crate::commands::Proposal;
 pub use crate::deploys::{DeployReport, ServiceStatus};
 pub use crate::engine::{Engine, EngineBuilder};
 pub use crate::health::{Part, PartStanding, Required, Status, Trouble};

@@ -368,7 +368,10 @@ fn note(inner: &Inner, notifier: &dyn Notifier, answer: Result<&Delivered, &Noti
 /// Where a notice belongs: what is told to one person may go out while the channel is blocked.
 fn place(queued: &Queued) -> Part {
     let what = match queued.notice {
-        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) => "channel messages",
+        Notice::Changed(ref changed) if changed.through_break_glass => "on-call pages",
+        Notice::Deploy(_) | Notice::Line { .. } | Notice::Approval(_) | Notice::Changed(_) => {
+            "channel messages"
+        }
         Notice::Private { .. } | Notice::Deployer { .. } => TO_ONE_PERSON,
         Notice::OnCall(_) | Notice::BreakGlass { .. } | Notice::Blocked(_) => "on-call pages",
     };
@@ -383,6 +386,7 @@ const fn is_urgent(notice: &Notice) -> bool {
         | Notice::OnCall(_)
         | Notice::BreakGlass { .. }
         | Notice::Blocked(_) => true,
+        Notice::Changed(changed) => changed.through_break_glass,
         Notice::Deploy(_)
         | Notice::Line { .. }
         | Notice::Private { .. }

@@ -72,7 +72,8 @@ pub(crate) fn address(
         | Notice::Deployer { .. }
         | Notice::OnCall(_)
         | Notice::BreakGlass { .. }
-        | Notice::Blocked(_) => None,
+        | Notice::Blocked(_)
+        | Notice::Changed(_) => None,
     };
     let queued = |notifier: &Arc<dyn Notifier>| {
         let place = notifier.place(notice.kind(), channel)?;

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rollback_core::notice::{Blocked, DeployCard, Notice};
-use rollback_core::{Actor, Deployer, Label, Purpose, RollbackView};
+use rollback_core::{Actor, Deployer, Label, Purpose, RollbackView, ServiceChange, ServiceChanged};
 use serde_json::json;
 
 use crate::Json;
@@ -96,6 +96,7 @@ fn essentials(notice: &Notice) -> String {
             format!("{} acted through break-glass. {}", asked_by(by), of_rollback(view))
         }
         Notice::Blocked(blocked) => of_blocked(blocked),
+        Notice::Changed(changed) => changed_words(changed),
     }
 }
 
@@ -121,6 +122,20 @@ fn of_rollback(view: &RollbackView) -> String {
          the log has why",
         view.key, view.id, view.from, view.to, view.state, view.explanation
     )
+}
+
+fn changed_words(changed: &ServiceChanged) -> String {
+    let (key, who) = (&changed.key, changed.by.name());
+    match &changed.change {
+        ServiceChange::Freeze { name, .. } => format!("{key} is frozen by `{name}`, set by {who}"),
+        ServiceChange::Unfreeze { name } => format!("{who} lifted the freeze `{name}` of {key}"),
+        ServiceChange::MarkBad { revision, .. } => {
+            format!("{who} marked revision `{revision}` of {key} bad")
+        }
+        ServiceChange::UnmarkBad { revision } => {
+            format!("revision `{revision}` of {key} is no longer marked bad, says {who}")
+        }
+    }
 }
 
 fn of_blocked(blocked: &Blocked) -> String {
@@ -181,7 +196,19 @@ mod tests {
                 view: view(),
             },
             Notice::Blocked(Box::new(Blocked::new("the CD system \"prod\"", now(), "it hangs"))),
+            Notice::Changed(Box::new(changed())),
         ]
+    }
+
+    fn changed() -> ServiceChanged {
+        let key = rollback_core::ServiceKey::new(
+            "checkout".parse().unwrap(),
+            "production".parse().unwrap(),
+        );
+        let change = ServiceChange::Unfreeze { name: "holidays".into() };
+        let mut ana = Actor::new("U02ANA".parse().unwrap());
+        ana.name = Some("Ana".into());
+        ServiceChanged::new(key, change, rollback_core::Changer::Person(ana), now())
     }
 
     #[test]
@@ -202,6 +229,7 @@ mod tests {
                     &["checkout", "production", "running", "Ana", "rb-1", "carries it out"]
                 }
                 Notice::Blocked(_) => &["CD system", "prod", "it hangs"],
+                Notice::Changed(_) => &["checkout", "production", "holidays", "Ana"],
             };
             for word in essential {
                 assert!(told.text.contains(word), "{word} is not in `{}`", told.text);

@@ -127,6 +127,17 @@ impl SlackNotifier {
                 let place = Place { channel: channel.as_str().to_owned(), thread: None };
                 self.settle(delivery, place, self.since(blocked.since), message).await
             }
+            Notice::Changed(changed) => {
+                let message = drawn(notice, form, || views::changed_message(changed, version))?;
+                let place = match (changed.through_break_glass, &self.on_call) {
+                    (false, _) => in_channel(delivery),
+                    (true, Some(channel)) => {
+                        Place { channel: channel.as_str().to_owned(), thread: None }
+                    }
+                    (true, None) => return Ok(Delivered::NotMine),
+                };
+                self.settle_line(delivery, place, self.since(changed.at), message).await
+            }
             Notice::BreakGlass { by, duty, view } => {
                 let Some(channel) = &self.on_call else { return Ok(Delivered::NotMine) };
                 let message =

@@ -29,6 +29,7 @@
 
 mod approval;
 mod block;
+mod changed;
 mod check;
 mod confirm;
 mod deploy;
@@ -39,6 +40,7 @@ mod text;
 mod thread;
 
 pub use self::approval::approval_message;
+pub use self::changed::changed_message;
 pub use self::check::Breach;
 pub use self::confirm::{Backdrop, checking_modal, confirm_modal, loading_modal};
 pub use self::deploy::deploy_message;

@@ -9,7 +9,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rollback_core::journal::Entry;
-use rollback_core::ports::{Commit, Store};
+use rollback_core::ports::{Commit, Journals as _};
 use rollback_core::{Event, Phase, Progress};
 use rollback_store::{Options, SqliteStore};
 use rollback_testkit::script::{Ending, Script};

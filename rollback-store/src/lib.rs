@@ -24,15 +24,21 @@
 //! that the durable ones are compared with. All run the conformance suite of `rollback-testkit`.
 //!
 //! ```
-//! use rollback_core::ports::Store;
-//! use rollback_core::{RevisionId, ServiceKey};
+//! use rollback_core::change::by_a_machine;
+//! use rollback_core::ports::Services;
+//! use rollback_core::{Proposer, Reason, RevisionId, ServiceChange, ServiceKey, Timestamp};
 //! use rollback_store::{Options, SqliteStore};
 //!
 //! # async fn shown(folder: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 //! let store = SqliteStore::open(folder.join("rollback.db"), Options::default()).await?;
 //! let key = ServiceKey::new("checkout".parse()?, "production".parse()?);
 //! let leaky: RevisionId = "41".parse()?;
-//! store.mark_bad(&key, &leaky, &"leaks memory".into()).await?;
+//! let reason = Reason::parse("it leaks memory")?;
+//! let change = ServiceChange::MarkBad { revision: leaky.clone(), reason };
+//! let by = Proposer::new("watchdog", None);
+//! let now = Timestamp::from_millis(1_795_339_800_000);
+//! let record = by_a_machine((&key, &change), &by, "token watchdog", now, "change/1".into());
+//! store.change(&key, &change, record, Vec::new()).await?;
 //! store.close().await;
 //!
 //! let store = SqliteStore::open(folder.join("rollback.db"), Options::default()).await?;

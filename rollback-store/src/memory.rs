@@ -7,16 +7,17 @@ use crate::rules::{
 };
 use async_trait::async_trait;
 use rollback_core::audit::{Draft, Head, Record};
+use rollback_core::change::{freeze, why_bad};
 use rollback_core::journal::{Entry, Opening};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
-    Retention, SavedDeploy, Store, StoreError,
+    AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
+    Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView, ServiceKey,
-    Timestamp,
+    Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView,
+    ServiceChange, ServiceKey, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -209,19 +210,25 @@ impl Books {
         Ok((all, new))
     }
 
+    /// Gives drafts their places in the chain, unless one of them cannot be written.
+    fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Record>, StoreError> {
+        let (records, new) = self.records(drafts)?;
+        if let Some(last) = new.last() {
+            self.head = Head::after(last);
+        }
+        self.records.extend(new);
+        Ok(records)
+    }
+
     fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
         self.check(&commit)?;
-        let (records, new) = self.records(commit.drafts.clone())?;
+        let records = self.append(commit.drafts.clone())?;
         if commit.claim.is_some() {
             self.attempts.remove(&commit.rollback);
             if commit.begins_work {
                 self.attempts.insert(commit.rollback.clone(), (1, Label::new("")));
             }
         }
-        if let Some(last) = new.last() {
-            self.head = Head::after(last);
-        }
-        self.records.extend(new);
         let Commit { rollback, opening, entry, holds_service, was_ordered, view, notices, .. } =
             commit;
         if let Some(opening) = opening {
@@ -545,7 +552,7 @@ fn stored(card: &DeployCard) -> DeployCard {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl Journals for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let (id, before, has_entry) =
             (commit.rollback.clone(), commit.expected, commit.entry.is_some());
@@ -612,7 +619,10 @@ impl Store for MemoryStore {
         let aside = books.rollbacks.iter().filter(|kept| kept.view.put_aside.is_some());
         Ok(aside.map(|kept| kept.view.id.clone()).collect())
     }
+}
 
+#[async_trait]
+impl Claims for MemoryStore {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -681,7 +691,10 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+}
 
+#[async_trait]
+impl Services for MemoryStore {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -726,37 +739,56 @@ impl Store for MemoryStore {
         Ok(self.books().record(key))
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        self.writing()?.bad.insert((key.clone(), revision.clone()), why.clone());
-        Ok(())
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         let books = self.books();
         let ours = books.freezes.iter().filter(|((of, _), _)| of == key);
         Ok(ours.map(|(_, freeze)| freeze.clone()).collect())
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
         let mut books = self.writing()?;
-        let at = (key.clone(), name.clone());
-        match freeze {
-            Some(freeze) => books.freezes.insert(at, freeze),
-            None => books.freezes.remove(&at),
+        let is_known = match change {
+            ServiceChange::Freeze { .. } | ServiceChange::MarkBad { .. } => true,
+            ServiceChange::Unfreeze { name } => {
+                books.freezes.contains_key(&(key.clone(), name.clone()))
+            }
+            ServiceChange::UnmarkBad { revision } => {
+                books.bad.contains_key(&(key.clone(), revision.clone()))
+            }
         };
-        Ok(())
+        if !is_known {
+            return Ok(false);
+        }
+        books.append(vec![record.clone()])?;
+        let why = why_bad(&record);
+        let freeze = |name, until| freeze(name, until, &record);
+        match change {
+            ServiceChange::Freeze { name, until, .. } => {
+                books.freezes.insert((key.clone(), name.clone()), freeze(name, *until));
+            }
+            ServiceChange::Unfreeze { name } => {
+                books.freezes.remove(&(key.clone(), name.clone()));
+            }
+            ServiceChange::MarkBad { revision, .. } => {
+                books.bad.insert((key.clone(), revision.clone()), why);
+            }
+            ServiceChange::UnmarkBad { revision } => {
+                books.bad.remove(&(key.clone(), revision.clone()));
+            }
+        }
+        self.queued(books, notices);
+        Ok(true)
     }
+}
 
+#[async_trait]
+impl Outbox for MemoryStore {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         self.queued(self.writing()?, notices);
         Ok(())
@@ -872,6 +904,13 @@ impl Store for MemoryStore {
         let message = books.outbox.get(&(Label::new(notifier), key.clone()));
         Ok(message.and_then(|message| message.queued.previous.clone()))
     }
+}
+
+#[async_trait]
+impl AuditLog for MemoryStore {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        self.writing()?.append(vec![record]).map(drop)
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         let books = self.books();
@@ -882,7 +921,10 @@ impl Store for MemoryStore {
                 let draft = &record.draft;
                 record.sequence > query.after
                     && concerns(query, draft.service.as_str(), draft.environment.as_str())
-                    && query.rollback.as_ref().is_none_or(|id| *id == draft.operation_id)
+                    && query
+                        .rollback
+                        .as_ref()
+                        .is_none_or(|id| draft.operation_id.as_ref() == Some(id))
             })
             .take(page(query.limit))
             .cloned()
@@ -892,7 +934,9 @@ impl Store for MemoryStore {
     async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
         let books = self.books();
         let mut newest_first = books.records.iter().rev();
-        Ok(newest_first.find(|record| record.draft.operation_id == *rollback).cloned())
+        Ok(newest_first
+            .find(|record| record.draft.operation_id.as_ref() == Some(rollback))
+            .cloned())
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -913,7 +957,10 @@ impl Store for MemoryStore {
         *last = sequence.max(*last);
         Ok(())
     }
+}
 
+#[async_trait]
+impl Receipts for MemoryStore {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -928,13 +975,12 @@ impl Store for MemoryStore {
         books.seen.extend(digests.iter().map(|digest| (*digest, now.after(keep))));
         Ok(true)
     }
+}
 
+#[async_trait]
+impl Store for MemoryStore {
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         Ok(self.writing()?.prune(now, keep))
-    }
-
-    fn hints(&self) -> Box<dyn Hints> {
-        self.herald.listen()
     }
 
     async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
@@ -952,6 +998,10 @@ impl Store for MemoryStore {
         books.behind = None;
         books.fence = books.fence.saturating_add(FENCES_LOST_MAX);
         Ok(())
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.herald.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

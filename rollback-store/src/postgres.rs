@@ -27,15 +27,16 @@ use async_trait::async_trait;
 use clock::ClockWatch;
 use link::{Link, Links};
 use outbox::Taker;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
-    Retention, SavedDeploy, Store, StoreError,
+    AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hints, Instance, Journal, Journals,
+    Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store,
+    StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -252,7 +253,7 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
+impl Journals for PostgresStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let judged_at = self.judged_at(commit.at);
         let step = Step::prepare(commit, judged_at)?;
@@ -281,7 +282,10 @@ impl Store for PostgresStore {
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.links.read(&(), |db, ()| Box::pin(service::put_aside(db))).await
     }
+}
 
+#[async_trait]
+impl Claims for PostgresStore {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -321,7 +325,10 @@ impl Store for PostgresStore {
     async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
         self.links.write(claim, |db, claim| Box::pin(step::release(db, claim))).await
     }
+}
 
+#[async_trait]
+impl Services for PostgresStore {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -354,37 +361,31 @@ impl Store for PostgresStore {
         self.links.read(key, |db, key| Box::pin(service::record(db, key))).await
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        let input = (key, revision, why);
-        self.links
-            .write(&input, |db, (key, revision, why)| {
-                Box::pin(service::mark_bad(db, key, revision, why))
-            })
-            .await
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         self.links.read(key, |db, key| Box::pin(service::freezes(db, key))).await
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
-        self.links
-            .write(&(key, name, freeze), |db, (key, name, freeze)| {
-                Box::pin(service::set_freeze(db, key, name, freeze.as_ref()))
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
+        let input = (key, change, record, written(notices)?);
+        let records = self
+            .links
+            .write(&input, |db, (key, change, record, notices)| {
+                Box::pin(service::change(db, key, change, record, notices))
             })
-            .await
+            .await?;
+        self.links.watermark.appended(&records);
+        Ok(!records.is_empty())
     }
+}
 
+#[async_trait]
+impl Outbox for PostgresStore {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         let notices = written(notices)?;
         self.links
@@ -481,6 +482,17 @@ impl Store for PostgresStore {
             })
             .await
     }
+}
+
+#[async_trait]
+impl AuditLog for PostgresStore {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        let drafts = [record];
+        let records =
+            self.links.write(&drafts, |db, drafts| Box::pin(audit::append(db, drafts))).await?;
+        self.links.watermark.appended(&records);
+        Ok(())
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.links.read(query, |db, query| Box::pin(audit::list(db, query))).await
@@ -509,7 +521,10 @@ impl Store for PostgresStore {
             })
             .await
     }
+}
 
+#[async_trait]
+impl Receipts for PostgresStore {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -523,14 +538,13 @@ impl Store for PostgresStore {
             })
             .await
     }
+}
 
+#[async_trait]
+impl Store for PostgresStore {
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         let step = prune::Step { now, keep, judged_at: self.judged_at(now) };
         self.links.write(&step, |db, step| Box::pin(step.take(db))).await
-    }
-
-    fn hints(&self) -> Box<dyn Hints> {
-        self.herald.listen()
     }
 
     async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
@@ -548,6 +562,10 @@ impl Store for PostgresStore {
                 })
             })
             .await
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.herald.listen()
     }
 
     fn clock_steps(&self) -> ClockSteps {

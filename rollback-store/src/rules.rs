@@ -15,6 +15,9 @@ pub const PAGE_MAX: usize = 10_000;
 /// seconds after which a statement is given up, and once every five seconds still 700,000 an hour.
 pub(crate) const PRUNE_MAX: usize = 1_000;
 
+/// What stands in place of the rollback in the row of a record that is of none: no rollback has it.
+pub(crate) const NO_ROLLBACK: &str = "";
+
 /// The audit chain of an installation that did not name its own.
 pub const CHAIN_DEFAULT: &str = "default";
 
@@ -26,7 +29,10 @@ pub(crate) fn page(limit: usize) -> usize {
 /// Whether a notice appears once: what was delivered cannot be brought up to date.
 pub(crate) const fn appears_once(notice: &Notice) -> bool {
     match notice {
-        Notice::Line { .. } | Notice::Private { .. } | Notice::BreakGlass { .. } => true,
+        Notice::Line { .. }
+        | Notice::Private { .. }
+        | Notice::BreakGlass { .. }
+        | Notice::Changed(_) => true,
         Notice::Deploy(_)
         | Notice::Approval(_)
         | Notice::Deployer { .. }

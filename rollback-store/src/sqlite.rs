@@ -18,15 +18,15 @@ use crate::rows::Card;
 use crate::rules::{CHAIN_DEFAULT, FENCES_LOST_MAX, lost};
 use async_trait::async_trait;
 use owner::Owner;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hint, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
-    Retention, SavedDeploy, Store, StoreError,
+    AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
+    Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
@@ -430,7 +430,7 @@ fn look(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl Journals for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let (id, before, has_entry) =
             (commit.rollback.clone(), commit.expected, commit.entry.is_some());
@@ -462,7 +462,10 @@ impl Store for SqliteStore {
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.read(service::put_aside).await
     }
+}
 
+#[async_trait]
+impl Claims for SqliteStore {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -493,7 +496,10 @@ impl Store for SqliteStore {
         let claim = claim.clone();
         self.write(move |db| step::release(db, &claim)).await
     }
+}
 
+#[async_trait]
+impl Services for SqliteStore {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -534,31 +540,30 @@ impl Store for SqliteStore {
         self.read(move |db| service::record(db, &key)).await
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        let (key, revision, why) = (key.clone(), revision.clone(), why.clone());
-        self.write(move |db| service::mark_bad(db, &key, &revision, &why)).await
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         let key = key.clone();
         self.read(move |db| service::freezes(db, &key)).await
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
-        let (key, name) = (key.clone(), name.clone());
-        self.write(move |db| service::set_freeze(db, &key, &name, freeze.as_ref())).await
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
+        let (key, change, notices) = (key.clone(), change.clone(), written(notices)?);
+        let changed =
+            self.write(move |db| service::change(db, &key, &change, &record, &notices)).await?;
+        if changed {
+            self.herald.tell(Hint::Queued);
+        }
+        Ok(changed)
     }
+}
 
+#[async_trait]
+impl Outbox for SqliteStore {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         let notices = written(notices)?;
         self.write(move |db| outbox::queue(db, &notices)).await?;
@@ -627,6 +632,13 @@ impl Store for SqliteStore {
         let (notifier, key) = (notifier.to_owned(), key.clone());
         self.read(move |db| outbox::message(db, &notifier, &key)).await
     }
+}
+
+#[async_trait]
+impl AuditLog for SqliteStore {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        self.write(move |db| audit::append(db, vec![record]).map(drop)).await
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         let query = query.clone();
@@ -651,7 +663,10 @@ impl Store for SqliteStore {
         let sink = sink.to_owned();
         self.write(move |db| audit::acknowledge(db, &sink, sequence)).await
     }
+}
 
+#[async_trait]
+impl Receipts for SqliteStore {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -661,13 +676,12 @@ impl Store for SqliteStore {
         let digests = digests.to_vec();
         self.write(move |db| service::see(db, &digests, now, keep)).await
     }
+}
 
+#[async_trait]
+impl Store for SqliteStore {
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.write(move |db| prune::step(db, now, keep)).await
-    }
-
-    fn hints(&self) -> Box<dyn Hints> {
-        self.herald.listen()
     }
 
     async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
@@ -687,6 +701,10 @@ impl Store for SqliteStore {
         ask(self.writer()?, Box::new(far)).await?;
         *self.behind() = None;
         Ok(())
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.herald.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -6,11 +6,10 @@ use postgres_lab::Server;
 use rollback_core::audit::Verifier;
 use rollback_core::known_good::Choice;
 use rollback_core::notice::{DeployCard, Notice};
-use rollback_core::observed::Freeze;
 use rollback_core::ports::{Instance, Query, Queued, Store, StoreError};
 use rollback_core::{Deploy, RollbackView};
 use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, SqliteStore};
-use rollback_testkit::fixtures::{at, key, parsed};
+use rollback_testkit::fixtures::{self, at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
 use rusqlite::Connection;
 use std::time::Duration;
@@ -60,9 +59,10 @@ async fn furnish(store: &dyn Store) {
     let deploy = Deploy::new(parsed("d1"), key(), "2.14.0", at(0));
     let card = DeployCard::new(deploy, None, Choice::none("nobody looked"));
     store.save_deploy(&card, vec![notice(store).await]).await.unwrap();
-    store.mark_bad(&key(), &parsed("40"), &"leaks".into()).await.unwrap();
-    let freeze = Freeze::new("sale", at(0), None);
-    store.set_freeze(&key(), &"sale".into(), Some(freeze)).await.unwrap();
+    let mark = fixtures::mark_bad("40", "leaks");
+    fixtures::change(store, &key(), &mark, at(0)).await.unwrap();
+    let freeze = fixtures::freeze("sale", None);
+    fixtures::change(store, &key(), &freeze, at(0)).await.unwrap();
     store.claim(&parsed("rb-1"), &Instance::new("a"), at(0), LEASE).await.unwrap();
 }
 

@@ -7,7 +7,7 @@
 use rollback_core::RollbackId;
 use rollback_core::audit::Verifier;
 use rollback_core::journal::replay;
-use rollback_core::ports::{Query, Store};
+use rollback_core::ports::{AuditLog as _, Journals as _, Outbox as _, Query};
 use rollback_store::{OpenError, Options, SqliteStore};
 use rollback_testkit::fixtures::parsed;
 use rollback_testkit::script::{Ending, Script};

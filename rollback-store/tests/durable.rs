@@ -5,7 +5,10 @@
 use rollback_core::RollbackId;
 use rollback_core::audit::Verifier;
 use rollback_core::notice::{MessageRef, Notice};
-use rollback_core::ports::{Commit, Instance, Query, Queued, Store};
+use rollback_core::ports::{
+    AuditLog as _, Claims as _, Commit, Instance, Journals as _, Outbox as _, Query, Queued,
+    Services as _, Store,
+};
 use rollback_store::{OpenError, Options, SqliteStore};
 use rollback_testkit::fixtures::{at, key, parsed};
 use rollback_testkit::script::{Ending, Script};

@@ -4,7 +4,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rollback_core::ports::{Query, Store, StoreError};
+use rollback_core::ports::{AuditLog as _, Journals as _, Query, Store, StoreError};
 use rollback_store::{OpenError, Options, SqliteStore};
 use rollback_testkit::script::{Ending, Script};
 use rusqlite::Connection;

@@ -4,15 +4,16 @@
 //! requester, the approvers and the emergency group have nobody in common.
 
 use rollback_core::access::{Access, AccessPolicy, Account, Principal, Profile, Rule, Standing};
-use rollback_core::audit::BackendEntry;
+use rollback_core::audit::{BackendEntry, Draft};
+use rollback_core::change::by_a_machine;
 use rollback_core::journal::{Opening, Origin};
 use rollback_core::observed::{Facts, Live, Preflight, ServiceRecord};
-use rollback_core::ports::Capabilities;
+use rollback_core::ports::{Capabilities, Store, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
     Actor, Event, Fact, GroupId, Label, Migrations, Observation, Plan, Policy, Presence, Proposer,
-    Reason, Restorable, Revision, RevisionRef, RevisionStatus, Said, ServiceKey, Timestamp, UserId,
-    WorkspaceId,
+    Reason, Restorable, Revision, RevisionRef, RevisionStatus, Said, ServiceChange, ServiceKey,
+    Timestamp, UserId, WorkspaceId,
 };
 use std::collections::BTreeMap;
 
@@ -381,4 +382,54 @@ pub fn proposed(policy: Policy) -> Opening {
     let by = Proposer::new("agent-7", Some("Watcher".into()));
     let origin = Origin::Proposal { by, reason: reason() };
     Opening::new(parsed("rb-1"), plan(), policy, origin, backend(), at(0))
+}
+
+/// A freeze to set.
+///
+/// # Panics
+///
+/// Never: the reason is a good one.
+#[must_use]
+pub fn freeze(name: &str, until: Option<Timestamp>) -> ServiceChange {
+    ServiceChange::Freeze { name: name.into(), until, reason: reason() }
+}
+
+/// A freeze to lift.
+#[must_use]
+pub fn unfreeze(name: &str) -> ServiceChange {
+    ServiceChange::Unfreeze { name: name.into() }
+}
+
+/// A revision to mark bad.
+///
+/// # Panics
+///
+/// When the revision or the reason is not well formed.
+#[must_use]
+pub fn mark_bad(revision: &str, why: &str) -> ServiceChange {
+    let reason = Reason::parse(why).expect("a fixture's reason is well formed");
+    ServiceChange::MarkBad { revision: parsed(revision), reason }
+}
+
+/// The record of a change that the watcher makes. `id` is the record's.
+#[must_use]
+pub fn changed(id: &str, key: &ServiceKey, change: &ServiceChange, at: Timestamp) -> Draft {
+    let by = Proposer::new("agent-7", Some("Watcher".into()));
+    by_a_machine((key, change), &by, "token watcher", at, id.into())
+}
+
+/// Has a store keep a change that the watcher makes; says whether it changed anything.
+///
+/// # Errors
+///
+/// [`StoreError`] as the store answers.
+pub async fn change(
+    store: &dyn Store,
+    key: &ServiceKey,
+    change: &ServiceChange,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let head = store.head().await?.sequence;
+    let record = changed(&format!("change/{head}"), key, change, at);
+    store.change(key, change, record, Vec::new()).await
 }

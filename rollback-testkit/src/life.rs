@@ -13,19 +13,20 @@ use crate::fakes::FakeBackend;
 use crate::invariants::Seen;
 use async_trait::async_trait;
 use rollback_core::access::Standing;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::notice::{Attempt, Delivered, Delivery, DeployCard, MessageRef, NoticeKind};
 use rollback_core::observed::{Freeze, Live, Preflight, ServiceRecord};
 use rollback_core::ports::{
-    AuditSink, Cancelled, Capabilities, CdBackend, Changes, Claim, Clock, ClockSteps, Commit,
-    Committed, Directory, ErrorKind, Fenced, Freshness, Hints, HistoryOptions, Instance, Journal,
-    Kept, Listed, LiveOptions, Notifier, NotifyError, ObserveOptions, PortError, Pruned, Query,
-    Queued, Retention, SavedDeploy, StartError, Store, StoreError,
+    AuditLog, AuditSink, Cancelled, Capabilities, CdBackend, Changes, Claim, Claims, Clock,
+    ClockSteps, Commit, Committed, Directory, ErrorKind, Fenced, Freshness, Hints, HistoryOptions,
+    Instance, Journal, Journals, Kept, Listed, LiveOptions, Notifier, NotifyError, ObserveOptions,
+    Outbox, PortError, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
+    StartError, Store, StoreError,
 };
 use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     ChannelId, Deploy, DeployId, GroupId, Label, Plan, Progress, Receipt, Revision, RevisionId,
-    RollbackId, RollbackView, ServiceKey, Timestamp, UserId,
+    RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp, UserId,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -301,7 +302,7 @@ fn lost(operation: &'static str) -> PortError {
 }
 
 #[async_trait]
-impl<S: Store + ?Sized> Store for Mortal<S> {
+impl<S: Store + ?Sized> Journals for Mortal<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let action = Action::Commit(commit.view.state);
         let call = || async {
@@ -323,18 +324,21 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.list(query)).await
     }
 
-    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
-        self.life.read(self.inner.unattended(now)).await
-    }
-
     async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
         self.life.read(self.inner.shown(deploy)).await
+    }
+
+    async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        self.life.read(self.inner.unattended(now)).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.life.read(self.inner.put_aside()).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Claims for Mortal<S> {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -380,7 +384,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         };
         self.life.act(Action::Release, call, silence).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Services for Mortal<S> {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -411,29 +418,24 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
         self.life.read(self.inner.record(key)).await
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        self.life.act(Action::MarkBad, || self.inner.mark_bad(key, revision, why), silence).await
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         self.life.read(self.inner.freezes(key)).await
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
-        let call = || self.inner.set_freeze(key, name, freeze.clone());
-        self.life.act(Action::SetFreeze, call, silence).await
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
+        let call = || self.inner.change(key, change, record.clone(), notices.clone());
+        self.life.act(Action::ChangeService, call, silence).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Outbox for Mortal<S> {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         self.life.act(Action::Queue, || self.inner.queue(notices.clone()), silence).await
     }
@@ -495,6 +497,13 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
         self.life.read(self.inner.message(notifier, key)).await
     }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> AuditLog for Mortal<S> {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        self.life.act(Action::Append, || self.inner.append(record.clone()), silence).await
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.life.read(self.inner.audit(query)).await
@@ -515,7 +524,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
         self.life.act(Action::Acknowledge, || self.inner.acknowledge(sink, sequence), silence).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Receipts for Mortal<S> {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -524,7 +536,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
     ) -> Result<bool, StoreError> {
         self.life.act(Action::See, || self.inner.see(digests, now, keep), silence).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Store for Mortal<S> {
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.life.read(self.inner.prune(now, keep)).await
     }

@@ -28,7 +28,11 @@ const fn says_end(kind: Kind) -> bool {
         | Kind::Phase
         | Kind::Settled
         | Kind::PutAside
-        | Kind::Released => false,
+        | Kind::Released
+        | Kind::Frozen
+        | Kind::Unfrozen
+        | Kind::MarkedBad
+        | Kind::UnmarkedBad => false,
     }
 }
 
@@ -116,7 +120,11 @@ const fn is_an_act(kind: Kind) -> bool {
         | Kind::NotVerified
         | Kind::OutcomeUnknown
         | Kind::Expired
-        | Kind::PutAside => false,
+        | Kind::PutAside
+        | Kind::Frozen
+        | Kind::Unfrozen
+        | Kind::MarkedBad
+        | Kind::UnmarkedBad => false,
     }
 }
 

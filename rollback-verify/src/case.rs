@@ -138,7 +138,9 @@ impl<'a> Case<'a> {
         let walks = evidence.journals.iter().map(|j| (&j.opening.id, Walk::new(j))).collect();
         let mut records: BTreeMap<&RollbackId, Vec<&Record>> = BTreeMap::new();
         for record in &evidence.records {
-            records.entry(&record.draft.operation_id).or_default().push(record);
+            if let Some(id) = &record.draft.operation_id {
+                records.entry(id).or_default().push(record);
+            }
         }
         Self { evidence, walks, records }
     }

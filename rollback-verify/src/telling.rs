@@ -38,6 +38,7 @@ pub(crate) fn messages_go_forward(case: &Case<'_>) -> Vec<String> {
                 | Notice::OnCall(_)
                 | Notice::BreakGlass { .. }
                 | Notice::Blocked(_)
+                | Notice::Changed(_)
                 | Notice::Line { .. }
                 | Notice::Private { .. },
             )

@@ -245,6 +245,7 @@ async fn workspace_of(api: &WebApi) -> WorkspaceId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rollback_core::ports::Journals as _;
     use rollback_store::MemoryStore;
     use rollback_testkit::script::{Ending, Script};
 

@@ -62,7 +62,11 @@ impl Stage {
             | Kind::Expired
             | Kind::Settled
             | Kind::PutAside
-            | Kind::Released => None,
+            | Kind::Released
+            | Kind::Frozen
+            | Kind::Unfrozen
+            | Kind::MarkedBad
+            | Kind::UnmarkedBad => None,
         }
     }
 }
@@ -89,7 +93,11 @@ fn outcome(record: &Record) -> Option<&'static str> {
         | Kind::Phase
         | Kind::Settled
         | Kind::PutAside
-        | Kind::Released => None,
+        | Kind::Released
+        | Kind::Frozen
+        | Kind::Unfrozen
+        | Kind::MarkedBad
+        | Kind::UnmarkedBad => None,
     }
 }
 
@@ -136,7 +144,8 @@ impl Metrics {
         if ended.is_none() && next.is_none() {
             return;
         }
-        let began = progress.began.remove(&draft.operation_id);
+        let Some(id) = &draft.operation_id else { return };
+        let began = progress.began.remove(id);
         if let Some((stage, since)) = began {
             let mut labels = labels();
             labels.push(("stage", stage.as_str().to_owned()));
@@ -146,7 +155,7 @@ impl Metrics {
         if let Some(stage) = next
             && progress.began.len() < FOLLOWED_MAX
         {
-            progress.began.insert(draft.operation_id.clone(), (stage, draft.at));
+            progress.began.insert(id.clone(), (stage, draft.at));
         }
         // A late effect is told as an unknown outcome again, of a rollback that has ended.
         let again = draft.kind == Kind::OutcomeUnknown && began.is_none();

@@ -11,6 +11,7 @@
 mod abuse;
 mod access;
 mod audit;
+mod changes;
 mod deploys;
 mod events;
 mod metrics;

@@ -34,7 +34,7 @@ async fn a_service_is_told_with_its_live_revision_its_target_and_its_guards() {
             "service": "checkout", "environment": "production",
             "live": revision("42", "2.14.0", "2026-11-22T09:20:00Z"),
             "target": revision("41", "2.13.4", "2026-11-21T09:30:00Z"),
-            "why": null, "skipped": [], "guards": null, "rollback": null,
+            "why": null, "skipped": [], "guards": null, "freezes": [], "rollback": null,
         })
     );
     let guards = guards.as_array().unwrap();
@@ -48,12 +48,9 @@ async fn a_service_is_told_with_its_live_revision_its_target_and_its_guards() {
 #[tokio::test]
 async fn guards_are_told_as_they_stand_now() {
     let stage = Stage::new().await;
-    let freeze = rollback_core::observed::Freeze::new(
-        "holidays",
-        fixtures::at(0),
-        Some(fixtures::at(9_999)),
-    );
-    stage.store.set_freeze(&fixtures::key(), &"holidays".into(), Some(freeze)).await.unwrap();
+    let freeze = fixtures::freeze("holidays", Some(fixtures::at(9_999)));
+    let (store, key) = (stage.store.as_ref(), fixtures::key());
+    fixtures::change(store, &key, &freeze, fixtures::at(0)).await.unwrap();
     let told = stage.get("/v1/services/checkout/production").await.json();
     let guards = told["guards"].as_array().unwrap();
     let frozen = guards.iter().find(|guard| guard["name"] == "freeze").unwrap();

@@ -3,7 +3,7 @@
 use crate::stage::{Setup, Stage, TOKEN, answer, deploy, proposal};
 use rollback_api::{AUDIT_RECORD_SCHEMA, OPENAPI};
 use rollback_core::audit::{Head, Record};
-use rollback_core::{Event, Rollback};
+use rollback_core::{Event, Rollback, ServiceChange};
 use rollback_testkit::fixtures::{self, at};
 use rollback_testkit::script::{Ending, Script};
 use serde_json::{Value, json};
@@ -44,6 +44,15 @@ fn records() -> Vec<Record> {
     let proposed = Rollback::open(fixtures::proposed(fixtures::policy()));
     drafts.extend(proposed.drafts.clone());
     drafts.extend(proposed.rollback.step(at(200_000), Event::DeadlineReached).drafts);
+    let lifted = ServiceChange::UnmarkBad { revision: "41".parse().unwrap() };
+    for change in [
+        fixtures::freeze("sale", Some(at(9))),
+        fixtures::unfreeze("sale"),
+        fixtures::mark_bad("41", "leaks"),
+        lifted,
+    ] {
+        drafts.push(fixtures::changed("change/1", &fixtures::key(), &change, at(1)));
+    }
     let mut head = Head::genesis("default");
     let mut records = Vec::new();
     for draft in drafts {
@@ -83,6 +92,10 @@ fn a_real_record_of_every_kind_keeps_the_schema() {
         "cancelled",
         "expired",
         "settled",
+        "frozen",
+        "unfrozen",
+        "marked_bad",
+        "unmarked_bad",
     ];
     assert_eq!(kinds, all.map(str::to_owned).into());
 }
@@ -150,6 +163,21 @@ async fn every_answer_keeps_the_document() {
         ),
         ("get", "/v1/services/{service}/{environment}", "/v1/services/a/b".into(), None, 404),
         ("post", "/v1/rollbacks", "/v1/rollbacks".into(), Some(proposal()), 201),
+        ("post", "/v1/drills", "/v1/drills".into(), Some(proposal()), 201),
+        (
+            "post",
+            "/v1/services/{service}/{environment}/freezes/{name}",
+            "/v1/services/checkout/production/freezes/sale".into(),
+            Some(json!({"reason": "sale"})),
+            201,
+        ),
+        (
+            "post",
+            "/v1/services/{service}/{environment}/bad-revisions/{revision}",
+            "/v1/services/checkout/production/bad-revisions/40".into(),
+            Some(json!({"reason": "leaks"})),
+            201,
+        ),
         ("get", "/v1/rollbacks", "/v1/rollbacks".into(), None, 200),
         ("get", "/v1/rollbacks", "/v1/rollbacks?limit=0".into(), None, 400),
         ("get", "/v1/rollbacks/{id}", one, None, 200),
@@ -232,5 +260,5 @@ async fn schemathesis_finds_nothing() {
     .unwrap();
     let words = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{words}\n{}", String::from_utf8_lossy(&said.stderr));
-    assert!(words.contains("Tested: 12"), "it did not try everything: {words}");
+    assert!(words.contains("Tested: 17"), "it did not try everything: {words}");
 }

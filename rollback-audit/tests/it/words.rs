@@ -97,7 +97,7 @@ fn an_explanation_is_a_page_for_whoever_asks_what_happened() {
     let full = page(|draft| {
         let mut from = RevisionRef::new(parsed("42"));
         (from.version, from.commit) = (Some("2.14.0".into()), Some("9f3ab1c".into()));
-        draft.from = from;
+        draft.from = Some(from);
         let mut deployer = Deployer::default();
         deployer.name = Some("Cleo".into());
         draft.deployer = Some(deployer);

@@ -1,5 +1,6 @@
 //! What a surface asks of the engine, for people.
 
+use crate::change::ServiceChange;
 use crate::id::{DeployId, Label, Reason, RollbackId};
 use crate::model::{Actor, Pair, ServiceKey};
 use crate::notice::{DeployCard, MessageRef};
@@ -107,6 +108,15 @@ pub enum CommandError {
     /// Its journal does not replay to what is stored, so that this release does nothing for it.
     #[error("this rollback is stopped, and nothing was changed: {0}")]
     Stopped(String),
+    /// It would change nothing that anybody wants: a freeze that is over already.
+    #[error("{0}; nothing was changed")]
+    Pointless(String),
+    /// What was asked for under the same key before is something else.
+    #[error(
+        "`{0}` was asked for before with this key, and it is something else; nothing was changed; \
+         use a key of its own for each, or repeat the request as it was"
+    )]
+    KeyUsed(RollbackId),
     /// Somebody was denied several times within a minute.
     #[error(
         "you were denied several times within a minute; nothing was changed; try again in {0} s, or \
@@ -229,6 +239,20 @@ pub trait Commands: fmt::Debug + Send + Sync {
     ///
     /// [`CommandError`] when it was not taken.
     async fn release(&self, id: &RollbackId, actor: Actor) -> Result<RollbackView, CommandError>;
+
+    /// Somebody changes what holds for a service. Whoever may ask for its rollback may do that; a revision
+    /// may be called as people call it, and must be one of the deploy history. False where nothing
+    /// changed: the freeze or the mark to lift is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] when it was not taken, [`CommandError::Denied`] among them: it is recorded.
+    async fn change_service(
+        &self,
+        key: &ServiceKey,
+        change: ServiceChange,
+        actor: Actor,
+    ) -> Result<bool, CommandError>;
 
     /// The deploy message as it stands, without its rollback.
     ///

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use rollback_core::audit::Record;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
-    AuditSink, Capabilities, Clock, CompareAndSet, ErrorKind, Fence, Notifier, NotifyError,
-    PortError, Queued, Store,
+    AuditSink, Capabilities, Clock, CompareAndSet, ErrorKind, Fence, Journals as _, Notifier,
+    NotifyError, Outbox as _, PortError, Queued, Store,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, Part, Required, ServiceConfig, Status};
 use rollback_store::MemoryStore;

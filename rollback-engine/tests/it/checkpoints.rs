@@ -5,7 +5,10 @@
 use async_trait::async_trait;
 use rollback_audit::{Signer, SigningKey};
 use rollback_core::audit::{Record, SignedCheckpoint};
-use rollback_core::ports::{AuditSink, CheckpointSigner, ErrorKind, PortError, Store, StoreError};
+use rollback_core::ports::{
+    AuditLog as _, AuditSink, CheckpointSigner, ErrorKind, Journals as _, PortError, Store,
+    StoreError,
+};
 use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady};
 use rollback_store::MemoryStore;
 use rollback_testkit::ManualClock;

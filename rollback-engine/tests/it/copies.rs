@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::common::{Host, Setup, Site};
-use rollback_core::ports::{AuditSink, Kept, Query, Store, StoreError};
+use rollback_core::ports::{AuditLog as _, AuditSink, Kept, Query, Store, StoreError};
 use rollback_core::{RollbackId, StateName};
 use rollback_engine::NotReady;
 use rollback_store::{AuditFile, AuditFileOptions, Options, SqliteStore, verify_audit_files};

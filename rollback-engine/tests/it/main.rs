@@ -3,6 +3,7 @@
 
 mod asked;
 mod blocked;
+mod changes;
 mod checkpoints;
 mod clocks;
 mod common;

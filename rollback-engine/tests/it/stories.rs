@@ -11,6 +11,7 @@ use rollback_core::ports::{
     SavedDeploy,
 };
 use rollback_core::{Migrations, Phase, Progress, Proposer, Purpose, Reason, StateName, WaitsFor};
+use rollback_engine::Proposal;
 use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method, NotifierFault, SinkFault};
 use rollback_testkit::fixtures::{self, ana, bo, cleo, eve, finn, parsed};
@@ -1066,7 +1067,7 @@ fn an_engine_that_stops_takes_no_more_commands() {
         let on = ClickedOn::Deploy(parsed("ci-42"));
         assert_eq!(engine.click(&on, ana().actor()).await.unwrap_err(), CommandError::Stopping);
         let by = Proposer::new("agent-7", None);
-        let proposed = engine.propose(&fixtures::key(), None, fixtures::reason(), by).await;
+        let proposed = engine.propose(Proposal::new(fixtures::key(), fixtures::reason(), by)).await;
         assert_eq!(proposed.unwrap_err(), CommandError::Stopping);
     });
 }
@@ -1171,7 +1172,8 @@ fn a_proposal_names_a_revision_of_the_history_or_is_not_made() {
             let target = parsed(id);
             let by = Proposer::new("agent-7", None);
             let engine = host.engine.clone();
-            async move { engine.propose(&fixtures::key(), Some(target), fixtures::reason(), by).await }
+            let proposal = Proposal::new(fixtures::key(), fixtures::reason(), by).to(target);
+            async move { engine.propose(proposal).await }
         };
         let view = propose("40").await.unwrap();
         assert_eq!(view.to, fixtures::reference("40"), "with its version, as the history has it");
@@ -1273,7 +1275,8 @@ fn a_proposal_takes_a_number_and_names_the_ones_there_are_for_a_bad_one() {
         let propose = |name: &str| {
             let (engine, name) = (host.engine.clone(), parsed(name));
             let by = Proposer::new("agent-7", None);
-            async move { engine.propose(&fixtures::key(), Some(name), fixtures::reason(), by).await }
+            let proposal = Proposal::new(fixtures::key(), fixtures::reason(), by).to(name);
+            async move { engine.propose(proposal).await }
         };
         assert_eq!(propose("43").await.unwrap().to.revision, parsed("43@c"));
         let Err(CommandError::NoTarget(why)) = propose("7").await else { panic!("proposed") };

@@ -4,15 +4,16 @@
 
 use async_trait::async_trait;
 use rollback_audit::{Signer, SigningKey};
-use rollback_core::audit::{Checkpoint, Head, Record, SignedCheckpoint};
+use rollback_core::audit::{Checkpoint, Draft, Head, Record, SignedCheckpoint};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    CheckpointSigner, Claim, Clock, Commit, Committed, Hint, Hints, Instance, Journal, Listed,
-    PortError, Pruned, Query, Queued, Retention, SavedDeploy, Store, StoreError,
+    AuditLog, CheckpointSigner, Claim, Claims, Clock, Commit, Committed, Hint, Hints, Instance,
+    Journal, Journals, Listed, Outbox, PortError, Pruned, Query, Queued, Receipts, Retention,
+    SavedDeploy, Services, Store, StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
@@ -84,7 +85,7 @@ impl Hints for TrappedHints {
 }
 
 #[async_trait]
-impl Store for Trapped {
+impl Journals for Trapped {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         self.point("commit");
         self.inner.commit(commit).await
@@ -105,11 +106,6 @@ impl Store for Trapped {
         self.inner.shown(deploy).await
     }
 
-    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
-        self.point("last_record");
-        self.inner.last_record(rollback).await
-    }
-
     async fn unattended(&self, now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
         self.point("unattended");
         self.inner.unattended(now).await
@@ -119,7 +115,10 @@ impl Store for Trapped {
         self.point("put_aside");
         self.inner.put_aside().await
     }
+}
 
+#[async_trait]
+impl Claims for Trapped {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -150,7 +149,10 @@ impl Store for Trapped {
         self.point("release");
         self.inner.release(claim).await
     }
+}
 
+#[async_trait]
+impl Services for Trapped {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -184,31 +186,25 @@ impl Store for Trapped {
         self.inner.record(key).await
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        self.point("mark_bad");
-        self.inner.mark_bad(key, revision, why).await
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         self.point("freezes");
         self.inner.freezes(key).await
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
-        self.point("set_freeze");
-        self.inner.set_freeze(key, name, freeze).await
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
+        self.point("change");
+        self.inner.change(key, change, record, notices).await
     }
+}
 
+#[async_trait]
+impl Outbox for Trapped {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         self.point("queue");
         self.inner.queue(notices).await
@@ -277,10 +273,23 @@ impl Store for Trapped {
         self.point("message");
         self.inner.message(notifier, key).await
     }
+}
+
+#[async_trait]
+impl AuditLog for Trapped {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        self.point("append");
+        self.inner.append(record).await
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.point("audit");
         self.inner.audit(query).await
+    }
+
+    async fn last_record(&self, rollback: &RollbackId) -> Result<Option<Record>, StoreError> {
+        self.point("last_record");
+        self.inner.last_record(rollback).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -297,7 +306,10 @@ impl Store for Trapped {
         self.point("acknowledge");
         self.inner.acknowledge(sink, sequence).await
     }
+}
 
+#[async_trait]
+impl Receipts for Trapped {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -307,7 +319,10 @@ impl Store for Trapped {
         self.point("see");
         self.inner.see(digests, now, keep).await
     }
+}
 
+#[async_trait]
+impl Store for Trapped {
     async fn prune(&self, now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.point("prune");
         self.inner.prune(now, keep).await
@@ -323,13 +338,13 @@ impl Store for Trapped {
         self.inner.acknowledge_loss().await
     }
 
+    fn hints(&self) -> Box<dyn Hints> {
+        Box::new(TrappedHints(self.inner.hints(), Arc::clone(&self.traps)))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.point("ping");
         self.inner.ping().await
-    }
-
-    fn hints(&self) -> Box<dyn Hints> {
-        Box::new(TrappedHints(self.inner.hints(), Arc::clone(&self.traps)))
     }
 }
 

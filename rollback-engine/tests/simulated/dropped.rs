@@ -2,9 +2,11 @@
 
 use super::people::{drain, polled};
 use super::world::World;
-use rollback_core::ports::{ClickedOn, CommandError, Commands, Consent, Query, Store as _};
+use rollback_core::ports::{
+    ClickedOn, CommandError, Commands, Consent, Journals as _, Query, Services as _,
+};
 use rollback_core::{Event, Plan, Proposer, Reason, RollbackView, StateName};
-use rollback_engine::Engine;
+use rollback_engine::{Engine, Proposal};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::invariants::{Rest, violations};
 use rollback_testkit::sim::{Draw, Swarm};
@@ -128,7 +130,7 @@ async fn said(
         }
         Command::Propose => {
             let by = Proposer::new("agent-7", Some("Watcher".into()));
-            engine.propose(&key, None, fixtures::reason(), by).await.map(drop)
+            engine.propose(Proposal::new(key, fixtures::reason(), by)).await.map(drop)
         }
         Command::Click => {
             let on = ClickedOn::Deploy(parsed(&format!("ci-{}-42", key.environment)));

@@ -3,7 +3,7 @@
 use super::world::World;
 use rollback_core::ports::{ClickedOn, Commands, Consent};
 use rollback_core::{Plan, Proposer, Reason, RollbackView, ServiceKey, StateName};
-use rollback_engine::Engine;
+use rollback_engine::{Engine, Proposal};
 use rollback_testkit::fakes::InDeploy;
 use rollback_testkit::fixtures::{self, Person, parsed};
 use rollback_testkit::sim::{Class, Draw};
@@ -235,7 +235,7 @@ impl<'a> Crowd<'a> {
             let key = key.clone();
             self.does(|engine| async move {
                 let by = Proposer::new("agent-7", Some("Watcher".into()));
-                drop(engine.propose(&key, None, fixtures::reason(), by).await);
+                drop(engine.propose(Proposal::new(key, fixtures::reason(), by)).await);
             });
         }
         for _again in 0..self.times() {

@@ -1,6 +1,6 @@
 //! Everything that outlives a process, and the processes.
 
-use rollback_core::ports::Capabilities;
+use rollback_core::ports::{AuditLog as _, Capabilities, Journals as _, Outbox as _};
 use rollback_core::ports::{
     CdBackend, Clock, CompareAndSet, Fence, HealthSource, Instance, Query, Store,
 };

@@ -47,8 +47,7 @@ async fn play(
     let order = order_for(stage.back_by_one());
     let receipt = stage.backend.start(again(&order)).await.unwrap();
     let workload = format!("{kind}s/{name}");
-    let changed =
-        async || (stage.revision_in(&workload).await == Some(stage.id(2))).then_some(());
+    let changed = async || (stage.revision_in(&workload).await == Some(stage.id(2))).then_some(());
     stage.wait("the target in the workload", changed).await;
     let ours = async {
         let ended = stage.end(&stage.backend, &order, &receipt).await;

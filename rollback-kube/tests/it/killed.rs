@@ -13,7 +13,7 @@ use kube_lab::{Behaviour, Lab};
 use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::audit::{Kind as Entry, Verifier};
-use rollback_core::ports::{CdBackend, Clock as _, Query, Store as _};
+use rollback_core::ports::{AuditLog as _, CdBackend, Clock as _, Query};
 use rollback_core::{Deploy, Migrations};
 use rollback_engine::{Catalog, ServiceConfig};
 use rollback_kube::{Config, Kind, Workload};

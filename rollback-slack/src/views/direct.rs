@@ -58,6 +58,7 @@ pub fn break_glass_message(
         Duty::Withdraw => " stopped the rollback of ",
         Duty::Settle => " settled the rollback of ",
         Duty::Release => " released the rollback of ",
+        Duty::Operate => " changed what holds for ",
     };
     let words = Words::new().say(":rotating_light: *Break-glass:* ").actor(by).say(did);
     told(view, words.service(&view.key).say("\n"), version)

@@ -6,7 +6,9 @@ use http::HeaderMap;
 use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::notice::{DeployCard, MessageRef};
 use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands, Consent};
-use rollback_core::{Actor, DeployId, Reason, RollbackId, RollbackView, Timestamp};
+use rollback_core::{
+    Actor, DeployId, Reason, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
+};
 use rollback_slack::{
     Accepted, Intake, Interactivity, REMEMBERED_BY_ALL, Reply, SIGNATURE_HEADER, SigningSecrets,
     Surface, TIMESTAMP_HEADER, UnixSeconds, WebApi, WebApiOptions,
@@ -101,6 +103,14 @@ impl Commands for Engine {
         _: Reason,
     ) -> Result<RollbackView, CommandError> {
         self.nothing("settle")
+    }
+    async fn change_service(
+        &self,
+        _: &ServiceKey,
+        _: ServiceChange,
+        _: Actor,
+    ) -> Result<bool, CommandError> {
+        self.nothing("change_service")
     }
     async fn card(&self, _: &DeployId) -> Result<DeployCard, CommandError> {
         self.nothing("card")

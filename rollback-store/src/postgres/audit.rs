@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::link::{Done, Link};
 use crate::questions::{audit_question, columns_of_audit, records};
 use crate::rows;
-use crate::rules::unwritable;
+use crate::rules::{NO_ROLLBACK, unwritable};
 use crate::value::{int, limit, record};
 use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
@@ -58,7 +58,7 @@ async fn insert(db: &mut Link, record: &Record) -> Done<()> {
         &[
             &int(record.sequence.get()),
             &record.draft.id.as_str(),
-            &record.draft.operation_id.as_str(),
+            &record.draft.operation_id.as_ref().map_or(NO_ROLLBACK, RollbackId::as_str),
             &record.draft.service.as_str(),
             &record.draft.environment.as_str(),
             &bytes,

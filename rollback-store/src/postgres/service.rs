@@ -2,15 +2,18 @@
 
 use super::fault::Fault;
 use super::link::{Done, Link};
-use super::outbox;
+use super::{audit, outbox};
+use crate::notices::New;
 use crate::questions::{columns_of_list, is_listed, list_question, rollbacks};
 use crate::rows::{self, Card};
 use crate::value::{from_json, limit, millis, moment, names, parsed, to_json};
+use rollback_core::audit::{Draft, Record};
+use rollback_core::change::{freeze, why_bad};
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -203,20 +206,58 @@ pub(super) async fn deploys(db: &mut Link, key: &ServiceKey, wanted: usize) -> D
         .collect()
 }
 
-pub(super) async fn mark_bad(
+/// Changes what holds for a service, with its record and its notices; no record where it changed
+/// nothing.
+pub(super) async fn change(
     db: &mut Link,
     key: &ServiceKey,
-    revision: &RevisionId,
-    why: &Label,
-) -> Done<()> {
+    change: &ServiceChange,
+    record: &Draft,
+    notices: &[New],
+) -> Done<Vec<Record>> {
     let (service, environment) = names(key);
-    db.execute(
-        "INSERT INTO bad (service, environment, revision, why) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
-        &[&service, &environment, &revision.as_str(), &why.as_str()],
-    )
-    .await?;
-    Ok(())
+    let changed = match change {
+        ServiceChange::Freeze { name, until, .. } => {
+            let content = to_json("the freeze", &freeze(name, *until, record))?;
+            db.execute(
+                "INSERT INTO frozen (service, environment, name, content, ends_at)
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (service, environment, name)
+                 DO UPDATE SET content = excluded.content, ends_at = excluded.ends_at",
+                &[&service, &environment, &name.as_str(), &content, &until.map(millis)],
+            )
+            .await?
+        }
+        ServiceChange::Unfreeze { name } => {
+            db.execute(
+                "DELETE FROM frozen WHERE service = $1 AND environment = $2 AND name = $3",
+                &[&service, &environment, &name.as_str()],
+            )
+            .await?
+        }
+        ServiceChange::MarkBad { revision, .. } => {
+            db.execute(
+                "INSERT INTO bad (service, environment, revision, why) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
+                &[&service, &environment, &revision.as_str(), &why_bad(record).as_str()],
+            )
+            .await?
+        }
+        ServiceChange::UnmarkBad { revision } => {
+            db.execute(
+                "DELETE FROM bad WHERE service = $1 AND environment = $2 AND revision = $3",
+                &[&service, &environment, &revision.as_str()],
+            )
+            .await?
+        }
+    };
+    if changed == 0 {
+        return Ok(Vec::new());
+    }
+    let records = audit::append(db, std::slice::from_ref(record)).await?;
+    outbox::queue(db, notices).await?;
+    outbox::tell(db).await?;
+    Ok(records)
 }
 
 pub(super) async fn freezes(db: &mut Link, key: &ServiceKey) -> Done<Vec<Freeze>> {
@@ -233,41 +274,6 @@ pub(super) async fn freezes(db: &mut Link, key: &ServiceKey) -> Done<Vec<Freeze>
             Ok(from_json(&freeze, || format!("a freeze of {key}"))?)
         })
         .collect()
-}
-
-pub(super) async fn set_freeze(
-    db: &mut Link,
-    key: &ServiceKey,
-    name: &Label,
-    freeze: Option<&Freeze>,
-) -> Done<()> {
-    let (service, environment) = names(key);
-    match freeze {
-        Some(freeze) => {
-            db.execute(
-                "INSERT INTO frozen (service, environment, name, content, ends_at)
-                 VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (service, environment, name)
-                 DO UPDATE SET content = excluded.content, ends_at = excluded.ends_at",
-                &[
-                    &service,
-                    &environment,
-                    &name.as_str(),
-                    &to_json("the freeze", freeze)?,
-                    &freeze.until.map(millis),
-                ],
-            )
-            .await?
-        }
-        None => {
-            db.execute(
-                "DELETE FROM frozen WHERE service = $1 AND environment = $2 AND name = $3",
-                &[&service, &environment, &name.as_str()],
-            )
-            .await?
-        }
-    };
-    Ok(())
 }
 
 /// Remembers digests, unless one of them is known.

@@ -3,7 +3,7 @@
 use super::value::{Answer, all, execute, first, int, limit};
 use crate::questions::{audit_question, columns_of_audit, records};
 use crate::rows;
-use crate::rules::unwritable;
+use crate::rules::{NO_ROLLBACK, unwritable};
 use crate::value::record;
 use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::ports::Query;
@@ -53,7 +53,7 @@ fn insert(db: &Connection, record: &Record) -> Answer<()> {
         params![
             int(record.sequence.get()),
             record.draft.id.as_str(),
-            record.draft.operation_id.as_str(),
+            record.draft.operation_id.as_ref().map_or(NO_ROLLBACK, RollbackId::as_str),
             record.draft.service.as_str(),
             record.draft.environment.as_str(),
             bytes,

@@ -1,16 +1,19 @@
 //! What is known of services: rollbacks in lists, deploys, freezes, what is bad.
 
-use super::outbox;
 use super::value::{
     Answer, all, execute, first, from_json, limit, millis, moment, names, parsed, to_json,
 };
+use super::{audit, outbox};
+use crate::notices::New;
 use crate::questions::{columns_of_list, is_listed, list_question, rollbacks};
 use crate::rows::{self, Card};
+use rollback_core::audit::Draft;
+use rollback_core::change::{freeze, why_bad};
 use rollback_core::notice::DeployCard;
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
 use rollback_core::ports::{Listed, Query, SavedDeploy};
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use rusqlite::{Connection, Params, ToSql, params};
 use std::time::Duration;
@@ -171,20 +174,53 @@ pub(super) fn deploys(db: &Connection, key: &ServiceKey, wanted: usize) -> Answe
     rows.iter().map(|(id, card)| rows::deploy_of(key, id, card)).collect()
 }
 
-pub(super) fn mark_bad(
+/// Changes what holds for a service, with its record and its notices; says whether it changed anything.
+pub(super) fn change(
     db: &Connection,
     key: &ServiceKey,
-    revision: &RevisionId,
-    why: &Label,
-) -> Answer<()> {
+    change: &ServiceChange,
+    record: &Draft,
+    notices: &[New],
+) -> Answer<bool> {
     let (service, environment) = names(key);
-    execute(
-        db,
-        "INSERT INTO bad (service, environment, revision, why) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
-        [service, environment, revision.as_str(), why.as_str()],
-    )?;
-    Ok(())
+    let changed = match change {
+        ServiceChange::Freeze { name, until, .. } => execute(
+            db,
+            "INSERT INTO freeze (service, environment, name, freeze, ends_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (service, environment, name)
+             DO UPDATE SET freeze = excluded.freeze, ends_at = excluded.ends_at",
+            params![
+                service,
+                environment,
+                name.as_str(),
+                to_json("the freeze", &freeze(name, *until, record))?,
+                until.map(millis)
+            ],
+        )?,
+        ServiceChange::Unfreeze { name } => execute(
+            db,
+            "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
+            [service, environment, name.as_str()],
+        )?,
+        ServiceChange::MarkBad { revision, .. } => execute(
+            db,
+            "INSERT INTO bad (service, environment, revision, why) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
+            [service, environment, revision.as_str(), why_bad(record).as_str()],
+        )?,
+        ServiceChange::UnmarkBad { revision } => execute(
+            db,
+            "DELETE FROM bad WHERE service = ?1 AND environment = ?2 AND revision = ?3",
+            [service, environment, revision.as_str()],
+        )?,
+    };
+    if changed == 0 {
+        return Ok(false);
+    }
+    audit::append(db, vec![record.clone()])?;
+    outbox::queue(db, notices)?;
+    Ok(true)
 }
 
 pub(super) fn freezes(db: &Connection, key: &ServiceKey) -> Answer<Vec<Freeze>> {
@@ -196,37 +232,6 @@ pub(super) fn freezes(db: &Connection, key: &ServiceKey) -> Answer<Vec<Freeze>> 
         |row| row.get(0),
     )?;
     rows.iter().map(|row| from_json(row, || format!("a freeze of {key}"))).collect()
-}
-
-pub(super) fn set_freeze(
-    db: &Connection,
-    key: &ServiceKey,
-    name: &Label,
-    freeze: Option<&Freeze>,
-) -> Answer<()> {
-    let (service, environment) = names(key);
-    match freeze {
-        Some(freeze) => execute(
-            db,
-            "INSERT INTO freeze (service, environment, name, freeze, ends_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (service, environment, name)
-             DO UPDATE SET freeze = excluded.freeze, ends_at = excluded.ends_at",
-            params![
-                service,
-                environment,
-                name.as_str(),
-                to_json("the freeze", freeze)?,
-                freeze.until.map(millis)
-            ],
-        )?,
-        None => execute(
-            db,
-            "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
-            [service, environment, name.as_str()],
-        )?,
-    };
-    Ok(())
 }
 
 /// Remembers digests, unless one of them is known.

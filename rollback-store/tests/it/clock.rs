@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use postgres_lab::Server;
-use rollback_core::ports::{Claim, Commit, Instance, Store, StoreError};
+use rollback_core::ports::{Claim, Commit, Instance, Journals as _, Store, StoreError};
 use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{Options, PostgresOptions, PostgresStore, SqliteStore};
 use rollback_testkit::fixtures::{at, parsed};

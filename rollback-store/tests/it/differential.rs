@@ -5,13 +5,14 @@
 use proptest::prelude::*;
 use rollback_core::known_good::Choice;
 use rollback_core::notice::{Attempt, DeployCard, MessageRef, Notice};
-use rollback_core::observed::Freeze;
-use rollback_core::ports::{Claim, Commit, Instance, Query, Queued, Retention, Store};
+use rollback_core::ports::{
+    Claim, Claims as _, Commit, Instance, Outbox as _, Query, Queued, Retention, Store,
+};
 use rollback_core::{Deploy, Line, ServiceKey, Timestamp};
 use rollback_store::{
     Judge, Location, MemoryStore, Options, PostgresOptions, PostgresStore, SqliteStore,
 };
-use rollback_testkit::fixtures::{ana, at, key, parsed};
+use rollback_testkit::fixtures::{self, ana, at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::fmt::Debug;
 use std::time::Duration;
@@ -203,14 +204,18 @@ impl Run {
                 }
             }
             Op::MarkBad { revision, why } => {
-                let revision = parsed(&format!("r{revision}"));
-                said(store.mark_bad(&key(), &revision, &why.to_string().into()).await)
+                let revision = format!("r{revision}");
+                let change = fixtures::mark_bad(&revision, &why.to_string());
+                said(fixtures::change(store, &key(), &change, at(0)).await)
             }
             Op::Freeze { name, set } => {
                 let name = format!("f{name}");
                 let until = (name == "f0").then(|| at(20));
-                let freeze = set.then(|| Freeze::new(name.clone(), at(0), until));
-                said(store.set_freeze(&key(), &name.into(), freeze).await)
+                let change = match set {
+                    true => fixtures::freeze(&name, until),
+                    false => fixtures::unfreeze(&name),
+                };
+                said(fixtures::change(store, &key(), &change, at(0)).await)
             }
             Op::Queue(_)
             | Op::Deliver { .. }

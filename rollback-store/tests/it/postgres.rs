@@ -5,7 +5,10 @@
 use postgres_lab::{Cut, Server, Space};
 use rollback_core::audit::Verifier;
 use rollback_core::notice::{MessageRef, Notice};
-use rollback_core::ports::{Commit, Hint, Instance, Query, Queued, Retention, Store, StoreError};
+use rollback_core::ports::{
+    AuditLog as _, Claims as _, Commit, Hint, Instance, Journals as _, Outbox as _, Query, Queued,
+    Retention, Services as _, Store, StoreError,
+};
 use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{ConnectError, Judge, PostgresOptions, PostgresStore};
 use rollback_testkit::fixtures::{at, key, parsed};

@@ -10,13 +10,15 @@
 use rollback_core::audit::Verifier;
 use rollback_core::journal::resume;
 use rollback_core::notice::MessageRef;
-use rollback_core::observed::Freeze;
-use rollback_core::ports::{Commit, Instance, Query, Retention, Store};
+use rollback_core::ports::{
+    AuditLog as _, Claims as _, Commit, Instance, Journals as _, Outbox as _, Query, Retention,
+    Store,
+};
 use rollback_core::{
     DeployId, Prominence, Proposer, RollbackId, RollbackView, StateName, Timestamp,
 };
 use rollback_store::{Judge, Options, PostgresOptions, PostgresStore, Rehearsed, SqliteStore};
-use rollback_testkit::fixtures::{at, key, parsed};
+use rollback_testkit::fixtures::{self, at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -145,8 +147,8 @@ const RANKS: &str = "SELECT id, prominence FROM rollback ORDER BY id";
 async fn freeze(store: &dyn Store) -> Timestamp {
     let end = Timestamp::from_millis(at(500).as_millis() + 7);
     for (name, until) in [("over", Some(end)), ("lasting", None)] {
-        let freeze = Freeze::new(name, at(0), until);
-        store.set_freeze(&key(), &name.into(), Some(freeze)).await.unwrap();
+        let change = fixtures::freeze(name, until);
+        fixtures::change(store, &key(), &change, at(0)).await.unwrap();
     }
     end
 }

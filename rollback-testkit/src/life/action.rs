@@ -42,10 +42,10 @@ actions! {
     SaveDeploy = "save_deploy",
     /// It stores what a deploy message shows.
     UpdateDeploy = "update_deploy",
-    /// It stores that a revision is bad.
-    MarkBad = "mark_bad",
-    /// It stores a freeze.
-    SetFreeze = "set_freeze",
+    /// It stores a change of what holds for a service.
+    ChangeService = "change_service",
+    /// It stores a record that is of no step.
+    Append = "append",
     /// It queues notices outside a step.
     Queue = "queue",
     /// It takes notices to deliver.

@@ -4,15 +4,15 @@ use super::{Canary, Class, Faulty};
 use crate::invariants::Seen;
 use async_trait::async_trait;
 use core::time::Duration;
-use rollback_core::audit::{Head, Record};
+use rollback_core::audit::{Draft, Head, Record};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    Claim, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued, Retention,
-    SavedDeploy, Store, StoreError,
+    AuditLog, Claim, Claims, Commit, Committed, Hints, Instance, Journal, Journals, Listed, Outbox,
+    Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
 };
 use rollback_core::{
-    Deploy, DeployId, Label, RevisionId, RollbackId, RollbackView, ServiceKey, Timestamp,
+    Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 
 /// The longest that a process stands still between its last look at its claim and what it stores
@@ -93,7 +93,7 @@ fn silent(why: &'static str) -> StoreError {
 }
 
 #[async_trait]
-impl<S: Store + ?Sized> Store for Faulty<S> {
+impl<S: Store + ?Sized> Journals for Faulty<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         if self.weather().strikes(Class::StoreRaces) {
             return Err(StoreError::MovedOn(commit.rollback));
@@ -124,18 +124,21 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.list(query)).await
     }
 
-    async fn unattended(&self, _now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
-        self.look(self.inner.unattended(self.right.now())).await
-    }
-
     async fn shown(&self, deploy: &DeployId) -> Result<Option<RollbackView>, StoreError> {
         self.look(self.inner.shown(deploy)).await
+    }
+
+    async fn unattended(&self, _now: Timestamp) -> Result<Vec<RollbackId>, StoreError> {
+        self.look(self.inner.unattended(self.right.now())).await
     }
 
     async fn put_aside(&self) -> Result<Vec<RollbackId>, StoreError> {
         self.look(self.inner.put_aside()).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Claims for Faulty<S> {
     async fn claim(
         &self,
         id: &RollbackId,
@@ -185,7 +188,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         };
         self.transact(call, silent).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Services for Faulty<S> {
     async fn save_deploy(
         &self,
         card: &DeployCard,
@@ -214,28 +220,24 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
         self.look(self.inner.record(key)).await
     }
 
-    async fn mark_bad(
-        &self,
-        key: &ServiceKey,
-        revision: &RevisionId,
-        why: &Label,
-    ) -> Result<(), StoreError> {
-        self.transact(|| self.inner.mark_bad(key, revision, why), silent).await
-    }
-
     async fn freezes(&self, key: &ServiceKey) -> Result<Vec<Freeze>, StoreError> {
         self.look(self.inner.freezes(key)).await
     }
 
-    async fn set_freeze(
+    async fn change(
         &self,
         key: &ServiceKey,
-        name: &Label,
-        freeze: Option<Freeze>,
-    ) -> Result<(), StoreError> {
-        self.transact(|| self.inner.set_freeze(key, name, freeze.clone()), silent).await
+        change: &ServiceChange,
+        record: Draft,
+        notices: Vec<Queued>,
+    ) -> Result<bool, StoreError> {
+        let call = || self.inner.change(key, change, record.clone(), notices.clone());
+        self.transact(call, in_doubt).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Outbox for Faulty<S> {
     async fn queue(&self, notices: Vec<Queued>) -> Result<(), StoreError> {
         self.transact(|| self.inner.queue(notices.clone()), silent).await
     }
@@ -303,6 +305,13 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
     async fn message(&self, notifier: &str, key: &Label) -> Result<Option<MessageRef>, StoreError> {
         self.look(self.inner.message(notifier, key)).await
     }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized> AuditLog for Faulty<S> {
+    async fn append(&self, record: Draft) -> Result<(), StoreError> {
+        self.transact(|| self.inner.append(record.clone()), in_doubt).await
+    }
 
     async fn audit(&self, query: &Query) -> Result<Vec<Record>, StoreError> {
         self.look(self.inner.audit(query)).await
@@ -323,7 +332,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
     async fn acknowledge(&self, sink: &str, sequence: u64) -> Result<(), StoreError> {
         self.transact(|| self.inner.acknowledge(sink, sequence), silent).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Receipts for Faulty<S> {
     async fn see(
         &self,
         digests: &[[u8; 32]],
@@ -332,13 +344,12 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
     ) -> Result<bool, StoreError> {
         self.transact(|| self.inner.see(digests, self.right.now(), keep), in_doubt).await
     }
+}
 
+#[async_trait]
+impl<S: Store + ?Sized> Store for Faulty<S> {
     async fn prune(&self, _now: Timestamp, keep: Retention) -> Result<Pruned, StoreError> {
         self.look(self.inner.prune(self.right.now(), keep)).await
-    }
-
-    fn hints(&self) -> Box<dyn Hints> {
-        self.inner.hints()
     }
 
     async fn compare(&self, kept: &Head) -> Result<(), StoreError> {
@@ -347,6 +358,10 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
 
     async fn acknowledge_loss(&self) -> Result<(), StoreError> {
         self.transact(|| self.inner.acknowledge_loss(), in_doubt).await
+    }
+
+    fn hints(&self) -> Box<dyn Hints> {
+        self.inner.hints()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -79,7 +79,7 @@ pub(super) async fn records_are_found_by_service_rollback_and_place(store: &dyn 
     same("of billing", &store.audit(&query).await?, &Vec::new())?;
     let mut query = Query::all(1_000);
     query.rollback = Some(parsed("rb-2"));
-    let second = expect(&|record| record.draft.operation_id.as_str() == "rb-2");
+    let second = expect(&|record| record.draft.operation_id == Some(parsed("rb-2")));
     same("of rb-2", &store.audit(&query).await?, &second)?;
     let mut query = Query::all(2);
     query.after = 3;

@@ -3,9 +3,9 @@
 use super::{Failure, Outcome, ensure, nth, refusal, same, take};
 use crate::fixtures::{at, key, parsed};
 use crate::script::{Ending, Script};
-use rollback_core::StateName;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{Commit, Journal, Query, Queued, Store, StoreError};
+use rollback_core::{RollbackId, StateName};
 
 /// How many commits of a script bring it to where it holds the service.
 const HOLDING: usize = 4;
@@ -265,7 +265,8 @@ pub(super) async fn a_list_or_a_log_by_any_names_is_that_part_of_the_whole(
             .iter()
             .filter(|record| {
                 let draft = &record.draft;
-                is(draft.service.as_str(), draft.environment.as_str(), draft.operation_id.as_str())
+                let rollback = draft.operation_id.as_ref().map_or("", RollbackId::as_str);
+                is(draft.service.as_str(), draft.environment.as_str(), rollback)
                     && record.sequence > 2
             })
             .cloned()

@@ -1,7 +1,7 @@
 //! A log that has lost what a copy of it has.
 
 use super::{Failure, Outcome, ensure, nth, same, take};
-use crate::fixtures::{at, key, parsed};
+use crate::fixtures::{at, change, key, mark_bad, parsed};
 use crate::script::{Ending, Script};
 use rollback_core::audit::{Hash, Head};
 use rollback_core::ports::{Instance, Query, Store, StoreError};
@@ -46,7 +46,7 @@ pub(super) async fn a_log_that_ends_before_a_copy_is_not_written_until_that_is_a
     went_back("an attempt", store.attempt(&before, &"first".into()).await)?;
     went_back("a release", store.release(&before).await)?;
     went_back("an acknowledgement", store.acknowledge("file", 1).await)?;
-    went_back("a mark", store.mark_bad(&key(), &parsed("41"), &"leaks".into()).await)?;
+    went_back("a mark", change(store, &key(), &mark_bad("41", "leaks"), at(0)).await)?;
     went_back("a digest", store.see(&[[7; 32]], at(0), LEASE).await)?;
     went_back("the question whether it can be written", store.ping().await)?;
     // Somebody has to find out what is missing.

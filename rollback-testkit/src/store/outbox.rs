@@ -44,6 +44,7 @@ pub(super) fn shown(queued: &Queued) -> String {
         | Notice::Deployer { view, .. } => view.explanation.as_str(),
         Notice::Deploy(_) => "a deploy",
         Notice::Blocked(blocked) => blocked.why.as_str(),
+        Notice::Changed(_) => "a change of a service",
     };
     format!("{} v{} {words}", queued.key, queued.version)
 }

@@ -1,13 +1,17 @@
 //! Deploys, what is known of services, freezes.
 
 use super::{Failure, Outcome, ensure, same, take};
-use crate::fixtures::{at, key, parsed, reference, revision};
+use crate::fixtures::{
+    at, change, changed, freeze, key, mark_bad, parsed, reference, revision, unfreeze,
+};
 use crate::script::{Ending, Script};
 use rollback_core::known_good::Choice;
 use rollback_core::notice::{DeployCard, Notice};
 use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord};
-use rollback_core::ports::{Queued, SavedDeploy, Store};
-use rollback_core::{Deploy, RevisionId, ServiceKey, Timestamp};
+use rollback_core::ports::{Query, Queued, SavedDeploy, Store};
+use rollback_core::{
+    Changer, Deploy, Proposer, RevisionId, ServiceChange, ServiceChanged, ServiceKey, Timestamp,
+};
 use std::collections::BTreeSet;
 
 fn card(id: &str, key: ServiceKey, deployed_at: Timestamp) -> DeployCard {
@@ -179,28 +183,93 @@ pub(super) async fn a_revision_marked_bad_stays_bad_for_the_latest_reason(
     store: &dyn Store,
 ) -> Outcome {
     for (revision, why) in [("41", "leaks"), ("40", "slow"), ("41", "leaks memory")] {
-        store.mark_bad(&key(), &parsed(revision), &why.into()).await?;
+        ensure(change(store, &key(), &mark_bad(revision, why), at(0)).await?, "it was not marked")?;
     }
-    store.mark_bad(&staging(), &parsed("39"), &"elsewhere".into()).await?;
+    change(store, &staging(), &mark_bad("39", "elsewhere"), at(0)).await?;
     let bad = store.record(&key()).await?.marked_bad;
-    let expected = [("40", "slow"), ("41", "leaks memory")]
+    let expected = [("40", "slow (Watcher)"), ("41", "leaks memory (Watcher)")]
         .map(|(revision, why)| (parsed(revision), why.into()))
         .into_iter()
         .collect();
     same("what is bad", &bad, &expected)
 }
 
+pub(super) async fn a_revision_is_marked_bad_no_longer_where_it_was(store: &dyn Store) -> Outcome {
+    let lifted = ServiceChange::UnmarkBad { revision: parsed("41") };
+    change(store, &key(), &mark_bad("41", "leaks"), at(0)).await?;
+    change(store, &staging(), &mark_bad("41", "leaks"), at(0)).await?;
+    ensure(change(store, &key(), &lifted, at(1)).await?, "the mark was not lifted")?;
+    ensure(!change(store, &key(), &lifted, at(2)).await?, "a mark was lifted twice")?;
+    same("what is bad", &store.record(&key()).await?.marked_bad.len(), &0)?;
+    same("elsewhere", &store.record(&staging()).await?.marked_bad.len(), &1)
+}
+
+/// The freeze as it is kept.
+fn kept(name: &str, until: Option<Timestamp>, from: Timestamp) -> Freeze {
+    let record = changed("kept", &key(), &freeze(name, until), from);
+    rollback_core::change::freeze(&name.into(), until, &record)
+}
+
 pub(super) async fn a_freeze_is_set_replaced_and_lifted(store: &dyn Store) -> Outcome {
-    let sale = Freeze::new("sale", at(0), Some(at(9)));
-    let longer = Freeze::new("sale", at(0), None);
-    let audit = Freeze::new("audit", at(5), None);
-    store.set_freeze(&key(), &"sale".into(), Some(sale)).await?;
-    store.set_freeze(&key(), &"audit".into(), Some(audit.clone())).await?;
-    store.set_freeze(&key(), &"sale".into(), Some(longer.clone())).await?;
+    let set = |name: &'static str, until, from| {
+        let wanted = freeze(name, until);
+        async move { change(store, &key(), &wanted, from).await }
+    };
+    set("sale", Some(at(9)), at(0)).await?;
+    set("audit", None, at(5)).await?;
+    set("sale", None, at(1)).await?;
+    let (audit, longer) = (kept("audit", None, at(5)), kept("sale", None, at(1)));
     same("the freezes", &store.freezes(&key()).await?, &vec![audit, longer.clone()])?;
     same("elsewhere", &store.freezes(&staging()).await?, &Vec::new())?;
-    store.set_freeze(&key(), &"audit".into(), None).await?;
-    store.set_freeze(&key(), &"never set".into(), None).await?;
-    store.set_freeze(&staging(), &"sale".into(), None).await?;
+    ensure(change(store, &key(), &unfreeze("audit"), at(6)).await?, "it was not lifted")?;
+    ensure(!change(store, &key(), &unfreeze("never set"), at(6)).await?, "nothing was lifted")?;
+    ensure(!change(store, &staging(), &unfreeze("sale"), at(6)).await?, "another's was lifted")?;
     same("the freezes", &store.freezes(&key()).await?, &vec![longer])
+}
+
+pub(super) async fn a_change_is_recorded_and_told_with_it_or_not_at_all(
+    store: &dyn Store,
+) -> Outcome {
+    let told = |name: &str| {
+        let by = Changer::Machine(Proposer::new("agent-7", None));
+        let changed = ServiceChanged::new(key(), unfreeze(name), by, at(1));
+        let notice = Notice::Changed(Box::new(changed));
+        vec![Queued::new("chat", format!("changed:{name}"), notice, parsed("C1"))]
+    };
+    let wanted = freeze("sale", None);
+    let record = changed("change/1", &key(), &wanted, at(1));
+    ensure(store.change(&key(), &wanted, record.clone(), told("one")).await?, "it is new")?;
+    let lifted = unfreeze("never set");
+    let nothing = changed("change/2", &key(), &lifted, at(2));
+    ensure(!store.change(&key(), &lifted, nothing, told("two")).await?, "nothing was lifted")?;
+    let log = store.audit(&Query::all(9)).await?;
+    same("the records", &log.iter().map(|one| &one.draft).collect::<Vec<_>>(), &vec![&record])?;
+    let due = store.due(at(9), 9).await?;
+    same(
+        "what is told",
+        &due.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(),
+        &vec!["changed:one"],
+    )?;
+    // The same again, after an answer that was lost, is no second record.
+    store.change(&key(), &wanted, record, told("one")).await?;
+    same("the records", &store.head().await?.sequence, &1)
+}
+
+pub(super) async fn a_record_of_no_rollback_has_its_place_and_is_no_rollbacks(
+    store: &dyn Store,
+) -> Outcome {
+    take(store, Script::new("rb-1").commits(Ending::Refused)).await?;
+    let before = store.head().await?.sequence;
+    let denied = changed("change/1", &key(), &freeze("sale", None), at(1));
+    store.append(denied.clone()).await?;
+    store.append(denied.clone()).await?;
+    same("the end of the log", &store.head().await?.sequence, &before.saturating_add(1))?;
+    let mut of_the_service = Query::all(99);
+    of_the_service.service = Some(key().service.as_str().into());
+    let log = store.audit(&of_the_service).await?;
+    same("the last record", &log.last().map(|one| &one.draft), &Some(&denied))?;
+    let mut of_the_rollback = Query::all(99);
+    of_the_rollback.rollback = Some(parsed("rb-1"));
+    let log = store.audit(&of_the_rollback).await?;
+    ensure(log.iter().all(|one| one.draft != denied), "it is a rollback's")
 }

@@ -3,12 +3,11 @@
 
 use super::outbox::{are_due, latest, line, message, shown};
 use super::{Outcome, ensure, nth, same, take};
-use crate::fixtures::{at, key, parsed};
+use crate::fixtures::{at, change, freeze, key, parsed};
 use crate::script::{Ending, Script};
 use core::time::Duration;
 use rollback_core::Timestamp;
 use rollback_core::notice::Attempt;
-use rollback_core::observed::Freeze;
 use rollback_core::ports::{Hint, Instance, Queued, Retention, Store};
 
 const HOLD: Duration = Duration::from_secs(20);
@@ -217,8 +216,7 @@ pub(super) async fn what_nobody_asks_for_is_forgotten(store: &dyn Store) -> Outc
     store.see(&[[1; 32]], at(0), Duration::from_secs(600)).await?;
     store.claim(&parsed("rb-1"), &a(), at(0), Duration::from_secs(15)).await?;
     for (name, until) in [("over", Some(at(10))), ("lasting", None), ("later", Some(at(500)))] {
-        let freeze = Freeze::new(name, at(0), until);
-        store.set_freeze(&key(), &name.into(), Some(freeze)).await?;
+        change(store, &key(), &freeze(name, until), at(0)).await?;
     }
     same("at first", &store.prune(at(0), keep).await?.total(), &0)?;
     same("the claim", &store.prune(at(15), keep).await?.total(), &1)?;

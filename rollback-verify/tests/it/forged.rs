@@ -451,7 +451,7 @@ fn two_rollbacks_that_hold_one_service_are_seen_in_the_chain_alone() {
     // The records of the second come before the end of the first.
     let drafts = both.records.iter().map(|record| record.draft.clone());
     let (first, second): (Vec<Draft>, Vec<Draft>) =
-        drafts.partition(|draft| draft.operation_id == id("rb-1"));
+        drafts.partition(|draft| draft.operation_id == Some(id("rb-1")));
     let (end, begun) = first.split_last().unwrap();
     let mixed: Vec<Draft> = begun.iter().chain(&second).chain([end]).cloned().collect();
     seal(&mut both, mixed);

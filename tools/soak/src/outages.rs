@@ -3,7 +3,7 @@
 use crate::load::many;
 use crate::replica::Asked;
 use crate::world::World;
-use rollback_core::ports::Store as _;
+use rollback_core::ports::Outbox as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

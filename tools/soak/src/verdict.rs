@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use rollback_core::audit::Record;
-use rollback_core::ports::{Query, Store as _};
+use rollback_core::ports::{AuditLog as _, Journals as _, Query};
 use rollback_verify::{Evidence, Rest, violations};
 use std::sync::atomic::Ordering;
 

@@ -8,7 +8,7 @@ use crate::replica::{Asked, CD_TOKEN, Stands};
 use postgres_lab::{Server, Space};
 use reqwest::Client;
 use rollback_core::Timestamp;
-use rollback_core::ports::{CdBackend, Clock as _, Store as _};
+use rollback_core::ports::{CdBackend, Clock as _, Outbox as _};
 use rollback_engine::SystemClock;
 use rollback_http::server::{MemoryLog, Server as CdServer};
 use rollback_store::{PostgresOptions, PostgresStore};

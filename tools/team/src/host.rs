@@ -3,7 +3,7 @@
 use crate::{PATIENCE, SECRET, TOKEN, Team, WORKSPACE};
 use embedding::{Settings, rollback};
 use rollback_core::audit::{Kind, Verifier};
-use rollback_core::ports::{CdBackend, Query, Store as _};
+use rollback_core::ports::{AuditLog as _, CdBackend, Query};
 use rollback_core::{Deploy, RollbackView, StateName};
 use rollback_engine::{Catalog, DeployReport, Engine};
 use rollback_store::{CHAIN_DEFAULT, Options, SqliteStore};

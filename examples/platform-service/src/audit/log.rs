@@ -120,7 +120,7 @@ fn of_file(path: &Path, id: &RollbackId) -> Result<Vec<Record>, String> {
         let at = |problem: &str| format!("{}: {problem}", line.place);
         let text = line.text.as_ref().map_err(|problem| at(problem))?;
         let record = Record::parse(text, number).map_err(|error| at(&error.to_string()))?;
-        if record.draft.operation_id == *id {
+        if record.draft.operation_id.as_ref() == Some(id) {
             found.push(record);
         }
     }

@@ -10,7 +10,7 @@
 
 use rollback_audit::{PublicKey, Signer, SigningKey};
 use rollback_core::audit::{Checkpoint, Draft, Head, Record};
-use rollback_core::ports::{CheckpointSigner, Store};
+use rollback_core::ports::{AuditLog as _, CheckpointSigner, Journals as _};
 use rollback_store::{Options, SqliteStore};
 use rollback_testkit::fixtures;
 use rollback_testkit::script::{Ending, Script};

@@ -1,7 +1,7 @@
 //! `acknowledge-loss`: a store that came back from a backup, beside an audit file that knows better.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rollback_core::ports::{AuditSink, Instance, Query, Store};
+use rollback_core::ports::{AuditLog as _, AuditSink, Claims as _, Instance, Journals as _, Query};
 use rollback_store::{AuditFile, AuditFileOptions, Options, SqliteStore, verify_audit_files};
 use rollback_testkit::fixtures::{at, parsed};
 use rollback_testkit::script::{Ending, Script};

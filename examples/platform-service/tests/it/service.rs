@@ -10,7 +10,7 @@ use crate::stage::service::{API_TOKEN, CD_TOKEN, Service, client, report_of, ser
 use crate::stage::{Host, Stage, cd, deploy};
 use local_slack::{Fault, LocalSlack, Outcome};
 use rollback_core::journal::Entry;
-use rollback_core::ports::{CdBackend, Commit, Query, Store};
+use rollback_core::ports::{CdBackend, Commit, Journals as _, Query};
 use rollback_core::{Event, Phase, StateName};
 use rollback_store::{Location, Options, SqliteStore};
 use rollback_testkit::fakes::{FakeBackend, Fault as CdFault, Method};

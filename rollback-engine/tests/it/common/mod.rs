@@ -18,7 +18,7 @@ use rollback_core::{
     Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
     StateName, Timestamp,
 };
-use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig};
+use rollback_engine::{Catalog, Engine, EngineBuilder, Proposal, ServiceConfig};
 use rollback_store::{AuditFile, AuditFileOptions, MemoryStore};
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeHealth, FakeSink};
 use rollback_testkit::fixtures::{self, Person, parsed};
@@ -311,7 +311,7 @@ impl Site {
     /// The kinds of the audit records of a rollback, in order.
     pub async fn kinds(&self, id: &RollbackId) -> Vec<&'static str> {
         let records = self.store.audit(&Query::all(10_000)).await.unwrap();
-        let of = records.iter().filter(|record| record.draft.operation_id == *id);
+        let of = records.iter().filter(|record| record.draft.operation_id.as_ref() == Some(id));
         of.map(|record| record.draft.kind.as_str()).collect()
     }
 }
@@ -361,7 +361,8 @@ impl Host {
 
     pub async fn propose(&self) -> RollbackView {
         let by = Proposer::new("agent-7", Some("Watcher".into()));
-        self.engine.propose(&fixtures::key(), None, fixtures::reason(), by).await.unwrap()
+        let proposal = Proposal::new(fixtures::key(), fixtures::reason(), by);
+        self.engine.propose(proposal).await.unwrap()
     }
 }
 

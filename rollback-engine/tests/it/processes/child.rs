@@ -12,7 +12,7 @@ use rollback_core::ports::{
 use rollback_core::{
     Deploy, Health, Migrations, Plan, Proposer, Reason, RollbackView, StateName, Timestamp,
 };
-use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock};
+use rollback_engine::{Catalog, Engine, EngineBuilder, Proposal, ServiceConfig, SystemClock};
 use rollback_http::{Config, HttpBackend};
 use rollback_store::{
     AuditFile, AuditFileOptions, Options, PostgresOptions, PostgresStore, SqliteStore,
@@ -331,7 +331,8 @@ async fn act(orders: &Orders, engine: &Engine, store: &Arc<dyn Store>, views: &[
     let clicker = if scene == Scene::Denied { fixtures::eve() } else { fixtures::ana() };
     if views.is_empty() && scene == Scene::Proposed {
         let by = Proposer::new("agent-7", Some("Watcher".into()));
-        drop(engine.propose(&fixtures::key(), None, fixtures::reason(), by).await);
+        let proposal = Proposal::new(fixtures::key(), fixtures::reason(), by);
+        drop(engine.propose(proposal).await);
     } else if views.is_empty() {
         drop(engine.click(&ClickedOn::Deploy(parsed("ci-42")), clicker.actor()).await);
     }
@@ -389,8 +390,10 @@ async fn host(
 ) -> Result<(), rollback_core::ports::StoreError> {
     let now = Timestamp::from_millis(0);
     store.see(&[[7; 32]], now, Duration::from_secs(600)).await?;
-    store.mark_bad(&view.key, &parsed("39"), &"leaks".into()).await?;
-    store.set_freeze(&view.key, &"sale".into(), None).await?;
+    let mark = fixtures::mark_bad("39", "leaks");
+    let record = fixtures::changed("change/by-hand", &view.key, &mark, now);
+    store.change(&view.key, &mark, record.clone(), Vec::new()).await?;
+    store.append(record).await?;
     let text = "by hand".into();
     let notice = Notice::Private { to: fixtures::ana().id(), text, view: Box::new(view.clone()) };
     store.queue(vec![Queued::new("chat", "by-hand", notice, parsed("C0PAYMENTS"))]).await

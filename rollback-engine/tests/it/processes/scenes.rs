@@ -124,7 +124,7 @@ impl Scene {
             Action::Cancel => Self::Cancelled,
             Action::Abandon => Self::Denied,
             Action::Postpone | Action::GiveBack | Action::DeliverLines => Self::Quiet,
-            Action::MarkBad | Action::SetFreeze | Action::Queue | Action::See => Self::Hosted,
+            Action::ChangeService | Action::Append | Action::Queue | Action::See => Self::Hosted,
         }
     }
 }

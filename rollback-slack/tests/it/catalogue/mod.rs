@@ -3,11 +3,15 @@
 use rollback_core::access::Duty;
 use rollback_core::audit::{Hash, Head};
 use rollback_core::notice::{Blocked, DeployCard};
-use rollback_core::{Actor, Line, Purpose, RollbackView, ServiceKey};
+use rollback_core::{
+    Actor, Changer, Line, Proposer, Purpose, Reason, RollbackView, ServiceChange, ServiceChanged,
+    ServiceKey,
+};
 use rollback_slack::views::{
     Backdrop, Message, ThreadLine, approval_message, blocked_message, break_glass_message,
-    checking_modal, confirm_modal, deploy_message, deployer_message, lines_message, loading_modal,
-    on_call_message, private_message, thread_message, witnessed_thread_message,
+    changed_message, checking_modal, confirm_modal, deploy_message, deployer_message,
+    lines_message, loading_modal, on_call_message, private_message, thread_message,
+    witnessed_thread_message,
 };
 use serde_json::{Value, json};
 
@@ -393,7 +397,26 @@ fn directs() -> Vec<(&'static str, Value)> {
         let finn = Actor::new("U06FINN".parse().unwrap());
         break_glass_message(&finn, Duty::Approve, &view(state, &json!({})), 1).unwrap()
     };
+    let changed = |by: Changer, change: ServiceChange, glass: bool| {
+        let key = ServiceKey::new("checkout".parse().unwrap(), "production".parse().unwrap());
+        let mut changed = ServiceChanged::new(key, change, by, now());
+        changed.through_break_glass = glass;
+        posted(&changed_message(&changed, 1).unwrap())
+    };
+    let ana = || Changer::Person(Actor::new("U02ANA".parse().unwrap()));
+    let ci = || Changer::Machine(Proposer::new("api:default", Some("the HTTP API".into())));
+    let reason = || Reason::parse("no change before Monday\n<!channel> *please*").unwrap();
+    let freeze =
+        |until| ServiceChange::Freeze { name: "black friday".into(), until, reason: reason() };
+    let marked = ServiceChange::MarkBad { revision: "41".parse().unwrap(), reason: reason() };
+    let unmarked = ServiceChange::UnmarkBad { revision: "41".parse().unwrap() };
+    let unfrozen = ServiceChange::Unfreeze { name: "black friday".into() };
     vec![
+        ("frozen_until", changed(ana(), freeze(Some(now())), false)),
+        ("frozen_by_a_machine", changed(ci(), freeze(None), false)),
+        ("unfrozen_through_break_glass", changed(ana(), unfrozen, true)),
+        ("marked_bad", changed(ana(), marked, false)),
+        ("unmarked_bad", changed(ci(), unmarked, false)),
         ("not_working", posted(&blocked_message(&hangs, 1).unwrap())),
         ("working_again", posted(&blocked_message(&works, 2).unwrap())),
         ("channel_not_working", posted(&blocked_message(&archived, 1).unwrap())),
