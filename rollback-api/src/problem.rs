@@ -164,7 +164,8 @@ impl Problem {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "what is stored cannot be read; the log names it; ask `/v1/audit/verify`",
             ),
-            StoreError::MovedOn(_)
+            StoreError::NotFound(_)
+            | StoreError::MovedOn(_)
             | StoreError::ServiceHeld(_)
             | StoreError::ClaimLost(_)
             | StoreError::Unavailable(_)

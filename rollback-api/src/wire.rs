@@ -3,8 +3,8 @@
 use rollback_core::known_good::Skipped;
 use rollback_core::notice::DeployCard;
 use rollback_core::{
-    Actor, Execution, GuardView, Migrations, Restorable, Reversible, RevisionRef, RevisionStatus,
-    RollbackView, StateName, Timestamp, WarningView,
+    Actor, Execution, GuardView, Migrations, Outcome, Restorable, Reversible, RevisionRef,
+    RevisionStatus, RollbackView, StateName, Timestamp, WarningView,
 };
 use rollback_engine::ServiceStatus;
 use serde::Serialize;
@@ -483,9 +483,43 @@ pub(crate) struct Rollback {
     break_glass: bool,
     /// The warnings that whoever confirmed acknowledged.
     acknowledged: Vec<String>,
+    /// How a person settled it, where its outcome was unknown; `null` while nobody has.
+    settled: Option<Settled>,
     /// Whether it is quarantined: it crashed the service, or its journal does not replay. No work is
     /// done on it until a person decides.
     put_aside: bool,
+}
+
+/// How a person settled a rollback whose outcome was unknown. All but the keys is `null` where a release
+/// settled it that did not keep them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Settled {
+    /// What became of it.
+    #[cfg_attr(test, schemars(extend("enum" = ["took_effect", "no_effect", "partly", null])))]
+    outcome: Option<&'static str>,
+    /// Who said so.
+    by: Option<Person>,
+    /// How they know.
+    reason: Option<String>,
+    /// When they said so.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    at: Option<String>,
+}
+
+impl Settled {
+    fn of(view: &RollbackView) -> Option<Self> {
+        let Some(told) = &view.settlement else {
+            let of_an_earlier_release = Self { outcome: None, by: None, reason: None, at: None };
+            return view.settled.then_some(of_an_earlier_release);
+        };
+        Some(Self {
+            outcome: told.outcome.map(Outcome::as_str),
+            by: Some((&told.actor).into()),
+            reason: Some(told.finding.to_string()),
+            at: Some(told.at.to_string()),
+        })
+    }
 }
 
 impl From<&RollbackView> for Rollback {
@@ -516,6 +550,7 @@ impl From<&RollbackView> for Rollback {
             rule: view.rule.as_ref().map(ToString::to_string),
             break_glass: view.break_glass,
             acknowledged: view.acknowledged.iter().map(ToString::to_string).collect(),
+            settled: Settled::of(view),
             put_aside: view.put_aside.is_some(),
         }
     }

@@ -306,6 +306,40 @@ impl Sighting {
     }
 }
 
+/// What became of an order, as a person found out.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "whole, not at all, or in part")]
+pub enum Outcome {
+    /// The target runs everywhere.
+    TookEffect,
+    /// Nothing was changed.
+    NoEffect,
+    /// Some of it was changed.
+    Partly,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::TookEffect, Self::NoEffect, Self::Partly];
+
+    /// The name in modals, bodies and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TookEffect => "took_effect",
+            Self::NoEffect => "no_effect",
+            Self::Partly => "partly",
+        }
+    }
+
+    /// The outcome of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+}
+
 /// What somebody found out about a rollback whose outcome was unknown.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -314,15 +348,25 @@ pub struct Settlement {
     pub actor: Actor,
     /// What the directory says about them now.
     pub standing: Standing,
+    /// What became of the order; earlier releases did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// What they found.
     pub finding: Reason,
 }
 
 impl Settlement {
-    /// Collects a settlement.
+    /// Collects a settlement that does not say what became of the order.
     #[must_use]
     pub const fn new(actor: Actor, standing: Standing, finding: Reason) -> Self {
-        Self { actor, standing, finding }
+        Self { actor, standing, outcome: None, finding }
+    }
+
+    /// The same, saying what became of the order.
+    #[must_use]
+    pub const fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
+        self
     }
 }
 

@@ -120,8 +120,8 @@ mod words;
 
 pub use crate::change::{Changer, ServiceChange, ServiceChanged};
 pub use crate::event::{
-    Audience, Conflict, Effect, Event, Health, Line, Observation, Phase, Progress, Receipt, Said,
-    Settlement, Sighting, WaitsFor,
+    Audience, Conflict, Effect, Event, Health, Line, Observation, Outcome, Phase, Progress,
+    Receipt, Said, Settlement, Sighting, WaitsFor,
 };
 pub use crate::fact::{CLOCK_SKEW_MAX, Fact, Missing};
 pub use crate::id::{
@@ -145,5 +145,5 @@ pub use crate::time::{Timestamp, TimestampError, in_words};
 pub use crate::unseen::{is_unseen, is_visible};
 pub use crate::view::{
     Cancellation, Cause, Execution, GuardView, Prominence, Proposer, Purpose, PutAside,
-    RollbackView, StateName, WarningView,
+    RollbackView, SettledBy, StateName, WarningView,
 };

@@ -554,6 +554,7 @@ impl Rollback {
                 Origin::Click(_) => None,
             },
             settled: matches!(&self.state, State::OutcomeUnknown(_, unsettled) if unsettled.settled),
+            settlement: notes.settlement.clone(),
             put_aside: notes.put_aside,
             deploy: opening.deploy.clone(),
             deployer: opening.deployer.clone(),

@@ -10,7 +10,7 @@ use crate::id::{Label, RollbackId};
 use crate::model::Actor;
 use crate::store::Listed;
 use crate::time::Timestamp;
-use crate::view::{Cause, Purpose, PutAside, RollbackView, StateName};
+use crate::view::{Cause, Purpose, PutAside, RollbackView, SettledBy, StateName};
 use crate::words;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -121,7 +121,7 @@ pub fn settle(
     moment: Moment,
     backend: &BackendEntry,
 ) -> Result<Standstill, Box<Denied>> {
-    let Settlement { actor, standing, finding, .. } = settlement;
+    let Settlement { actor, standing, outcome, finding } = settlement;
     let who = (actor, standing);
     let (route, rule) = allowed(listed, who, Duty::Settle, access, moment, backend)?;
     let mut view = listed.view.clone();
@@ -130,12 +130,13 @@ pub fn settle(
         (true | false, Purpose::Drill) | (false, Purpose::Real) => StateName::Withdrawn,
     };
     view.settled = view.state == StateName::OutcomeUnknown;
-    view.explanation = words::settled(finding);
+    view.explanation = words::settled(*outcome, finding);
+    view.settlement = Some(SettledBy::new(settlement, moment.now));
     (view.put_aside, view.deadline) = (None, None);
     view.ended_at = view.ended_at.or(Some(moment.now));
     let mut draft = draft(&view, Kind::Settled, backend, moment.now, "settled").by(actor);
     draft.decision = Some(words::decision(rule.as_str(), None));
-    draft.explanation = Some(finding.as_str().into());
+    draft.explanation = Some(words::found(*outcome, finding));
     let mut tell = alloc::vec![Audience::Thread(Line::Settled(actor.clone())), Audience::Channel];
     if route == Route::BreakGlass {
         tell.push(Audience::BreakGlass { by: actor.clone(), duty: Duty::Settle });

@@ -274,6 +274,9 @@ pub enum SavedDeploy {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Nothing of this rollback is stored: it was never opened here, or was forgotten since.
+    #[error("no rollback `{0}` is stored")]
+    NotFound(RollbackId),
     /// Somebody else appended first. Load the journal and decide again.
     #[error("rollback `{0}` has moved on; load it again")]
     MovedOn(RollbackId),

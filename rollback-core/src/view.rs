@@ -1,7 +1,7 @@
 //! A rollback as others may see it: one serializable value from which every message, API body and
 //! page is made.
 
-use crate::event::{Progress, Receipt};
+use crate::event::{Outcome, Progress, Receipt, Settlement};
 use crate::guard::{Finding, Report, Warning};
 use crate::id::{BackendName, DeployId, Label, Reason, RollbackId};
 use crate::model::{Actor, Deployer, RevisionRef, ServiceKey};
@@ -429,6 +429,9 @@ pub struct RollbackView {
     /// Whether a person has settled an unknown outcome.
     #[serde(default, skip_serializing_if = "is_not")]
     pub settled: bool,
+    /// How a person settled it; none where an earlier release settled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<SettledBy>,
     /// Quarantined, until a person releases or settles it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_aside: Option<PutAside>,
@@ -454,7 +457,44 @@ pub struct RollbackView {
     pub cancellation: Option<Cancellation>,
 }
 
+/// How a person settled a rollback whose outcome was unknown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SettledBy {
+    /// Who.
+    pub actor: Actor,
+    /// What became of the order, where they said so.
+    pub outcome: Option<Outcome>,
+    /// What they found.
+    pub finding: Reason,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl SettledBy {
+    pub(crate) fn new(settlement: &Settlement, at: Timestamp) -> Self {
+        let Settlement { actor, outcome, finding, .. } = settlement.clone();
+        Self { actor, outcome, finding, at }
+    }
+}
+
 impl RollbackView {
+    /// Whether a person may say what became of it: nobody knows, or nobody will find out by itself.
+    #[must_use]
+    pub fn can_be_settled(&self) -> bool {
+        match self.put_aside {
+            Some(PutAside { cause: Cause::Replay, .. }) => true,
+            Some(_) => matches!(
+                self.state,
+                StateName::Triggering
+                    | StateName::Running
+                    | StateName::Verifying
+                    | StateName::OutcomeUnknown
+            ),
+            None => self.needs_somebody(),
+        }
+    }
+
     /// Whether whoever is on call is needed: it is quarantined, takes longer than its limit, or nobody
     /// knows its outcome. A page about it is resolved once this is false.
     #[must_use]

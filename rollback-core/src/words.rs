@@ -2,7 +2,7 @@
 //! than one place. A chat has a headline and a line of progress of its own.
 
 use crate::access::{Access, Account, Denial, Duty, RULE_DEFAULT};
-use crate::event::{Phase, Progress};
+use crate::event::{Outcome, Phase, Progress};
 use crate::guard::Report;
 use crate::id::{Label, Reason};
 use crate::journal::Opening;
@@ -304,8 +304,18 @@ pub(crate) fn proposed() -> String {
 }
 
 /// A person has recorded the real outcome.
-pub(crate) fn settled(finding: &Reason) -> String {
-    format!("settled: {finding}")
+pub(crate) fn settled(outcome: Option<Outcome>, finding: &Reason) -> String {
+    format!("settled: {}", found(outcome, finding))
+}
+
+/// What a person found out, for the record.
+pub(crate) fn found(outcome: Option<Outcome>, finding: &Reason) -> String {
+    match outcome {
+        Some(Outcome::TookEffect) => format!("the rollback took effect: {finding}"),
+        Some(Outcome::NoEffect) => format!("nothing was changed: {finding}"),
+        Some(Outcome::Partly) => format!("the rollback took effect in part: {finding}"),
+        None => finding.to_string(),
+    }
 }
 
 /// A person settles what had not ended.

@@ -13,9 +13,9 @@ use rollback_core::notice::{DeployCard, MessageRef};
 use rollback_core::ports::{Button, ClickedOn, CommandError, Commands, Consent, Query, StoreError};
 use rollback_core::proof::Confirmation;
 use rollback_core::{
-    Actor, DeployId, Event, Label, Plan, Proposer, Purpose, Reason, Revision, RevisionName,
-    RevisionRef, RollbackId, RollbackView, Said, ServiceChange, ServiceKey, Settlement, StateName,
-    Timestamp,
+    Actor, DeployId, Event, Label, Outcome, Plan, Proposer, Purpose, Reason, Revision,
+    RevisionName, RevisionRef, RollbackId, RollbackView, Said, ServiceChange, ServiceKey,
+    Settlement, StateName, Timestamp,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,15 +41,19 @@ impl Commands for Engine {
         notifier: &str,
         message: &MessageRef,
     ) -> Result<(), CommandError> {
-        let key = match button {
-            Button::Open(deploy) => telling::deploy_key(&self.card(deploy).await?.deploy.id),
-            Button::Decide(id) => telling::approval_key(&self.view(id).await?.id),
-            Button::Stop(id) | Button::Release(id) => match &self.view(id).await?.deploy {
-                Some(deploy) => telling::deploy_key(deploy),
-                None => return Err(CommandError::Elsewhere),
-            },
+        let on_deploy = |view: &RollbackView| view.deploy.as_ref().map(telling::deploy_key);
+        let keys = match button {
+            Button::Open(deploy) => vec![telling::deploy_key(&self.card(deploy).await?.deploy.id)],
+            Button::Decide(id) => vec![telling::approval_key(&self.view(id).await?.id)],
+            Button::Stop(id) | Button::Release(id) => {
+                on_deploy(&self.view(id).await?).into_iter().collect()
+            }
+            Button::Settle(id) => {
+                let view = self.view(id).await?;
+                on_deploy(&view).into_iter().chain([telling::on_call_key(&view.id)]).collect()
+            }
         };
-        posted::is(&self.inner, notifier, &key, message).await
+        posted::is(&self.inner, notifier, &keys, message).await
     }
 
     async fn click(&self, on: &ClickedOn, actor: Actor) -> Result<RollbackView, CommandError> {
@@ -94,10 +98,11 @@ impl Commands for Engine {
         &self,
         id: &RollbackId,
         actor: Actor,
+        outcome: Outcome,
         finding: Reason,
     ) -> Result<RollbackView, CommandError> {
         let standing = self.standing(id, &actor, Duty::Settle).await?;
-        let settlement = Settlement::new(actor, standing, finding);
+        let settlement = Settlement::new(actor, standing, finding).with_outcome(outcome);
         self.say(id, Event::Settled(Box::new(settlement))).await
     }
 
@@ -455,7 +460,7 @@ impl Engine {
         let operation = self.inner.operation(id);
         match operation.view(&self.inner).await {
             Ok(_) => Ok(operation),
-            Err(StoreError::Corrupt { problem, .. }) if problem == "it has no journal" => {
+            Err(StoreError::NotFound(_)) => {
                 drop(operation);
                 self.inner.forget(id);
                 Err(CommandError::NotFound(Label::new(id.as_str())))

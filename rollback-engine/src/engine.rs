@@ -601,7 +601,8 @@ pub(crate) fn not_recorded(error: &StoreError) -> CommandError {
         StoreError::Corrupt { what, .. } => {
             CommandError::NotRecorded(format!("what is stored about `{what}` cannot be read"))
         }
-        StoreError::MovedOn(_)
+        StoreError::NotFound(_)
+        | StoreError::MovedOn(_)
         | StoreError::ServiceHeld(_)
         | StoreError::ClaimLost(_)
         | StoreError::Unavailable(_)

@@ -13,24 +13,29 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(1);
 /// How often the store is asked meanwhile. Another process may be the one that posts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Passes when `message` is what the notifier posted under `key`.
+/// Passes when `message` is what the notifier posted under one of the keys.
 pub(crate) async fn is(
     inner: &Inner,
     notifier: &str,
-    key: &Label,
+    keys: &[Label],
     message: &MessageRef,
 ) -> Result<(), CommandError> {
     let until = inner.clock.now().after(RECORDED_WITHIN);
     loop {
-        let known = inner.store.message(notifier, key).await;
-        let known = known.map_err(|error| not_recorded(&error))?;
-        if known.as_ref() == Some(message) {
-            return Ok(());
+        let mut known = None;
+        for key in keys {
+            let posted = inner.store.message(notifier, key).await;
+            let posted = posted.map_err(|error| not_recorded(&error))?;
+            if posted.as_ref() == Some(message) {
+                return Ok(());
+            }
+            known = known.or(posted);
         }
-        if inner.clock.now() >= until {
-            tracing::warn!(%key, ?known, pressed_in = ?message, "a button was pressed in a message that is not known as its own; nothing was done");
+        if keys.is_empty() || inner.clock.now() >= until {
+            tracing::warn!(?keys, ?known, pressed_in = ?message, "a button was pressed in a message that is not known as its own; nothing was done");
             return Err(match known {
                 Some(_another) => CommandError::Elsewhere,
+                None if keys.is_empty() => CommandError::Elsewhere,
                 None => CommandError::NotPostedYet,
             });
         }

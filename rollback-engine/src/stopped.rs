@@ -52,9 +52,14 @@ pub(crate) struct Stopped {
 impl Read {
     /// Reads a journal, replays it, and compares it with what is stored.
     pub(crate) async fn from_store(inner: &Inner, id: &RollbackId) -> Result<Self, StoreError> {
-        for _retry in 0..RETRIES_MAX {
+        for retry in 1..=RETRIES_MAX {
+            let mut is_gone = false;
             let journal = match inner.store.load(id).await {
-                Ok(journal) => Ok(journal.ok_or_else(|| no_journal(id))?),
+                Ok(Some(journal)) => Ok(journal),
+                Ok(None) => {
+                    is_gone = true;
+                    Err("it is listed and has no journal".to_owned())
+                }
                 Err(StoreError::Corrupt { what, problem }) => {
                     Err(format!("{what} cannot be read: {problem}"))
                 }
@@ -63,10 +68,12 @@ impl Read {
             let mut query = Query::all(1);
             query.rollback = Some(id.clone());
             let listed = inner.store.list(&query).await?.into_iter().next();
-            let listed = listed.ok_or_else(|| no_journal(id))?;
+            let listed = listed.ok_or_else(|| StoreError::NotFound(id.clone()))?;
             match journal {
                 Ok(journal) if count(&journal.entries) != listed.entries => {}
                 Ok(journal) => return Ok(Self::compared(journal, listed)),
+                // It was opened between the two questions, unless it stays like that.
+                Err(_) if is_gone && retry < RETRIES_MAX => {}
                 Err(why) => {
                     let backend = configured(inner, &listed.view.key);
                     let stopped = Stopped { listed, why, backend, again: None };
@@ -98,10 +105,6 @@ impl Read {
             Self::Stopped(stopped) => stopped.listed.entries,
         }
     }
-}
-
-fn no_journal(id: &RollbackId) -> StoreError {
-    StoreError::Corrupt { what: id.to_string(), problem: "it has no journal".into() }
 }
 
 fn count(entries: &[Entry]) -> u64 {

@@ -20,6 +20,11 @@ pub(crate) fn approval_key(id: &RollbackId) -> Label {
     Label::new(format!("approval:{id}"))
 }
 
+/// The key of the message to whoever is on call about a rollback.
+pub(crate) fn on_call_key(id: &RollbackId) -> Label {
+    Label::new(format!("oncall:{id}"))
+}
+
 /// The messages that a step's effects ask for, for every notifier.
 pub(crate) async fn notices(
     inner: &Inner,
@@ -119,7 +124,7 @@ async fn message(
             Label::new(format!("breakglass:{id}:{steps}:{place}")),
             Notice::BreakGlass { by: by.clone(), duty: *duty, view: boxed() },
         ),
-        Audience::OnCall => (Label::new(format!("oncall:{id}")), Notice::OnCall(boxed())),
+        Audience::OnCall => (on_call_key(id), Notice::OnCall(boxed())),
     }))
 }
 

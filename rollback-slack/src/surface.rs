@@ -4,6 +4,7 @@
 mod asks;
 mod modal;
 mod once;
+mod settling;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use crate::intake::{ClickAck, ClosingAck, FieldErrors, Interactions, SubmissionA
 use crate::payload::{Click, Closing, Submission};
 use crate::views::{
     ACKNOWLEDGE, APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, Memo, OPEN, REASON_ACTION,
-    REASON_BLOCK, REJECT, RELEASE, RollbackButton, checking_modal, loading_modal,
+    REASON_BLOCK, REJECT, RELEASE, RollbackButton, SETTLE, checking_modal, loading_modal,
 };
 use crate::{drawn, notifier};
 
@@ -146,14 +147,27 @@ impl Interactions for Surface {
                 });
                 ClickAck::Taken
             }
+            SETTLE => {
+                let Ok(button) = RollbackButton::parse(value) else {
+                    tracing::warn!("the value of a rollback button is not ours; nothing was done");
+                    return ClickAck::NotOurs;
+                };
+                self.once(delivery, tell, until, async move {
+                    let trigger = click.trigger_id.as_str();
+                    shared.ask_outcome(button.rollback, pressed_in, asks, trigger, until).await;
+                });
+                ClickAck::Taken
+            }
             CHANGES => ClickAck::Taken,
             _of_another_handler => ClickAck::NotOurs,
         }
     }
 
     fn submitted(&self, submission: Submission) -> SubmissionAck {
-        if submission.view.callback_id.as_deref() != Some(CONFIRM) {
-            return SubmissionAck::NotOurs;
+        match submission.view.callback_id.as_deref() {
+            Some(CONFIRM) => {}
+            Some(SETTLE) => return self.settles(submission),
+            Some(_) | None => return SubmissionAck::NotOurs,
         }
         let memo = Memo::parse(submission.view.private_metadata.as_deref());
         let (Ok(memo), Some(asks)) = (memo, asks(&submission.person, None)) else {

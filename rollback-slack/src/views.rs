@@ -35,6 +35,7 @@ mod confirm;
 mod deploy;
 mod direct;
 mod ids;
+mod settle;
 mod state;
 mod text;
 mod thread;
@@ -49,8 +50,9 @@ pub use self::direct::{
 };
 pub use self::ids::{
     ACKNOWLEDGE, APPROVE, CANCEL, CHANGES, CONFIRM, DeployButton, ForeignValue, Memo, OPEN,
-    REASON_ACTION, REASON_BLOCK, REJECT, RELEASE, RollbackButton,
+    OUTCOME, REASON_ACTION, REASON_BLOCK, REJECT, RELEASE, RollbackButton, SETTLE,
 };
+pub use self::settle::{settle_modal, settling_modal};
 pub use self::thread::{ThreadLine, lines_message, thread_message, witnessed_thread_message};
 
 use self::block::{Block, Modal};

@@ -17,7 +17,7 @@
 //! | [`violations`] | every violation that the evidence shows |
 //! | [`judge`] | the same for a part of the evidence: what was checked, and what was found |
 //!
-//! The numbers are those of RELIABILITY.md. A checker that nothing was seen of finds nothing:
+//! The numbers are those of docs/RELIABILITY.md. A checker that nothing was seen of finds nothing:
 //! insist on what was seen, too.
 //!
 //! ```

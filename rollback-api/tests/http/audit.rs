@@ -7,6 +7,7 @@ use rollback_core::ports::{CheckpointSigner, Query, Store};
 use rollback_engine::Checkpoints;
 use rollback_store::{Options, SqliteStore};
 use rollback_testkit::script::{Ending, Script};
+use rusqlite::TransactionBehavior::Immediate;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -150,7 +151,7 @@ fn int(number: u64) -> i64 {
 /// Writes the log anew from this record on, with good hashes, as whoever owns the database can.
 fn rewrite(path: &std::path::Path, from: u64) {
     let mut db = rusqlite::Connection::open(path).unwrap();
-    let db = db.transaction().unwrap();
+    let db = db.transaction_with_behavior(Immediate).unwrap();
     let mut head = Head::genesis("default");
     let lines: Vec<String> = db
         .prepare("SELECT record FROM audit ORDER BY sequence")
@@ -177,7 +178,7 @@ fn rewrite(path: &std::path::Path, from: u64) {
 /// Cuts the end off and lets the store believe that it was always so.
 fn cut(path: &std::path::Path, last: u64) {
     let mut db = rusqlite::Connection::open(path).unwrap();
-    let db = db.transaction().unwrap();
+    let db = db.transaction_with_behavior(Immediate).unwrap();
     let line: String = db
         .query_row("SELECT record FROM audit WHERE sequence = ?1", [int(last)], |row| row.get(0))
         .unwrap();

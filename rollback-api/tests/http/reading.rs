@@ -113,7 +113,7 @@ async fn a_proposal_posts_a_prompt_and_executes_nothing() {
             "reason": "error rate is up 4x", "guards": [], "execution": null,
             "opened_at": null, "ended_at": null, "explanation": null, "drill": false,
             "deploy": "ci-42", "rule": null, "break_glass": false, "acknowledged": [],
-            "put_aside": false,
+            "put_aside": false, "settled": null,
         })
     );
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (0, 0));
@@ -224,7 +224,7 @@ async fn a_rollback_is_told_from_its_click_to_its_end() {
             "proposed_by": null, "reason": "error rate is up 4x", "guards": null,
             "execution": null, "opened_at": null, "ended_at": null, "explanation": null,
             "drill": false, "deploy": "ci-42",
-            "rule": "checkout owners", "break_glass": false, "acknowledged": [], "put_aside": false,
+            "rule": "checkout owners", "break_glass": false, "acknowledged": [], "put_aside": false, "settled": null,
         })
     );
 }

@@ -252,7 +252,7 @@ async fn schemathesis_finds_nothing() {
             .env("NO_COLOR", "1")
             .args(["run", "openapi.json", "--url", &format!("http://{address}")])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
-            .args(["--max-examples", "20", "--seed", "20261122", "--workers", "2"])
+            .args(["--max-examples", "20", "--seed", "20261122", "--workers", "1"])
             .output()
             .unwrap()
     })

@@ -8,6 +8,7 @@ use crate::event::{Audience, Effect, Event, Line, Phase, Progress, Settlement};
 use crate::id::Label;
 use crate::journal::Rules;
 use crate::proof::{OrderRef, Recorded};
+use crate::view::SettledBy;
 use crate::words;
 
 pub(super) fn outcome_unknown(
@@ -113,7 +114,8 @@ fn heard(
 /// A person says what became of it: after the end, or in a state that takes longer than its limit,
 /// which ends with that.
 pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) -> Next {
-    let Settlement { actor, standing, finding } = settlement;
+    let by = SettledBy::new(&settlement, turn.now);
+    let Settlement { actor, standing, outcome, finding } = settlement;
     let policy = &turn.opening.policy;
     let moment = Moment::new(turn.now, policy.limits.fact_age_max);
     let decision = policy.access.decide(Duty::Settle, &actor, &standing, moment);
@@ -127,9 +129,10 @@ pub(super) fn settle(state: State, settlement: Settlement, turn: &mut Turn<'_>) 
     };
     let state = end_by_settlement(state, turn);
     let mut draft = turn.draft(Kind::Settled);
-    draft.explanation = Some(finding.as_str().into());
+    draft.explanation = Some(words::found(outcome, &finding));
     turn.acted(draft, &actor, Duty::Settle, (route, rule.as_str()));
-    turn.notes.explanation = words::settled(&finding);
+    turn.notes.explanation = words::settled(outcome, &finding);
+    turn.notes.settlement = Some(by);
     turn.notes.put_aside = None;
     turn.line(Line::Settled(actor));
     turn.tell(Audience::Channel);

@@ -12,7 +12,7 @@ use crate::machine::{Declined, Disposition, Ignored, State};
 use crate::model::Actor;
 use crate::observed::{ExpectedDuration, Facts};
 use crate::time::Timestamp;
-use crate::view::{Purpose, PutAside};
+use crate::view::{Purpose, PutAside, SettledBy};
 use crate::words;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,6 +41,8 @@ pub(crate) struct Notes {
     pub(crate) ended_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) put_aside: Option<PutAside>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) settlement: Option<SettledBy>,
 }
 
 /// What a state made of an event.

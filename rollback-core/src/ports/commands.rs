@@ -1,6 +1,7 @@
 //! What a surface asks of the engine, for people.
 
 use crate::change::ServiceChange;
+use crate::event::Outcome;
 use crate::id::{DeployId, Label, Reason, RollbackId};
 use crate::model::{Actor, Pair, ServiceKey};
 use crate::notice::{DeployCard, MessageRef};
@@ -35,6 +36,8 @@ pub enum Button {
     Stop(RollbackId),
     /// Releases a quarantined rollback; in the deploy message.
     Release(RollbackId),
+    /// Settles a rollback whose outcome is unknown; in the deploy message, and in what on-call gets.
+    Settle(RollbackId),
 }
 
 /// What somebody agrees to.
@@ -230,6 +233,7 @@ pub trait Commands: fmt::Debug + Send + Sync {
         &self,
         id: &RollbackId,
         actor: Actor,
+        outcome: Outcome,
         finding: Reason,
     ) -> Result<RollbackView, CommandError>;
 

@@ -12,9 +12,9 @@ use rollback_core::ports::{Cancel, Capabilities};
 use rollback_core::proof::{Confirmation, Order};
 use rollback_core::{
     Audience, Cancellation, Conflict, Declined, Disposition, Effect, Event, Fact, Fix, FixKind,
-    Fixes, FourEyes, Health, Ignored, Label, Line, Observation, Phase, Presence, Progress, Purpose,
-    PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp, Transition,
-    WaitsFor,
+    Fixes, FourEyes, Health, Ignored, Label, Line, Observation, Outcome, Phase, Presence, Progress,
+    Purpose, PutAside, Receipt, Rollback, Settlement, Sighting, State, StateName, Timestamp,
+    Transition, WaitsFor,
 };
 use rollback_testkit::fixtures::{self, at, parsed};
 use std::time::Duration;
@@ -142,6 +142,27 @@ fn settled() -> Told {
     let bo = fixtures::bo();
     let settlement = Settlement::new(bo.actor(), bo.standing(at(960)), fixtures::reason());
     (960, Event::Settled(Box::new(settlement)))
+}
+
+#[test]
+fn what_a_person_found_out_is_shown_and_recorded_with_who_and_when() {
+    let bo = fixtures::bo();
+    for (outcome, words) in [
+        (Outcome::TookEffect, "the rollback took effect: "),
+        (Outcome::NoEffect, "nothing was changed: "),
+        (Outcome::Partly, "the rollback took effect in part: "),
+    ] {
+        let said = Settlement::new(bo.actor(), bo.standing(at(960)), fixtures::reason());
+        let said = Event::Settled(Box::new(said.with_outcome(outcome)));
+        let taken = step(after(TRIGGERING, given_up()), 960, said);
+        let expected = format!("{words}{}", fixtures::reason());
+        assert_eq!(taken.drafts[0].explanation.as_ref(), Some(&expected));
+        let view = taken.rollback.view();
+        assert_eq!(view.explanation, format!("settled: {expected}"));
+        let told = view.settlement.unwrap();
+        assert_eq!((told.actor, told.outcome, told.at), (bo.actor(), Some(outcome), at(960)));
+        assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+    }
 }
 
 #[test]
@@ -948,9 +969,13 @@ fn only_whoever_may_settles_what_is_put_aside_and_only_where_an_order_was_sent()
     let view = denied.rollback.view();
     assert_eq!((view.state, view.put_aside.is_some()), (StateName::Running, true));
     for count in [0, CHECKING, RECORDING] {
-        let taken = step(after(count, [put_aside(20)]), 60, by(&fixtures::ana()));
+        let before = after(count, [put_aside(20)]);
+        assert!(!before.view().can_be_settled(), "after {count} events");
+        let taken = step(before, 60, by(&fixtures::ana()));
         assert!(matches!(taken.disposition, Disposition::Ignored(_)), "after {count} events");
     }
+    assert!(after(RUNNING, [put_aside(20)]).view().can_be_settled());
+    assert!(!after(RUNNING, []).view().can_be_settled());
     let under_way = step(after(RUNNING, []), 60, by(&fixtures::ana()));
     assert!(matches!(under_way.disposition, Disposition::Ignored(_)), "somebody looks at it");
 }

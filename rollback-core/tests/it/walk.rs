@@ -352,6 +352,14 @@ fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }
 
+/// The door to settle it is there exactly where an owner's settlement counts.
+fn check_settlement(meaning: &Meaning, can_be: bool, before: StateName, step: &Transition) {
+    if *meaning == (Meaning::Settles { who: "U03BO".into() }) {
+        let counts = step.disposition == Disposition::Applied;
+        assert_eq!(counts, can_be, "a settlement in {before}");
+    }
+}
+
 fn walk(opening: &Opening, cast: &[Person]) -> Seen {
     let first = Rollback::open(stored(opening));
     let requester = match &opening.origin {
@@ -379,7 +387,8 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
         }
         let until = here.deadline().map_or(1, |at| at.since(node.now).as_secs());
         let (before, before_image) = (here.state_name(), image(&here));
-        let here_waits = here.deadline().is_some();
+        let (here_waits, can_be_settled) =
+            (here.deadline().is_some(), here.view().can_be_settled());
         let mut told = BTreeSet::new();
         for (later, event, meaning) in
             moves(node.now, cast, node.oracle.requester.as_deref(), until)
@@ -405,6 +414,7 @@ fn walk(opening: &Opening, cast: &[Person]) -> Seen {
                     until - later
                 );
             }
+            check_settlement(&meaning, can_be_settled, before, &step);
             check_acts(&event, &step);
             check_orders(opening, &mut oracle, &step, &mut seen);
             *seen.dispositions.entry(label(&step.disposition)).or_default() += 1;

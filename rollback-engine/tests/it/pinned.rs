@@ -5,7 +5,7 @@
 use crate::common::{Host, Setup, Site, paused};
 use rollback_core::notice::Notice;
 use rollback_core::ports::{CommandError, Commands as _, Commit, Query};
-use rollback_core::{Cause, Reason, RollbackId, RollbackView, StateName};
+use rollback_core::{Cause, Outcome, Reason, RollbackId, RollbackView, StateName};
 use rollback_testkit::fixtures::{self, ana, eve, finn};
 use rollback_testkit::{Fate, Message};
 use std::time::Duration;
@@ -88,12 +88,17 @@ fn a_person_settles_what_is_stopped_and_the_service_is_free() {
         let site = Site::new(Setup::default());
         let (host, id, _) = stopped(&site).await;
         let finding = || Reason::parse("looked at it myself: it took effect").unwrap();
-        let denied = host.engine.settle(&id, eve().actor(), finding()).await.unwrap_err();
+        let denied = host
+            .engine
+            .settle(&id, eve().actor(), Outcome::TookEffect, finding())
+            .await
+            .unwrap_err();
         assert!(denied.to_string().contains("settle a rollback"), "{denied}");
         assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
         assert!(site.view(&id).await.put_aside.is_some(), "somebody who may not has settled it");
         assert_eq!(site.kinds(&id).await.last(), Some(&"denied"));
-        let settled = host.engine.settle(&id, ana().actor(), finding()).await.unwrap();
+        let settled =
+            host.engine.settle(&id, ana().actor(), Outcome::TookEffect, finding()).await.unwrap();
         assert_eq!((settled.state, settled.settled), (StateName::OutcomeUnknown, true));
         assert_eq!(site.view(&id).await, settled);
         assert_eq!(host.engine.stopped().await.unwrap(), []);
@@ -116,7 +121,8 @@ fn on_call_is_paged_when_only_break_glass_lets_somebody_settle_what_is_stopped()
         let site = Site::new(Setup::default());
         let (host, id, _) = stopped(&site).await;
         let finding = Reason::parse("nobody else is there: it took effect").unwrap();
-        let settled = host.engine.settle(&id, finn().actor(), finding).await.unwrap();
+        let settled =
+            host.engine.settle(&id, finn().actor(), Outcome::TookEffect, finding).await.unwrap();
         assert!(settled.settled);
         a_while().await;
         let is_told = |message: &Message| {
@@ -142,7 +148,9 @@ fn what_replays_again_goes_on_once_a_person_releases_it() {
         assert_eq!(site.view(&id).await.state, StateName::Verifying, "nobody released it");
         // Whatever else is said in between, it can still be released.
         let finding = Reason::parse("I only think so").unwrap();
-        drop(next.engine.settle(&id, eve().actor(), finding).await.unwrap_err());
+        drop(
+            next.engine.settle(&id, eve().actor(), Outcome::TookEffect, finding).await.unwrap_err(),
+        );
         let denied = next.engine.release(&id, eve().actor()).await.unwrap_err();
         assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
         assert_eq!(site.kinds(&id).await.last(), Some(&"denied"));

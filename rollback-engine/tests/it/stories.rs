@@ -10,7 +10,9 @@ use rollback_core::ports::{
     Button, ClickedOn, CommandError, Commands, CompareAndSet, Fence, Freshness, Retention,
     SavedDeploy,
 };
-use rollback_core::{Migrations, Phase, Progress, Proposer, Purpose, Reason, StateName, WaitsFor};
+use rollback_core::{
+    Migrations, Outcome, Phase, Progress, Proposer, Purpose, Reason, StateName, WaitsFor,
+};
 use rollback_engine::Proposal;
 use rollback_testkit::Fate;
 use rollback_testkit::fakes::{Fault, Method, NotifierFault, SinkFault};
@@ -623,7 +625,8 @@ fn an_order_that_cannot_be_told_from_another_is_in_doubt_until_a_person_settles_
         let view = site.until_that(&id, |view| view.overdue, "overdue").await;
         assert_eq!((view.state, view.in_doubt), (StateName::Triggering, true));
         let finding = Reason::parse("two executions carry its ticket; 41 is live").unwrap();
-        let view = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        let view =
+            host.engine.settle(&id, ana().actor(), Outcome::TookEffect, finding).await.unwrap();
         assert_eq!(view.state, StateName::OutcomeUnknown, "{}", view.explanation);
         assert!(view.settled);
         let _evidence = site.holds("ambiguous").await;
@@ -643,7 +646,8 @@ fn an_order_in_doubt_that_a_person_settled_is_fenced_and_cannot_come_later() {
         let id = host.click_and_confirm(&site, &ana()).await;
         site.until_that(&id, |view| view.overdue, "overdue").await;
         let finding = Reason::parse("the CD system is down, and 42 is live").unwrap();
-        let view = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        let view =
+            host.engine.settle(&id, ana().actor(), Outcome::TookEffect, finding).await.unwrap();
         assert!(view.settled, "{}", view.explanation);
         assert_eq!(host.engine.status(&fixtures::key()).await.unwrap().rollback, None);
         tokio::time::sleep(MINUTE * 60).await;
@@ -756,7 +760,7 @@ fn a_cd_system_that_is_silent_while_it_runs_ends_unknown_and_is_heard_when_it_an
         let thread = site.thread().join(" ");
         assert!(thread.contains("Heard") && !thread.contains("LateEffect"), "{thread}");
         let finding = Reason::parse("it runs 41 and is well").unwrap();
-        host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        host.engine.settle(&id, ana().actor(), Outcome::TookEffect, finding).await.unwrap();
         let _evidence = site.holds("silent while it ran").await;
     });
 }
@@ -917,9 +921,14 @@ fn doubt_without_a_fence_is_visible_blocks_and_is_settled_by_a_person() {
         assert!(late.execution.is_some());
 
         let finding = Reason::parse("it is on 2.13.4 and well").unwrap();
-        let denied = host.engine.settle(&id, eve().actor(), finding.clone()).await.unwrap();
+        let denied = host
+            .engine
+            .settle(&id, eve().actor(), Outcome::TookEffect, finding.clone())
+            .await
+            .unwrap();
         assert!(!denied.explanation.contains("settled"), "{}", denied.explanation);
-        let settled = host.engine.settle(&id, ana().actor(), finding).await.unwrap();
+        let settled =
+            host.engine.settle(&id, ana().actor(), Outcome::TookEffect, finding).await.unwrap();
         assert!(settled.explanation.starts_with("settled"), "{}", settled.explanation);
         let evidence = site.holds("late effect").await;
         assert_eq!(evidence.records.last().unwrap().draft.kind.as_str(), "settled");

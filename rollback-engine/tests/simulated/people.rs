@@ -2,7 +2,7 @@
 
 use super::world::World;
 use rollback_core::ports::{ClickedOn, Commands, Consent};
-use rollback_core::{Plan, Proposer, Reason, RollbackView, ServiceKey, StateName};
+use rollback_core::{Outcome, Plan, Proposer, Reason, RollbackView, ServiceKey, StateName};
 use rollback_engine::{Engine, Proposal};
 use rollback_testkit::fakes::InDeploy;
 use rollback_testkit::fixtures::{self, Person, parsed};
@@ -346,7 +346,9 @@ impl<'a> Crowd<'a> {
         if open && !view.explanation.starts_with("settled") {
             let (id, finding) = (view.id.clone(), Reason::parse("looked at it myself").unwrap());
             self.does(|engine| async move {
-                drop(engine.settle(&id, fixtures::ana().actor(), finding).await);
+                drop(
+                    engine.settle(&id, fixtures::ana().actor(), Outcome::TookEffect, finding).await,
+                );
             });
         }
     }

@@ -111,6 +111,16 @@ pub(crate) enum Block<'a> {
 pub(crate) enum Element<'a> {
     Text(TextInput<'a>),
     Checkboxes(Checkboxes<'a>),
+    Select(StaticSelect<'a>),
+}
+
+/// One of several, chosen from a menu.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "static_select")]
+pub(crate) struct StaticSelect<'a> {
+    pub(crate) action_id: &'static str,
+    pub(crate) placeholder: Plain<'a>,
+    pub(crate) options: Vec<Choice<'a>>,
 }
 
 /// Boxes to tick.

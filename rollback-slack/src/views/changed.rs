@@ -12,6 +12,7 @@ use super::{Breach, Message};
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn changed_message(changed: &ServiceChanged, version: u64) -> Result<Message, Breach> {
     let glass = if changed.through_break_glass { ":rotating_light: *Break-glass:* " } else { "" };
+    let short = what(Words::new().say(glass), changed);
     let words = what(Words::new().say(glass), changed);
     let words = match &changed.by {
         Changer::Person(actor) => words.say(" By ").actor(actor).say("."),
@@ -29,18 +30,19 @@ pub fn changed_message(changed: &ServiceChanged, version: u64) -> Result<Message
         let elements = vec![reason(given.as_str())];
         blocks.push(Block::RichText { block_id: BlockId::of("why", version), elements });
     }
-    Message::of(what(Words::new(), changed).text(), &blocks)
+    Message::of(short.text(), &blocks)
 }
 
 fn what(words: Words, ServiceChanged { key, change, .. }: &ServiceChanged) -> Words {
     match change {
         ServiceChange::Freeze { name, until, .. } => {
             let words = words.say(":snowflake: *Frozen:* ").service(key);
-            let words = words.say(". No rollback while ").code(name.as_str()).say(" holds: ");
-            match until {
-                Some(until) => words.say("until ").moment(*until).say("."),
-                None => words.say("until it is lifted."),
-            }
+            let words = words.say(". No rollback until ");
+            let words = match until {
+                Some(until) => words.moment(*until).say(", or until "),
+                None => words,
+            };
+            words.say("the freeze ").code(name.as_str()).say(" is lifted.")
         }
         ServiceChange::Unfreeze { name } => {
             let words = words.say(":sunny: *Freeze lifted:* ").code(name.as_str()).say(" of ");

@@ -26,6 +26,7 @@ const CONFIRM_BUTTON_UNITS_MAX: usize = 30;
 const ALERT_UNITS_MAX: usize = 200;
 const LABEL_UNITS_MAX: usize = 2_000;
 const BOXES_MAX: usize = 10;
+const OPTIONS_MAX: usize = 100;
 const CHOICE_UNITS_MAX: usize = 75;
 const PLACEHOLDER_UNITS_MAX: usize = 150;
 const MODAL_TITLE_UNITS_MAX: usize = 24;
@@ -165,6 +166,16 @@ fn one(block: &Block<'_>, actions: &mut Vec<&'static str>) -> Result<usize, Brea
                     sum(&boxes.options, |choice| {
                         within("box's value", &choice.value, CHOICE_UNITS_MAX)?;
                         within("box", &choice.text.text, CHOICE_UNITS_MAX)
+                    })?
+                }
+                Element::Select(menu) => {
+                    named(menu.action_id, actions)?;
+                    some("menu", &menu.options)?;
+                    at_most("options", menu.options.len(), OPTIONS_MAX)?;
+                    within("placeholder", &menu.placeholder.text, PLACEHOLDER_UNITS_MAX)?;
+                    sum(&menu.options, |choice| {
+                        within("option's value", &choice.value, CHOICE_UNITS_MAX)?;
+                        within("option", &choice.text.text, CHOICE_UNITS_MAX)
                     })?
                 }
             };

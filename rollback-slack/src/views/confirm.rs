@@ -21,9 +21,9 @@ use crate::Json;
 use crate::escape::SafeUrl;
 
 /// What one text input of Slack's holds, and the longest reason that the core takes.
-const REASON_UNITS_MAX: u16 = 3_000;
+pub(super) const REASON_UNITS_MAX: u16 = 3_000;
 /// Fewer than these say nothing to whoever reads the audit record.
-const REASON_UNITS_MIN: u16 = 3;
+pub(super) const REASON_UNITS_MIN: u16 = 3;
 /// Guards in the way that are explained one by one.
 const OBSTACLES_MAX: usize = 12;
 /// An explanation of a guard, with what to do next.

@@ -7,7 +7,7 @@ use rollback_core::notice::DeployCard;
 use rollback_core::{Cause, Label, Purpose, PutAside, RevisionRef, RollbackView, StateName};
 
 use super::block::{Block, BlockId, Button, ButtonStyle, Confirm, ListStyle, Plain, Rich};
-use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RELEASE, RollbackButton};
+use super::ids::{CANCEL, CHANGES, DeployButton, OPEN, RELEASE, RollbackButton, SETTLE};
 use super::text::{
     NAME_UNITS_MAX, PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, line, reason,
 };
@@ -299,6 +299,9 @@ fn buttons<'a>(
     if let Some(view) = card.rollback.as_ref().filter(|view| view.put_aside.is_some()) {
         buttons.push(release(view, version)?);
     }
+    if let Some(view) = card.rollback.as_ref().filter(|view| view.can_be_settled()) {
+        buttons.push(settle(view, version)?);
+    }
     let changes = card.deploy.changelog_url.as_deref().and_then(|url| SafeUrl::parse(url).ok());
     if let Some(url) = changes {
         buttons.push(Button {
@@ -356,6 +359,18 @@ fn release(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach>
             deny: Plain::new("Keep in quarantine"),
             style: ButtonStyle::Danger,
         }),
+    })
+}
+
+/// The button that opens the modal in which somebody says what became of it.
+pub(super) fn settle(view: &RollbackView, version: u64) -> Result<Button<'static>, Breach> {
+    Ok(Button {
+        action_id: SETTLE,
+        text: Plain::new("Settle…"),
+        value: Some(ids::written(&RollbackButton::new(view.id.clone(), version))?),
+        url: None,
+        style: None,
+        confirm: None,
     })
 }
 

@@ -4,8 +4,8 @@ use rollback_core::access::Duty;
 use rollback_core::notice::Blocked;
 use rollback_core::{Actor, RollbackView, StateName};
 
-use super::block::{Block, BlockId, Rich};
-use super::deploy::standing;
+use super::block::{Block, BlockId, Button, Rich};
+use super::deploy::{settle, standing};
 use super::text::{PARAGRAPH_UNITS_MAX, SENTENCE_UNITS_MAX, Spans, Words, reason};
 use super::{Breach, Message, state};
 
@@ -37,7 +37,8 @@ pub fn deployer_message(view: &RollbackView, version: u64) -> Result<Message, Br
 /// [`Breach`] if it would not keep Slack's limits.
 pub fn on_call_message(view: &RollbackView, version: u64) -> Result<Message, Breach> {
     let words = Words::new().say(":pager: ").service(&view.key).say("\n");
-    told(view, words, version)
+    let settle = view.can_be_settled().then(|| settle(view, version)).transpose()?;
+    told_with(view, words, version, settle)
 }
 
 /// The message to whoever is on call: somebody acted through the emergency group.
@@ -109,6 +110,15 @@ pub fn blocked_message(blocked: &Blocked, version: u64) -> Result<Message, Breac
 }
 
 fn told(view: &RollbackView, before: Words, version: u64) -> Result<Message, Breach> {
+    told_with(view, before, version, None)
+}
+
+fn told_with(
+    view: &RollbackView,
+    before: Words,
+    version: u64,
+    button: Option<Button<'_>>,
+) -> Result<Message, Breach> {
     let mut blocks = vec![Block::Section {
         block_id: BlockId::of("told", version),
         text: Some(standing(before, view).mrkdwn()),
@@ -123,6 +133,10 @@ fn told(view: &RollbackView, before: Words, version: u64) -> Result<Message, Bre
     }
     if !parts.is_empty() {
         blocks.push(Block::RichText { block_id: BlockId::of("why", version), elements: parts });
+    }
+    if let Some(button) = button {
+        let block_id = BlockId::of("act", version);
+        blocks.push(Block::Actions { block_id, elements: vec![button] });
     }
     let text = Words::new().say(state::of(view).words).say(": ").service(&view.key);
     Message::of(text.text(), &blocks)

@@ -11,6 +11,10 @@ pub const OPEN: &str = "rollback_open";
 pub const CANCEL: &str = "rollback_cancel";
 /// The button that releases a quarantined rollback.
 pub const RELEASE: &str = "rollback_release";
+/// The button that opens the modal of this name, in which somebody settles a rollback.
+pub const SETTLE: &str = "rollback_settle";
+/// The block of what became of it, and its menu.
+pub const OUTCOME: &str = "outcome";
 /// The button that approves.
 pub const APPROVE: &str = "rollback_approve";
 /// The button that rejects.
@@ -73,7 +77,7 @@ impl DeployButton {
     }
 }
 
-/// The value of [`CANCEL`], [`RELEASE`], [`APPROVE`] and [`REJECT`].
+/// The value of [`CANCEL`], [`RELEASE`], [`SETTLE`], [`APPROVE`] and [`REJECT`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RollbackButton {

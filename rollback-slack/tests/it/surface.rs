@@ -7,7 +7,8 @@ use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::notice::{DeployCard, MessageRef};
 use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands, Consent};
 use rollback_core::{
-    Actor, DeployId, Reason, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
+    Actor, DeployId, Outcome, Reason, RollbackId, RollbackView, ServiceChange, ServiceKey,
+    Timestamp,
 };
 use rollback_slack::{
     Accepted, Intake, Interactivity, REMEMBERED_BY_ALL, Reply, SIGNATURE_HEADER, SigningSecrets,
@@ -100,6 +101,7 @@ impl Commands for Engine {
         &self,
         _: &RollbackId,
         _: Actor,
+        _: Outcome,
         _: Reason,
     ) -> Result<RollbackView, CommandError> {
         self.nothing("settle")

@@ -1,4 +1,4 @@
-//! TRAPS.md names a test for each trap, and SECURITY-TESTS.md for each promise: every one of them
+//! TRAPS.md names a test for each trap, and docs/SECURITY-TESTS.md for each promise: every one of them
 //! exists, and is a test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,8 +13,8 @@ fn every_trap_is_held_by_tests_that_exist() {
 
 #[test]
 fn every_promise_of_security_is_held_by_tests_that_exist() {
-    let missing = pages::missing("SECURITY-TESTS.md", 50);
-    assert!(missing.is_empty(), "SECURITY-TESTS.md names what is no test: {missing:#?}");
+    let missing = pages::missing("docs/SECURITY-TESTS.md", 50);
+    assert!(missing.is_empty(), "docs/SECURITY-TESTS.md names what is no test: {missing:#?}");
 }
 
 /// Every source of this crate up to its own tests.

@@ -1,4 +1,4 @@
-//! RELIABILITY.md names a test for each invariant and each fault: every one of them exists.
+//! docs/RELIABILITY.md names a test for each invariant and each fault: every one of them exists.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_verify::INVARIANTS;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 fn page() -> String {
-    fs::read_to_string(pages::root().join("RELIABILITY.md")).unwrap()
+    fs::read_to_string(pages::root().join("docs/RELIABILITY.md")).unwrap()
 }
 
 /// The rows of invariants and faults: the first cell, which is a number, and the last.
@@ -32,7 +32,7 @@ fn every_row_is_held_by_tests_that_exist() {
             }
         }
     }
-    assert!(missing.is_empty(), "RELIABILITY.md names what is no test: {missing:#?}");
+    assert!(missing.is_empty(), "docs/RELIABILITY.md names what is no test: {missing:#?}");
 }
 
 /// The rows of the holes: what was found, and the last cell.
@@ -56,7 +56,7 @@ fn every_hole_that_was_found_is_seen_by_tests_that_exist() {
             }
         }
     }
-    assert!(missing.is_empty(), "RELIABILITY.md names what is no test: {missing:#?}");
+    assert!(missing.is_empty(), "docs/RELIABILITY.md names what is no test: {missing:#?}");
 }
 
 #[test]

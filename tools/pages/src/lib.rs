@@ -4,7 +4,7 @@
 //!
 //! ```
 //! assert!(pages::is_a_test("#[test]\nfn it_holds() {}\n", "it_holds"));
-//! assert!(pages::missing("SECURITY-TESTS.md", 50).is_empty());
+//! assert!(pages::missing("docs/SECURITY-TESTS.md", 50).is_empty());
 //! ```
 
 use std::fs;

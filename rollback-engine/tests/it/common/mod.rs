@@ -15,8 +15,8 @@ use rollback_core::ports::{
     Fence, HealthSource, Instance, Query, Retention, Store,
 };
 use rollback_core::{
-    Deploy, Deployer, Limits, Migrations, Proposer, Purpose, Reason, RollbackId, RollbackView,
-    StateName, Timestamp,
+    Deploy, Deployer, Limits, Migrations, Outcome, Proposer, Purpose, Reason, RollbackId,
+    RollbackView, StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, Proposal, ServiceConfig};
 use rollback_store::{AuditFile, AuditFileOptions, MemoryStore};
@@ -544,7 +544,11 @@ impl People {
                 let looked = view.ended_at.is_some_and(|at| site.now().since(at).as_secs() > 120);
                 let finding = Reason::parse("looked at it myself").unwrap();
                 let open = looked && !view.explanation.starts_with("settled");
-                if open { Some(engine.settle(id, ana.actor(), finding).await) } else { None }
+                if open {
+                    Some(engine.settle(id, ana.actor(), Outcome::TookEffect, finding).await)
+                } else {
+                    None
+                }
             }
             _ => None,
         }

@@ -10,7 +10,7 @@ use rollback_core::ports::{
     Kept, Query, Queued, Store,
 };
 use rollback_core::{
-    Deploy, Health, Migrations, Plan, Proposer, Reason, RollbackView, StateName, Timestamp,
+    Deploy, Health, Migrations, Outcome, Plan, Proposer, Reason, RollbackView, StateName, Timestamp,
 };
 use rollback_engine::{Catalog, Engine, EngineBuilder, Proposal, ServiceConfig, SystemClock};
 use rollback_http::{Config, HttpBackend};
@@ -377,7 +377,7 @@ async fn say(scene: Scene, engine: &Engine, view: &RollbackView) {
         }
         StateName::OutcomeUnknown if !view.explanation.starts_with("settled") => {
             let finding = Reason::parse("looked at it myself").unwrap();
-            drop(engine.settle(id, ana.actor(), finding).await);
+            drop(engine.settle(id, ana.actor(), Outcome::TookEffect, finding).await);
         }
         _ => {}
     }

@@ -10,8 +10,8 @@ use rollback_core::{
 use rollback_slack::views::{
     Backdrop, Message, ThreadLine, approval_message, blocked_message, break_glass_message,
     changed_message, checking_modal, confirm_modal, deploy_message, deployer_message,
-    lines_message, loading_modal, on_call_message, private_message, thread_message,
-    witnessed_thread_message,
+    lines_message, loading_modal, on_call_message, private_message, settle_modal, settling_modal,
+    thread_message, witnessed_thread_message,
 };
 use serde_json::{Value, json};
 
@@ -175,6 +175,26 @@ fn deploys() -> Vec<(&'static str, Value)> {
                 "the outcome of the rollback of checkout in production is unknown: the connection broke; check the CD system, then settle this rollback; until then no other rollback of this service can start",
             ),
         ),
+    ]
+}
+
+/// A rollback of which nobody knows what became.
+fn unknown() -> RollbackView {
+    view(
+        "outcome_unknown",
+        &json!({"ended_at": "2026-11-22T09:44:00Z", "reason": "error rate is up 4x",
+            "explanation": "the outcome of the rollback of checkout in production is unknown: the connection broke"}),
+    )
+}
+
+fn settlement_modals() -> Vec<(&'static str, Value)> {
+    let settled = json!({"ended_at": "2026-11-22T09:44:00Z", "settled": true,
+        "explanation": "settled: the rollback took effect: 41 serves"});
+    let settled = view("outcome_unknown", &settled);
+    vec![
+        ("settle", modal(&settle_modal(&unknown()).unwrap())),
+        ("settling", modal(&settling_modal(&unknown().id).unwrap())),
+        ("settled", modal(&settle_modal(&settled).unwrap())),
     ]
 }
 
@@ -501,6 +521,7 @@ pub(crate) fn all() -> Vec<(String, Value)> {
     for (kind, views) in [
         ("deploy", deploys()),
         ("modal", modals()),
+        ("modal", settlement_modals()),
         ("approval", approvals()),
         ("direct", directs()),
         ("longest", longest()),

@@ -4,11 +4,12 @@
 
 use crate::stage::Stage;
 use local_slack::{Channel, Fault, Message, Outcome, User};
-use rollback_core::StateName;
 use rollback_core::ports::Query;
+use rollback_core::{Outcome as Settled, StateName};
+use rollback_testkit::fakes::{Fault as Lost, Method};
 use serde_json::{Value, json};
 use std::time::Duration;
-use team::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET};
+use team::{APPROVER, CHANNEL, OWNER, PATIENCE, SECRET, STRANGER};
 
 const OTHER: &str = "C0OTHER";
 const ELSEWHERE: &str = "not in the message that it was posted in";
@@ -351,5 +352,49 @@ async fn a_modal_that_names_somebody_elses_rollback_confirms_nothing() {
     assert_eq!(stage.cd.sends(), 0);
     stage.confirm(OWNER, &hers, "errors up").await;
     stage.message_says("healthy").await;
+    assert_eq!(stage.cd.effects(), 1);
+}
+
+/// Whoever is needed finds the door in the message, and nothing else may roll the service back until
+/// somebody went through it.
+#[tokio::test]
+async fn what_nobody_knows_is_settled_by_whoever_may_with_what_they_found() {
+    let soon = Duration::from_secs(1);
+    let stage = Stage::set_with(|service| service.limits.doubt_within = soon).await;
+    stage.report().await;
+    stage.cd.fail(Method::Start, Lost::LoseRequest);
+    for method in [Method::Find, Method::Fence].into_iter().cycle().take(10_000) {
+        stage.cd.fail(method, Lost::LoseRequest);
+    }
+    let modal = stage.open(OWNER).await;
+    stage.confirm(OWNER, &modal, "errors up").await;
+    stage.message_says("Settle…").await;
+
+    // Who may not is told so, and nothing is recorded.
+    let said = [("outcome", "no_effect"), ("reason", "the CD system never heard of it")];
+    stage.press(STRANGER, "rollback_settle").await;
+    let question = stage.modal(STRANGER, "What became of it?").await;
+    stage.slack.submit(STRANGER, &question.id, &said).await.unwrap();
+    stage.told(STRANGER, "settle").await;
+    stage.reaches(StateName::Triggering).await;
+
+    stage.press(OWNER, "rollback_settle").await;
+    let question = stage.modal(OWNER, "What became of it?").await;
+    let incomplete = stage.slack.submit(OWNER, &question.id, &said[1..]).await.unwrap();
+    assert!(matches!(incomplete, Outcome::Incomplete(_)), "{incomplete:?}");
+    stage.slack.submit(OWNER, &question.id, &said).await.unwrap();
+    stage.modal(OWNER, "settled: nothing was changed: the CD system never heard of it").await;
+    stage.reaches(StateName::OutcomeUnknown).await;
+    let message = stage.message_says("nothing was changed: the CD system never heard of it").await;
+    assert!(message.element("rollback_settle").is_none(), "{message:?}");
+    let settled = stage.engine.rollbacks(&Query::all(1)).await.unwrap().pop().unwrap();
+    let by = settled.settlement.unwrap();
+    assert_eq!((by.actor.id.as_str(), by.outcome), (OWNER, Some(Settled::NoEffect)));
+
+    // The order that was lost is fenced off, and the service can be rolled back.
+    stage.cd.clear_faults();
+    let modal = stage.open(OWNER).await;
+    stage.confirm(OWNER, &modal, "errors are still up").await;
+    stage.reaches(StateName::Succeeded).await;
     assert_eq!(stage.cd.effects(), 1);
 }

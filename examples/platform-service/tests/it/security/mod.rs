@@ -1,4 +1,4 @@
-//! The process `platform-service` against whoever means it harm, over real sockets. SECURITY-TESTS.md
+//! The process `platform-service` against whoever means it harm, over real sockets. docs/SECURITY-TESTS.md
 //! says which promise each of these keeps.
 #![expect(
     clippy::expect_used,
