@@ -1,9 +1,7 @@
 //! The trait: what the engine asks of a CD system, asked over HTTP.
 
 use crate::classify;
-use crate::client::{Ask, Client};
 use crate::config::{Config, UndoneBy};
-use crate::error::SetupError;
 use crate::wire::{OrderBody, Promises, Service};
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
@@ -15,6 +13,7 @@ use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
     Plan, Presence, Progress, Receipt, Restorable, Revision, RollbackId, ServiceKey,
 };
+use rollback_outbound::{Client, Request, SetupError};
 
 /// Its name in errors.
 pub(crate) const ADAPTER: &str = "http";
@@ -51,7 +50,11 @@ impl HttpBackend {
         // cancel. A CD system that leaves one out is told as unknown, or as too late, each time.
         let mut capabilities = Capabilities::full();
         (capabilities.compare_and_set, capabilities.fence) = (config.compare_and_set, config.fence);
-        Ok(Self { client: Client::new(config)?, capabilities, undone_by: config.undone_by })
+        Ok(Self {
+            client: Client::new(&config.client())?,
+            capabilities,
+            undone_by: config.undone_by,
+        })
     }
 
     async fn service(
@@ -60,8 +63,8 @@ impl HttpBackend {
         operation: &'static str,
     ) -> Result<Service, PortError> {
         let (service, environment) = (key.service.as_str(), key.environment.as_str());
-        let path = ["services", service, "environments", environment];
-        classify::service(self.client.ask(Ask::get(&path)).await, operation)
+        let path = ["v1", "services", service, "environments", environment];
+        classify::service(self.client.send(Request::get(path)).await, operation)
     }
 
     async fn execution(
@@ -69,8 +72,8 @@ impl HttpBackend {
         rollback: &RollbackId,
         operation: &'static str,
     ) -> Result<Option<(Receipt, Progress)>, PortError> {
-        let path = ["rollbacks", rollback.as_str()];
-        classify::execution(self.client.ask(Ask::get(&path)).await, operation)
+        let path = ["v1", "rollbacks", rollback.as_str()];
+        classify::execution(self.client.send(Request::get(path)).await, operation)
     }
 }
 
@@ -151,11 +154,10 @@ impl CdBackend for HttpBackend {
     }
 
     async fn start(&self, order: Order) -> Result<Receipt, StartError> {
-        let body = serde_json::to_vec(&OrderBody::from(&*order)).map_err(|_no_detail| {
-            StartError::Refused { why: "the order cannot be written; nothing was sent".into() }
-        })?;
-        let ask = Ask::post(&["rollbacks"]).carrying(order.rollback(), body);
-        classify::started(self.client.ask(ask).await)
+        let request = Request::post(["v1", "rollbacks"])
+            .header("idempotency-key", order.rollback().as_str())
+            .json(&OrderBody::from(&*order));
+        classify::started(self.client.send(request).await)
     }
 
     async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
@@ -168,9 +170,9 @@ impl CdBackend for HttpBackend {
         if self.capabilities.fence == Fence::No {
             return Ok(Fenced::Unsupported);
         }
-        let path = ["rollbacks", order.rollback().as_str(), "fence"];
-        let seen = self.client.ask(Ask::post(&path)).await;
-        if let Some(fenced) = classify::fenced(seen, OPERATION)? {
+        let path = ["v1", "rollbacks", order.rollback().as_str(), "fence"];
+        let exchange = self.client.send(Request::post(path)).await;
+        if let Some(fenced) = classify::fenced(exchange, OPERATION)? {
             return Ok(fenced);
         }
         // It was accepted: a second one would be the same. Whoever looks next must find it.
@@ -202,8 +204,9 @@ impl CdBackend for HttpBackend {
     }
 
     async fn cancel(&self, order: &OrderRef, _receipt: &Receipt) -> Result<Cancelled, PortError> {
-        let path = ["rollbacks", order.rollback().as_str()];
-        classify::cancelled(self.client.ask(Ask::delete(&path)).await, "cancel the execution")
+        let path = ["v1", "rollbacks", order.rollback().as_str()];
+        let exchange = self.client.send(Request::delete(path)).await;
+        classify::cancelled(exchange, "cancel the execution")
     }
 }
 

@@ -1,8 +1,8 @@
 //! Ways in for the fuzz targets, compiled for them alone.
 
-use crate::classify::{self, Answer, Seen};
-use crate::client::{Media, understood};
+use crate::classify;
 use rollback_core::ports::StartError;
+use rollback_outbound::{Answer, Exchange, Redactor};
 
 /// What an answer to an order proves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,16 +18,14 @@ pub enum Proof {
 /// What an answer with this status and body means: as the answer to an order, and in every word
 /// that would be told of it whatever the question was.
 pub fn answer(status: u16, kind: u8, body: &[u8], token: &str) -> (Proof, String) {
-    let media = match kind % 4 {
-        0 => Media::Json,
-        1 => Media::Unsaid,
-        2 => Media::Html,
-        _ => Media::Other,
+    let said = match kind % 4 {
+        0 => Some("application/json"),
+        1 => None,
+        2 => Some("text/html"),
+        _ => Some("text/plain"),
     };
-    let seen = || {
-        let body = understood(media, body, token);
-        Seen::Answered(Answer { status, retry_after: None, body })
-    };
+    let redactor = Redactor::new([token.into()]);
+    let seen = || Exchange::Answered(Answer::parse(status, said, body, &redactor));
     let started = classify::started(seen());
     let proof = match &started {
         Ok(_receipt) => Proof::Taken,

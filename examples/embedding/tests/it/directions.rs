@@ -23,7 +23,7 @@ fn ours(package: &str) -> BTreeSet<String> {
 #[test]
 fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-core"), BTreeSet::new());
-    let adapters = ["rollback-store", "rollback-slack", "rollback-http", "rollback-cluster"];
+    let adapters = ["rollback-store", "rollback-slack", "rollback-outbound", "rollback-cluster"];
     let pure = ["rollback-audit", "rollback-verify"];
     for package in ["rollback-engine"].into_iter().chain(pure).chain(adapters) {
         assert_eq!(ours(package), BTreeSet::from(["rollback_core".into()]), "{package}");
@@ -32,13 +32,20 @@ fn everything_but_a_host_depends_on_the_core_alone() {
     assert_eq!(ours("rollback-testkit"), testkit);
 }
 
-/// The one exception: a way to an API server is not written twice.
+/// One exception: a way to an API server is not written twice.
 #[test]
 fn the_adapters_of_a_cluster_share_the_way_to_it_and_nothing_else() {
     let expected = BTreeSet::from(["rollback_core".into(), "rollback_cluster".into()]);
     for package in ["rollback-kube", "rollback-helm"] {
         assert_eq!(ours(package), expected, "{package}");
     }
+}
+
+/// The other: nor is a way to a REST API, and what its answers prove.
+#[test]
+fn the_adapters_of_rest_apis_share_the_way_to_them_and_nothing_else() {
+    let expected = BTreeSet::from(["rollback_core".into(), "rollback_outbound".into()]);
+    assert_eq!(ours("rollback-http"), expected);
 }
 
 /// `relay` is the one way around the checks. A host that has not asked for `rollback-http`'s server

@@ -1,6 +1,7 @@
-//! Why there is no backend.
+//! Why there is no client.
 
-/// Why a [`Config`](crate::Config) was not accepted. Nothing was sent.
+/// Why a [`ClientConfig`](crate::ClientConfig) was not accepted. Nothing was sent. It repeats
+/// nothing of the configuration, which may hold a secret in the wrong place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -22,6 +23,21 @@ pub enum SetupError {
     /// Empty, or with a character that no token has.
     #[error("the token is empty or has a character that no token has; set it again")]
     TokenMalformed,
+    /// A part is empty, or has a character that it cannot have.
+    #[error(
+        "the user name or the password is empty or has a control character, or the user name has \
+         a colon; set them again"
+    )]
+    LoginMalformed,
+    /// A header that is sent with each request cannot be one.
+    #[error("a header that is to be sent with each request is malformed; correct it")]
+    HeaderMalformed,
+    /// No certificate is in what should be one.
+    #[error(
+        "the file of certificate authorities has no certificate in PEM form that can be used; \
+         correct it"
+    )]
+    CertificateMalformed,
     /// The HTTP client cannot be built: certificates or TLS.
     #[error("the HTTP client cannot be set up on this machine; look at its certificates")]
     HttpClient,

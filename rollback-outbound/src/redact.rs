@@ -1,12 +1,17 @@
 //! What a CD system says may hold a credential, our own or somebody's. A chat and an audit log keep
 //! what they are told for years, so it is taken out before anybody reads it.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use std::cmp::Reverse;
+use std::fmt;
 
 /// What a text shows in place of a credential.
 const REDACTED: &str = "[redacted]";
-/// A shorter token of ours is part of ordinary words, which must stay readable.
-const TOKEN_BYTES_TELLING: usize = 8;
+/// A shorter secret is part of ordinary words, which must stay readable.
+const SECRET_BYTES_MIN: usize = 8;
+/// A user in a URL that is shorter is a name, such as `git`.
+const USERINFO_BYTES_MIN: usize = 8;
 /// How the credentials of well-known services begin: Slack, GitHub, GitLab, AWS.
 const MARKS: [&str; 17] = [
     "xoxa-",
@@ -32,26 +37,68 @@ const MARKED_BYTES_MIN: usize = 4;
 /// What follows `Bearer` and is shorter is a word of a sentence.
 const BEARER_BYTES_MIN: usize = 8;
 
-/// The answer without our own token and without what has the shape of a credential.
-pub(crate) fn redacted(value: Value, token: &str) -> Value {
-    match value {
-        Value::String(text) => Value::String(text_of(&text, token)),
-        Value::Array(list) => {
-            Value::Array(list.into_iter().map(|each| redacted(each, token)).collect())
-        }
-        Value::Object(map) => {
-            let each = map.into_iter().map(|(key, value)| (key, redacted(value, token)));
-            Value::Object(each.collect())
-        }
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+/// Takes credentials out of text that came from elsewhere: the secrets that it was given, and
+/// whatever has the shape of a credential, such as `ghp_…`, a JWT, what follows `Bearer`, or a URL
+/// with a password. `Debug` shows none of its secrets.
+///
+/// ```
+/// use rollback_outbound::Redactor;
+///
+/// let redactor = Redactor::new(["a-token-of-ours".into()]);
+/// let said = "a-token-of-ours is not good at https://ana:hunter2@cd.example.com/";
+/// assert_eq!(redactor.text(said), "[redacted] is not good at [redacted]");
+/// ```
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// Longest first: one may be a part of another.
+    secrets: Vec<SecretString>,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").field("secrets", &self.secrets.len()).finish()
     }
 }
 
-fn text_of(text: &str, token: &str) -> String {
-    let text = match token.len() {
-        0..TOKEN_BYTES_TELLING => text.to_owned(),
-        _ => text.replace(token, REDACTED),
-    };
+impl Redactor {
+    /// Takes out these secrets besides whatever has the shape of one. A secret of fewer than 8 bytes
+    /// is left: it is part of ordinary words, which must stay readable.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        let long = |secret: &SecretString| secret.expose_secret().len() >= SECRET_BYTES_MIN;
+        let mut secrets: Vec<_> = secrets.into_iter().filter(long).collect();
+        secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
+        Self { secrets }
+    }
+
+    /// The value without credentials, its keys included.
+    #[must_use]
+    pub fn json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(list) => {
+                Value::Array(list.into_iter().map(|each| self.json(each)).collect())
+            }
+            Value::Object(map) => {
+                let each = map.into_iter().map(|(key, value)| (self.text(&key), self.json(value)));
+                Value::Object(each.collect())
+            }
+            plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+        }
+    }
+
+    /// The text without credentials. What stands between them stays as it is.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        let text = self
+            .secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), REDACTED));
+        without_shapes(&text)
+    }
+}
+
+fn without_shapes(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut before = "";
     for piece in text.split_inclusive(ends_a_word) {
@@ -79,11 +126,11 @@ fn is_credential(word: &str, before: &str) -> bool {
         .any(|mark| word.split_once(mark).is_some_and(|(_, rest)| rest.len() >= MARKED_BYTES_MIN));
     // `header.claims.signature`, each in base64.
     let is_jwt = word.split_once("eyJ").is_some_and(|(_, rest)| rest.split('.').count() >= 3);
-    // `scheme://user:password@host`
+    // `scheme://user:password@host`, or `scheme://token@host`
     let has_password = word
         .split_once("://")
-        .and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'))
-        .is_some_and(|(user, _host)| user.contains(':'));
+        .and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'))
+        .is_some_and(|(user, _host)| user.contains(':') || user.len() >= USERINFO_BYTES_MIN);
     let is_scheme = before.eq_ignore_ascii_case("bearer") || before.eq_ignore_ascii_case("basic");
     let follows = is_scheme
         && word.len() >= BEARER_BYTES_MIN
@@ -97,11 +144,20 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    fn redactor(secret: &str) -> Redactor {
+        Redactor::new([secret.into()])
+    }
+
+    fn text_of(said: &str, secret: &str) -> String {
+        redactor(secret).text(said)
+    }
+
     #[test]
     fn the_token_is_taken_out_of_what_the_cd_system_says() {
-        let said = json!({"detail": "bad Bearer canary-token!", "deep": [{"x": "canary-token"}]});
-        let clean = redacted(said, "canary-token");
-        let expected = json!({"detail": "bad Bearer [redacted]!", "deep": [{"x": "[redacted]"}]});
+        let said = json!({"detail": "bad Bearer canary-token!", "deep": [{"canary-token": "canary-token"}]});
+        let clean = redactor("canary-token").json(said);
+        let expected =
+            json!({"detail": "bad Bearer [redacted]!", "deep": [{"[redacted]": "[redacted]"}]});
         assert_eq!(clean, expected);
     }
 
@@ -115,6 +171,7 @@ mod tests {
             ("Authorization: Bearer a1b2c3d4e5", "Authorization: Bearer [redacted]"),
             ("basic dXNlcjpwYXNz=", "basic [redacted]"),
             ("at postgres://app:hunter2@db/shop", "at [redacted]"),
+            ("at https://0123456789abcdef@cd.example.com/x", "at [redacted]"),
             ("eyJhbGci.eyJzdWIi.c2ln", "[redacted]"),
         ] {
             assert_eq!(text_of(said, "a-token-of-ours"), clean);
@@ -129,6 +186,8 @@ mod tests {
             "a token begins with xoxb- or ghp_",
             "see https://cd.example.com/runs/4711?x=1",
             "mail ana@example.com",
+            "ssh://git@git.example.com/shop",
+            "https://cd.example.com?for=ana.maria@example.com",
             "at 9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4",
             "registry.example.com/shop@sha256:9f3c2ab4d5e6f708192a3b4c5d6e7f80",
             "arn:aws:ecs:eu-central-1:123456789012:task-definition/shop:42",
