@@ -200,13 +200,13 @@ mod tests {
         fn only_202_is_a_receipt_and_only_a_4xx_proves_that_nothing_happened(
             status in 100_u16..1000, body in bodies(),
         ) {
-            let page = matches!(body, Body::Page | Body::Cut(_));
+            let whole = !matches!(body, Body::Page | Body::Cut(_));
             let seen = Exchange::Answered(Answer::new(status, body));
             match started(seen) {
                 Ok(_receipt) => prop_assert_eq!(status, 202),
-                Err(StartError::Conflict { .. }) => prop_assert!(status == 409 && !page),
+                Err(StartError::Conflict { .. }) => prop_assert!(status == 409 && whole),
                 Err(StartError::Refused { .. }) => {
-                    prop_assert!((400..500).contains(&status) && !page);
+                    prop_assert!((400..500).contains(&status) && whole);
                     prop_assert!(![408, 409, 425, 429].contains(&status));
                 }
                 Err(StartError::InDoubt { .. }) => {}

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_proves_what_the_table_says() {
+    fn each_exchange_proves_what_the_table_says() {
         use Row::{InDoubt, NothingHappened, Success};
         let own_word = || Body::Json(json!({"code": "NoSuchApp"}));
         for (exchange, expected) in [

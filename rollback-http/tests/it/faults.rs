@@ -210,6 +210,8 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
     let half = half[..half.len() - 5].to_vec();
     let head = b"HTTP/1.1 202 Acc".to_vec();
     let huge = json("202 Accepted", &format!(r#"{{"execution_id":"{}"}}"#, "7".repeat(2 << 20)));
+    let refusal = problem("422 Unprocessable Content", DETAIL);
+    let endless = problem("422 Unprocessable Content", &format!("{DETAIL}{}", " ".repeat(2 << 20)));
     for (name, does, wait) in [
         ("hung up at once", Does::HangUpAtOnce, LONG),
         ("hung up after reading", Does::HangUpAfterReading, LONG),
@@ -219,6 +221,8 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
         ("half a head", Does::Say(head.clone()), LONG),
         ("half a head and silence", Does::SayAndWait(head), SHORT),
         ("an answer without an end", Does::Say(huge), LONG),
+        ("half a refusal", Does::Say(refusal[..refusal.len() - 5].to_vec()), LONG),
+        ("a refusal without an end", Does::Say(endless), LONG),
         ("a late answer", Does::SayLate(json("202 Accepted", GOOD)), SHORT),
     ] {
         let cd = Faulty::that(does).await;
