@@ -107,6 +107,18 @@ impl Person {
         self
     }
 
+    /// Whether they are in this group.
+    #[must_use]
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|id| id.as_str() == group)
+    }
+
+    /// Whether this is their account.
+    #[must_use]
+    pub fn is(&self, user: &str) -> bool {
+        self.user.as_str() == user
+    }
+
     /// Their account.
     #[must_use]
     pub fn id(&self) -> UserId {

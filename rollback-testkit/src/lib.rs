@@ -36,6 +36,7 @@ pub mod fixtures;
 pub mod invariants;
 mod life;
 pub mod notifier;
+pub mod policy;
 pub mod script;
 pub mod sim;
 pub mod store;

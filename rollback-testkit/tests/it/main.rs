@@ -1,4 +1,5 @@
-//! The fakes pass the suites that they are for.
+//! The fakes pass the suites that they are for, and properties over a policy prove something.
 
 mod conformance;
 mod other_ports;
+mod policy;
