@@ -1,15 +1,16 @@
 //! Conformance suites for every port, property strategies and fault-injecting fakes.
 //!
 //! An adapter proves itself by running the suite of its port; a service proves its wiring on the
-//! fakes, which keep the ground truth and can lie about it on demand; a policy proves itself on
-//! the strategies.
+//! fakes, which keep the ground truth and can lie about it on demand; a host tests its policy with
+//! [`policy::check`].
 //!
 //! | part | what it is |
 //! |---|---|
 //! | [`backend`], [`notifier`], [`audit_sink`], [`directory`], [`store`] | one conformance suite a port, each with one entry, `run_all`, and cases that are named |
 //! | [`fakes`] | every port in memory, with its ground truth and faults on demand |
 //! | [`fixtures`] | named people whose roles overlap, a service with a history, facts that pass |
-//! | [`strategies`] | proptest strategies for policies, people, facts, histories and events |
+//! | [`policy`] | a host's own access policy under test: people drawn from its names, near misses, rollbacks up to every end, and whether that proves anything |
+//! | [`strategies`] | proptest strategies with the names of the fixtures: policies, people, facts, histories and events |
 //! | [`sim`] | the weather, the people's troubles and the processes of a simulated world, from a seed |
 //! | [`order_for`] | a genuine order for a test, from a real rollback: there is no back door |
 //!

@@ -1,27 +1,7 @@
 //! Proptest strategies for policies, standings, facts, histories and events, small enough that
-//! their parts meet: few names, few groups, few revisions.
-//!
-//! A host tests its own policy with them:
-//!
-//! ```
-//! use proptest::prelude::*;
-//! use rollback_core::access::{AccessPolicy, Duty, Moment};
-//! use rollback_testkit::{fixtures, strategies};
-//!
-//! /// The policy of this host; read from its configuration in a real test.
-//! fn ours() -> AccessPolicy {
-//!     fixtures::access_policy()
-//! }
-//!
-//! proptest!(|(person in strategies::person())| {
-//!     let access = ours().for_service(&fixtures::key());
-//!     let moment = Moment::new(fixtures::at(0), core::time::Duration::from_secs(30));
-//!     let standing = person.standing(fixtures::at(0));
-//!     let decision = access.decide(Duty::Request, &person.actor(), &standing, moment);
-//!     // Nobody in the suspended group ever gets in.
-//!     prop_assert!(!person.groups.contains(&fixtures::suspended()) || decision.verdict.is_err());
-//! });
-//! ```
+//! their parts meet: few names, few groups, few revisions. All names are those of
+//! [`fixtures`](crate::fixtures): they test this library. A host tests its own policy with
+//! [`policy::check`](crate::policy::check).
 
 use crate::fixtures::{self, Person, parsed};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -401,7 +381,8 @@ fn from_the_cd(now: Timestamp) -> BoxedStrategy<Event> {
     .boxed()
 }
 
-/// A journal's worth of events, each some seconds after the one before it.
+/// A journal's worth of events, each some seconds after the one before it, whatever the state. Next to
+/// none reach an order by themselves: [`policy::journeys`](crate::policy::journeys) do.
 pub fn events(length_max: usize) -> impl Strategy<Value = Vec<(Timestamp, Event)>> {
     let gaps = vec(prop_oneof![8 => 0_u64..3, 1 => 3_u64..40, 1 => 40_u64..2_000], 0..=length_max);
     gaps.prop_flat_map(|gaps| {

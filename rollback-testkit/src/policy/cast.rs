@@ -175,7 +175,8 @@ impl Candidate {
         let groups: Vec<GroupId> = groups.into_iter().cloned().collect();
         let mut standing = self.person.standing_in(&groups, now);
         let limits = policy.limits;
-        let old = limits.fact_age_max.max(limits.directory_age_max) + Duration::from_secs(1);
+        let old = limits.fact_age_max.max(limits.directory_age_max);
+        let old = old.saturating_add(Duration::from_secs(1));
         let old = Timestamp::from_millis(now.as_millis().saturating_sub(millis(old)));
         let ahead = now.after(CLOCK_SKEW_MAX + Duration::from_secs(1));
         match self.answer {

@@ -41,7 +41,7 @@ impl Coverage {
         }
     }
 
-    /// Without which of these a property proves nothing; none where it proves something.
+    /// What keeps a property from proving anything, in words; empty where nothing does.
     #[must_use]
     pub fn gaps(&self) -> Vec<&'static str> {
         let needed = [

@@ -60,12 +60,16 @@ fn a_good_policy_passes_with_people_allowed_and_denied_and_orders_given() {
 
 #[test]
 fn a_rule_that_lets_everybody_in_is_found() {
-    let mut planted = ours();
-    let everybody = vec![Principal::Group("S0ALLSTAFF".parse().unwrap())];
-    planted.owners.push(Rule::new("everybody", Pattern::any(), Pattern::any(), everybody));
-    let case = violated(&planted);
-    let strangers = |group: &str| case.allowed().any(|person| person.is_in(group));
-    assert!(strangers("S0ALLSTAFF"), "{case}");
+    let everybody = || vec![Principal::Group("S0ALLSTAFF".parse().unwrap())];
+    let rule = || Rule::new("everybody", Pattern::any(), Pattern::any(), everybody());
+    let (mut owners, mut approvers, mut emergencies) = (ours(), ours(), ours());
+    owners.owners.push(rule());
+    approvers.approvers.push(rule());
+    emergencies.break_glass.extend(everybody());
+    for planted in [owners, approvers, emergencies] {
+        let case = violated(&planted);
+        assert!(case.allowed().any(|person| person.is_in("S0ALLSTAFF")), "{case}");
+    }
 }
 
 #[test]
