@@ -8,7 +8,7 @@ use rollback_core::audit::{
 };
 use rollback_core::journal::{Entry, replay_whole};
 use rollback_core::{Actor, Event, Label, Reason, Said};
-use rollback_testkit::{fixtures, strategies};
+use rollback_testkit::{fixtures, policy};
 
 /// The records of a rollback with hostile words in every field that takes any.
 fn drafts(words: &str) -> Vec<Draft> {
@@ -290,16 +290,14 @@ proptest! {
 
     #[test]
     fn whatever_a_rollback_records_verifies(
-        events in strategies::events(30),
+        journey in policy::journeys(fixtures::access_policy()),
         words in hostile(),
     ) {
-        let mut opening = fixtures::clicked_by(&fixtures::ana(), fixtures::policy());
-        opening.id = "rb-7".parse().unwrap();
-        let entries = events.into_iter().map(|(at, event)| Entry::new(at, event));
+        let entries: Vec<Entry> = journey.entries().collect();
         let mut head = Head::genesis(words.as_str());
         let mut verifier = Verifier::new(words.as_str());
         let mut ids = std::collections::BTreeSet::new();
-        for draft in replay_whole(opening, entries).drafts {
+        for draft in replay_whole(journey.opening, entries).drafts {
             prop_assert!(ids.insert(draft.id.clone()), "two records are called {}", draft.id);
             let record = head.append(draft).unwrap();
             let line = record.canonical().unwrap();
