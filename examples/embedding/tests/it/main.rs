@@ -2,6 +2,7 @@
 //! in `platform-service` alike: `examples/platform-service/tests/it/same.rs`.
 
 mod directions;
+mod policy;
 mod readme;
 mod stage;
 mod traps;

@@ -18,6 +18,15 @@ fn readme_shows_the_host_that_the_end_to_end_tests_run_against() {
 }
 
 #[test]
+fn readme_shows_a_property_over_a_policy_that_is_tested_here_in_at_most_20_lines() {
+    let property = between(include_str!("policy.rs"), "// README: from here", "// README: to here");
+    let readme = include_str!("../../../../README.md");
+    let shown = between(readme, "<!-- property: from here -->", "<!-- property: to here -->");
+    assert_eq!(shown, format!("```rust\n{property}\n```"), "copy the property into README again");
+    assert!(property.lines().count() <= 20, "{} lines", property.lines().count());
+}
+
+#[test]
 fn readme_and_the_manifest_name_the_same_rust() {
     let manifest = include_str!("../../../../Cargo.toml");
     let version = between(manifest, "rust-version = \"", "\"");
