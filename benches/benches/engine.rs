@@ -68,7 +68,7 @@ impl Site {
             let cd: Arc<dyn CdBackend> = Arc::new(cd);
             builder.backend(parsed(&format!("cd-{}", key.service)), cd)
         });
-        Self { engine: engine.build(), store, clock, keys }
+        Self { engine: engine.build().unwrap(), store, clock, keys }
     }
 
     async fn report(&self, key: &ServiceKey) -> ClickedOn {

@@ -187,6 +187,12 @@ pub struct AccessPolicy {
 }
 
 impl AccessPolicy {
+    /// Whether an owner rule that covers this service names anybody.
+    #[must_use]
+    pub fn has_owners(&self, key: &ServiceKey) -> bool {
+        self.owners.iter().any(|rule| rule.covers(key) && !rule.principals.is_empty())
+    }
+
     /// The rules that concern one service, to be pinned in a rollback of it.
     #[must_use]
     pub fn for_service(&self, key: &ServiceKey) -> Access {

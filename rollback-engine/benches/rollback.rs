@@ -58,6 +58,7 @@ fn engine(clock: &Arc<dyn Clock>, cd: Arc<dyn CdBackend>) -> Engine {
         .required_sink(Arc::new(FakeSink::new()))
         .clock(Arc::clone(clock))
         .build()
+        .unwrap()
 }
 
 fn whole(criterion: &mut Criterion) {

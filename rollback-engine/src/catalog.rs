@@ -4,7 +4,7 @@ use rollback_core::access::{Access, AccessPolicy};
 use rollback_core::guard::GuardSet;
 use rollback_core::ports::HealthSource;
 use rollback_core::{BackendName, ChannelId, FourEyes, Limits, Policy, Purpose, ServiceKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,20 +58,30 @@ pub struct Catalog {
     pub access: AccessPolicy,
     /// The services.
     pub services: BTreeMap<ServiceKey, ServiceConfig>,
+    /// Those that were added twice: [`crate::EngineBuilder::build`] refuses them.
+    twice: BTreeSet<ServiceKey>,
 }
 
 impl Catalog {
     /// No service yet, under these rules.
     #[must_use]
     pub const fn new(access: AccessPolicy) -> Self {
-        Self { access, services: BTreeMap::new() }
+        Self { access, services: BTreeMap::new(), twice: BTreeSet::new() }
     }
 
-    /// Adds a service.
+    /// Adds a service. One that is there already is replaced, and the engine is not built
+    /// ([`WiringFault::ServiceTwice`](crate::WiringFault::ServiceTwice)).
     #[must_use]
     pub fn with(mut self, key: ServiceKey, service: ServiceConfig) -> Self {
-        self.services.insert(key, service);
+        if self.services.insert(key.clone(), service).is_some() {
+            self.twice.insert(key);
+        }
         self
+    }
+
+    /// The services that were added twice.
+    pub(crate) fn twice(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.twice.iter()
     }
 
     /// The policy that a rollback of this service is held to.

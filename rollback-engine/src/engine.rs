@@ -13,6 +13,7 @@ use crate::placing::{self, Lane};
 use crate::reading::{Counts, Running};
 use crate::supervise::{self, Loops};
 use crate::watched::{WatchedCd, WatchedDirectory};
+use crate::wiring::{Wiring, WiringError, WiringFault};
 use crate::{driver, export, hints, outbox, probe};
 use rollback_core::access::{AccessIndex, AccessPolicy};
 use rollback_core::ports::{
@@ -52,12 +53,18 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// Everything an engine is made of.
 ///
 /// ```
-/// use rollback_core::ports::{Clock, Directory, Store};
-/// use rollback_engine::{Catalog, Engine, EngineBuilder, SystemClock};
+/// use rollback_core::ports::{CdBackend, Directory, Store};
+/// use rollback_core::BackendName;
+/// use rollback_engine::{Catalog, Engine, EngineBuilder, WiringError};
 /// use std::sync::Arc;
 ///
-/// fn build(store: Arc<dyn Store>, directory: Arc<dyn Directory>, catalog: Catalog) -> Engine {
-///     EngineBuilder::new(store, directory, catalog).build()
+/// fn build(
+///     store: Arc<dyn Store>,
+///     directory: Arc<dyn Directory>,
+///     catalog: Catalog,
+///     (name, backend): (BackendName, Arc<dyn CdBackend>),
+/// ) -> Result<Engine, WiringError> {
+///     EngineBuilder::new(store, directory, catalog).backend(name, backend).build()
 /// }
 /// ```
 #[derive(Debug)]
@@ -80,6 +87,8 @@ pub struct EngineBuilder {
     retention: Retention,
     admits_later: bool,
     probe_every: Option<Duration>,
+    /// What was added a second time under one name.
+    twice: Vec<WiringFault>,
 }
 
 /// Where new identities come from.
@@ -114,6 +123,7 @@ impl EngineBuilder {
             retention: Retention::default(),
             admits_later: false,
             probe_every: None,
+            twice: Vec::new(),
         }
     }
 
@@ -128,7 +138,9 @@ impl EngineBuilder {
     /// Adds a backend under the name by which services are configured for it.
     #[must_use]
     pub fn backend(mut self, name: BackendName, backend: Arc<dyn CdBackend>) -> Self {
-        self.backends.insert(name, backend);
+        if self.backends.insert(name.clone(), backend).is_some() {
+            self.twice.push(WiringFault::BackendTwice(name));
+        }
         self
     }
 
@@ -164,7 +176,9 @@ impl EngineBuilder {
     /// Adds the source that answers a guard of the host's own.
     #[must_use]
     pub fn fact_source(mut self, guard: GuardName, source: Arc<dyn FactSource>) -> Self {
-        self.fact_sources.insert(guard, source);
+        if self.fact_sources.insert(guard.clone(), source).is_some() {
+            self.twice.push(WiringFault::SourceTwice(guard));
+        }
         self
     }
 
@@ -237,8 +251,35 @@ impl EngineBuilder {
     }
 
     /// Builds it. Nothing happens until [`Engine::run`].
-    #[must_use]
-    pub fn build(self) -> Engine {
+    ///
+    /// # Errors
+    ///
+    /// [`WiringError`], with everything that is wrong with how it was put together. Nothing was
+    /// started and nothing was written.
+    pub fn build(self) -> Result<Engine, WiringError> {
+        self.wiring().check()?;
+        Ok(self.wired())
+    }
+
+    fn wiring(&self) -> Wiring<'_> {
+        Wiring {
+            catalog: &self.catalog,
+            admits_later: self.admits_later,
+            backends: self.backends.keys().collect(),
+            sources: self.fact_sources.keys().collect(),
+            notifiers: self.notifiers.iter().map(|notifier| notifier.name()).collect(),
+            sinks: self.sinks.iter().map(Sink::name).collect(),
+            zeros: vec![
+                ("look_every", self.look_every.is_zero()),
+                ("source_timeout", self.source_timeout.is_zero()),
+                ("lease", self.lease.is_zero()),
+                ("open_max", self.open_max == 0),
+            ],
+            twice: &self.twice,
+        }
+    }
+
+    fn wired(self) -> Engine {
         let instance = self.instance.unwrap_or_else(|| Instance::new((self.ids.0)()));
         let lanes = self.catalog.services.keys().map(|key| (key.clone(), Lane::default()));
         let deploy_lanes = lanes.collect();

@@ -26,6 +26,7 @@ mod stopped;
 mod supervise;
 mod telling;
 mod watched;
+mod wiring;
 mod work;
 
 pub use crate::catalog::{Catalog, ServiceConfig};
@@ -38,3 +39,4 @@ pub use crate::health::{Part, PartStanding, Required, Status, Trouble};
 pub use crate::places::OpenStanding;
 pub use crate::reading::{BlockedChannel, NotReady, OutboxStanding, Steps};
 pub use crate::supervise::LoopStanding;
+pub use crate::wiring::{WiringError, WiringFault};

@@ -18,7 +18,7 @@ use rollback_core::ports::{
 use rollback_core::{
     BackendName, Deploy, DeployId, Deployer, IdError, Purpose, Revision, ServiceKey,
 };
-use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock};
+use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock, WiringError};
 use rollback_slack::{
     Accepted, EmptySecret, Intake, Interactivity, SetupError, SigningSecrets, SlackDirectory,
     SlackNotifier, Surface, WebApi, WebApiOptions,
@@ -122,6 +122,9 @@ pub enum WorkerError {
     /// What is deployed to did not do it.
     #[error("the site did not do it")]
     Site(#[source] SiteError),
+    /// The wiring of the engine has a fault.
+    #[error("the wiring of the engine has a fault")]
+    Wiring(#[from] WiringError),
     /// The backend cannot be read.
     #[error("the backend cannot be read")]
     Backend(#[from] PortError),
@@ -237,7 +240,7 @@ async fn assemble(
         .notifier(notifier)
         .look_every(Duration::from_millis(250))
         .lease(LEASE)
-        .build();
+        .build()?;
     let commands: Arc<dyn Commands> = Arc::new(engine.clone());
     let surface = Surface::new(commands, api, Arc::clone(&clock));
     let (staged, _seen_in_the_state) = watch::channel(false);

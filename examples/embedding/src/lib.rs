@@ -54,7 +54,7 @@ pub async fn rollback(
     for (name, backend) in backends {
         builder = builder.backend(name, backend);
     }
-    let engine = builder.build();
+    let engine = builder.build()?;
     let surface = Surface::new(Arc::new(engine.clone()), slack, clock);
     let accepted = Accepted::any().team(settings.workspace.as_str());
     let secrets = SigningSecrets::new(&settings.signing_secret)?;

@@ -16,7 +16,7 @@ use rollback_api::{
 };
 use rollback_core::WorkspaceId;
 use rollback_core::ports::{AuditSink, Clock, Directory, StoreError};
-use rollback_engine::{Checkpoints, Engine, EngineBuilder, SystemClock};
+use rollback_engine::{Checkpoints, Engine, EngineBuilder, SystemClock, WiringError};
 use rollback_slack::{
     CallError, EmptySecret, SetupError, SigningSecrets, SlackNotifier, SocketEnd, Surface, WebApi,
     WebApiOptions,
@@ -145,7 +145,7 @@ fn plausible(name: &str, secret: SecretString, shape: &Shape) -> Result<SecretSt
 #[non_exhaustive]
 pub enum StartError {
     /// Slack's client.
-    #[error("{0}")]
+    #[error(transparent)]
     Slack(#[from] SetupError),
     /// The bot's token.
     #[error("Slack does not accept the bot's token; give another one in `SLACK_BOT_TOKEN`")]
@@ -154,23 +154,26 @@ pub enum StartError {
     #[error("Slack named no workspace that can be used; write `slack: {{workspace: T…}}`")]
     Workspace,
     /// The signing secret.
-    #[error("{0}")]
+    #[error(transparent)]
     SigningSecret(#[from] EmptySecret),
     /// The token of the HTTP API.
-    #[error("{0}")]
+    #[error(transparent)]
     ApiToken(#[from] TokenError),
     /// The store.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreNotOpened),
     /// A backend.
     #[error("{0}")]
     Backend(String),
     /// A health check.
-    #[error("{0}")]
+    #[error(transparent)]
     Health(#[from] HealthSetupError),
     /// The key that signs checkpoints.
     #[error("the key of `audit.checkpoints`: {0}")]
     Checkpoints(#[from] NoSigner),
+    /// How the engine is put together: every fault, each with its remedy.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
 }
 
 impl From<NotSetUp> for StartError {
@@ -275,7 +278,7 @@ impl Platform {
             builder.backend(name, watched)
         });
         let engine =
-            with_checkpoints(with_audit_file(watched, config), config, environment)?.build();
+            with_checkpoints(with_audit_file(watched, config), config, environment)?.build()?;
         let slack = SlackProbe::new(api.clone(), engine.clone(), Arc::clone(&clock), PROBE_EVERY);
         let surface = Surface::new(Arc::new(engine.clone()), api.clone(), Arc::clone(&clock));
         let offered = Offered {

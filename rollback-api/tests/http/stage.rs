@@ -120,7 +120,8 @@ impl Stage {
             .clock(clock)
             .ids(move || format!("rb-{}", ids.fetch_add(1, Ordering::Relaxed) + 1))
             .look_every(Duration::from_millis(10))
-            .build();
+            .build()
+            .unwrap();
         let stop = CancellationToken::new();
         if setup.runs {
             let (running, stopped) = (engine.clone(), stop.clone());

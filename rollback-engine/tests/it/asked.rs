@@ -132,7 +132,7 @@ impl Stage {
             .notifier(Arc::new(Chat::new()))
             .clock(clock);
         let builder = if admits_later { builder.admitting_later() } else { builder };
-        let engine = builder.build();
+        let engine = builder.build().unwrap();
         let running = engine.clone();
         tokio::spawn(async move { running.run(std::future::pending()).await });
         let mut deploy = Deploy::new(parsed("ci-42"), fixtures::key(), "2.14.0", fixtures::at(0));

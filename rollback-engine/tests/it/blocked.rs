@@ -122,7 +122,7 @@ impl Site {
             .required_sink(log)
             .clock(clock)
             .probe_every(Duration::from_secs(15));
-        let engine = chat.into_iter().fold(builder, EngineBuilder::notifier).build();
+        let engine = chat.into_iter().fold(builder, EngineBuilder::notifier).build().unwrap();
         let stop = CancellationToken::new();
         let (running, stopped) = (engine.clone(), stop.clone().cancelled_owned());
         tokio::spawn(async move { running.run(stopped).await });

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use rollback_audit::{Signer, SigningKey};
 use rollback_core::audit::{Record, SignedCheckpoint};
 use rollback_core::ports::{
-    AuditLog as _, AuditSink, CheckpointSigner, ErrorKind, Journals as _, PortError, Store,
-    StoreError,
+    AuditLog as _, AuditSink, Capabilities, CheckpointSigner, CompareAndSet, ErrorKind, Fence,
+    Journals as _, PortError, Store, StoreError,
 };
-use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady};
+use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, NotReady, ServiceConfig};
 use rollback_store::MemoryStore;
 use rollback_testkit::ManualClock;
-use rollback_testkit::fakes::FakeDirectory;
-use rollback_testkit::fixtures;
+use rollback_testkit::fakes::{FakeBackend, FakeDirectory};
+use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::script::{Ending, Script};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -76,11 +76,16 @@ fn started(store: &Arc<MemoryStore>, vault: &Arc<Vault>) -> Engine {
     let directory = Arc::new(FakeDirectory::new(for_directory, fixtures::everybody()));
     let store: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
     let sink: Arc<dyn AuditSink> = Arc::<Vault>::clone(vault);
-    let engine = EngineBuilder::new(store, directory, Catalog::new(fixtures::access_policy()))
+    let service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
+    let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
+    let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+    let engine = EngineBuilder::new(store, directory, catalog)
+        .backend(parsed("prod"), Arc::new(FakeBackend::new(capabilities)))
         .clock(clock)
         .sink(sink)
         .checkpoints(Checkpoints::new(signer()))
-        .build();
+        .build()
+        .unwrap();
     let running = engine.clone();
     tokio::spawn(async move { running.run(std::future::pending()).await });
     engine

@@ -153,6 +153,7 @@ fn engine(store: &Arc<dyn Store>, folder: &Folder) -> Engine {
     .look_every(Duration::from_millis(50))
     .lease(Duration::from_millis(300))
     .build()
+    .unwrap()
 }
 
 async fn views(store: &Arc<dyn Store>) -> Vec<RollbackView> {

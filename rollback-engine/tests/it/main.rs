@@ -17,3 +17,4 @@ mod processes;
 mod replicas;
 mod stories;
 mod supervised;
+mod wiring;

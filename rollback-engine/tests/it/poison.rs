@@ -156,6 +156,7 @@ fn engine(store: &Arc<dyn Store>, cd: &Arc<Cd>, chat: &Arc<Chat>) -> Engine {
     .look_every(Duration::from_millis(10))
     .lease(Duration::from_millis(400))
     .build()
+    .unwrap()
 }
 
 /// Clicks and confirms unless that was done before, and waits until `enough`.

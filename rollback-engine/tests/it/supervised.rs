@@ -8,16 +8,16 @@ use rollback_core::audit::{Checkpoint, Draft, Head, Record, SignedCheckpoint};
 use rollback_core::notice::{Attempt, DeployCard, MessageRef};
 use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
-    AuditLog, CheckpointSigner, Claim, Claims, Clock, Commit, Committed, Hint, Hints, Instance,
-    Journal, Journals, Listed, Outbox, PortError, Pruned, Query, Queued, Receipts, Retention,
-    SavedDeploy, Services, Store, StoreError,
+    AuditLog, Capabilities, CheckpointSigner, Claim, Claims, Clock, Commit, Committed,
+    CompareAndSet, Fence, Hint, Hints, Instance, Journal, Journals, Listed, Outbox, PortError,
+    Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
 };
 use rollback_engine::{Catalog, Checkpoints, Engine, EngineBuilder, ServiceConfig};
 use rollback_store::MemoryStore;
-use rollback_testkit::fakes::{FakeDirectory, FakeSink};
+use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeSink};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::{Chat, ManualClock};
 use std::collections::BTreeMap;
@@ -379,15 +379,18 @@ impl Stage {
         let directory = Arc::new(FakeDirectory::new(Arc::clone(&clock), fixtures::everybody()));
         let service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
         let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
+        let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let chat = Arc::new(Chat::new());
         let key = SigningKey::new("rollback.example.com/audit", &[1; 32].into()).unwrap();
         let signer = TrappedSigner(Signer::new(key), Arc::clone(&traps));
         let engine = EngineBuilder::new(store, directory, catalog)
+            .backend(parsed("prod"), Arc::new(FakeBackend::new(capabilities)))
             .notifier(Arc::<Chat>::clone(&chat))
             .sink(Arc::new(FakeSink::new()))
             .checkpoints(Checkpoints::new(Arc::new(signer)))
             .clock(clock)
-            .build();
+            .build()
+            .unwrap();
         let stop = CancellationToken::new();
         let (running, stopped) = (engine.clone(), stop.clone());
         let host = tokio::spawn(async move { running.run(stopped.cancelled()).await });

@@ -143,7 +143,7 @@ impl World {
         for (name, backend) in backends {
             builder = builder.backend(parsed(&name), backend);
         }
-        let engine = builder.build();
+        let engine = builder.build().unwrap();
         let running = engine.clone();
         let task = tokio::spawn(async move {
             // A store that does not answer at the start ends it; whoever runs it starts it again.

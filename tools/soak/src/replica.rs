@@ -82,7 +82,8 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()> + S
         .open_max(options.open_max)
         .lease(options.lease)
         .instance(Instance::new(format!("replica-{}", std::process::id())))
-        .build();
+        .build()
+        .unwrap();
     let mut slack = WebApiOptions::default();
     slack.base_url = format!("{}/slack/", options.chat);
     let api = WebApi::new("xoxb-soak".into(), slack).unwrap();

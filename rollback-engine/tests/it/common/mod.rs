@@ -158,7 +158,8 @@ impl Site {
             .retention(self.setup.retention)
             .instance(Instance::new(format!("life-{number}")))
             .ids(move || format!("rb-{}", ids.fetch_add(1, Ordering::Relaxed) + 1))
-            .build();
+            .build()
+            .unwrap();
         let stop = CancellationToken::new();
         let (running, stopped) = (engine.clone(), stop.clone());
         let task = tokio::spawn(async move {

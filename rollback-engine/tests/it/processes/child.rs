@@ -240,6 +240,7 @@ fn engine(orders: &Orders, life: &Life, store: &Arc<dyn Store>, clock: &Arc<dyn 
     .look_every(Duration::from_millis(20))
     .lease(LEASE)
     .build()
+    .unwrap()
 }
 
 /// The doom of a world is for one of its processes: the first that comes to its place.
