@@ -1,4 +1,4 @@
-//! README's forty lines as a release binary: how long from its start to its first answer, and what
+//! README's host as a release binary: how long from its start to its first answer, and what
 //! it weighs when nobody does anything.
 #![expect(
     clippy::unwrap_used,

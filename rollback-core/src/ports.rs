@@ -15,7 +15,7 @@ mod sources;
 pub use crate::store::{
     AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal,
     Journals, Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
-    Store, StoreError,
+    Store, StoreError, StoreLeft,
 };
 pub use audit::{AuditSink, CheckpointSigner, Kept};
 pub use backend::{
@@ -23,7 +23,7 @@ pub use backend::{
     HistoryOptions, LiveOptions, NoChanges, ObserveOptions, Sees, StartError,
 };
 pub use clock::Clock;
-pub use commands::{Button, ClickedOn, CommandError, Commands, Consent};
+pub use commands::{Button, ClickedOn, CommandError, Commands, Consent, Surface};
 pub use directory::{Directory, Expected, Freshness, Heard, Inquiry, SourceState};
 pub use error::{ErrorKind, PortError};
 pub use notify::{Notifier, NotifyError};

@@ -311,6 +311,27 @@ pub enum StoreError {
     },
 }
 
+/// A store was closed, and is not in one piece: somebody else has it open, or its file was replaced.
+/// Nothing is lost.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "the store is closed, and its last transactions are in `{file}`, which belongs to it: keep both \
+     files together"
+)]
+#[non_exhaustive]
+pub struct StoreLeft {
+    /// The file beside the store.
+    pub file: String,
+}
+
+impl StoreLeft {
+    /// This file was left.
+    #[must_use]
+    pub fn new(file: impl Into<String>) -> Self {
+        Self { file: file.into() }
+    }
+}
+
 /// How often a store's own clock went back, as far as this process has seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

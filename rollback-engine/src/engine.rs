@@ -419,10 +419,13 @@ impl Engine {
         inner.access.set(AccessIndex::new(policy, services)).is_ok()
     }
 
-    /// Runs until `shutdown` completes: resumes what a process before this one left, delivers
-    /// notices, exports the audit log. Then lets an order that is being sent be answered, gives
+    /// Runs in this task until `shutdown` completes: resumes what a process before this one left,
+    /// delivers notices, exports the audit log. Then lets an order that is being sent be answered, gives
     /// every rollback back, waits a while for what adapters carry out themselves
     /// ([`CdBackend::drain`]), and returns. Everything else is in the store already.
+    ///
+    /// [`Engine::start`] does it in a task of its own, and its shutdown drains surfaces and closes the
+    /// store besides.
     ///
     /// # Errors
     ///
@@ -431,12 +434,25 @@ impl Engine {
     ///
     /// Dropping the future stops the engine as a crash would: nothing is lost.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        // Before that nothing runs that would have to stop, and a later call starts it all.
-        if let Err(error) = prepare(inner).await {
-            inner.health.report(Part::Engine, Err(format!("it could not start: {error}")));
-            return Err(error);
+        self.prepare().await?;
+        self.serve(shutdown).await;
+        Ok(())
+    }
+
+    /// Looks into the store. Before that nothing runs that would have to stop, and a later call starts
+    /// it all.
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+        let prepared = prepare(&self.inner).await;
+        if let Err(error) = &prepared {
+            let told = Err(format!("it could not start: {error}"));
+            self.inner.health.report(Part::Engine, told);
         }
+        prepared
+    }
+
+    /// Runs until `shutdown` completes, and comes to rest.
+    pub(crate) async fn serve(&self, shutdown: impl Future<Output = ()> + Send) {
+        let inner = &self.inner;
         let _stop_on_drop = inner.stopping.clone().drop_guard();
         let _running = Running::begin(&inner.running);
         inner.look_at_the_engine();
@@ -467,7 +483,6 @@ impl Engine {
             }
         }))
         .await;
-        Ok(())
     }
 }
 

@@ -66,6 +66,7 @@ pub mod payload;
 mod replay;
 mod router;
 mod signature;
+mod slack;
 mod socket;
 mod surface;
 mod time;
@@ -91,6 +92,7 @@ pub use self::signature::{
     EmptySecret, Genuine, SIGNATURE_HEADER, SKEW_MAX_SECONDS, SignatureError, SigningSecrets,
     TIMESTAMP_HEADER,
 };
+pub use self::slack::{Slack, SlackError, SlackOptions};
 pub use self::socket::{SocketEnd, SocketMode, SocketOptions};
 pub use self::surface::Surface;
 pub use self::time::UnixSeconds;

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rollback_core::notice::MessageRef;
-use rollback_core::ports::{Button, ClickedOn, Clock, CommandError, Commands, Consent};
+use rollback_core::ports::{self, Button, ClickedOn, Clock, CommandError, Commands, Consent};
 use rollback_core::{DeployId, Label, Reason, RollbackId, RollbackView, StateName};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::asks::{Asks, asks, channel_of, message_of};
 use self::modal::Modal;
@@ -79,16 +81,27 @@ impl Surface {
         Self { shared: Arc::new(Shared { commands, api, clock, modals, tasks }) }
     }
 
-    /// Waits until everything that an acknowledged interaction asked for is recorded or told. Call
-    /// it on shutdown, after the last request was taken and before the engine stops. Modals that
-    /// are open are not waited for; they are brought up to date until the engine stops.
+    /// Takes no further interaction, and waits until everything that an acknowledged one asked for is
+    /// recorded or told. Call it on shutdown, before the engine stops. Modals that are open are not
+    /// waited for; they are brought up to date until the engine stops.
+    ///
+    /// Dropping the future stops only the waiting.
     pub async fn drain(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
 
-    fn is_full(&self) -> bool {
-        self.shared.tasks.len() >= WAITING_MAX
+    /// A place among those that wait. Whoever drains waits for it from here on, so that nothing is
+    /// acknowledged that is not waited for.
+    fn admit(&self) -> Result<TaskTrackerToken, NotAdmitted> {
+        let place = self.shared.tasks.token();
+        if self.shared.tasks.is_closed() {
+            Err(NotAdmitted::Stopping)
+        } else if self.shared.tasks.len() > WAITING_MAX {
+            Err(NotAdmitted::Full)
+        } else {
+            Ok(place)
+        }
     }
 
     /// Does behind the acknowledgement what a request asks for, unless it was taken before.
@@ -108,15 +121,29 @@ impl Surface {
     }
 }
 
+/// Why an interaction is not taken.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum NotAdmitted {
+    #[error("too much waits to be done; nothing was changed; try again")]
+    Full,
+    #[error("the rollback service is restarting; nothing was changed; try again in a minute")]
+    Stopping,
+}
+
+#[async_trait]
+impl ports::Surface for Surface {
+    async fn drain(&self) {
+        Self::drain(self).await;
+    }
+}
+
 impl Interactions for Surface {
     fn clicked(&self, click: Click) -> ClickAck {
         let Some(asks) = asks(&click.person, channel_of(&click.place)) else {
             return ClickAck::NotOurs;
         };
         let Some(delivery) = click.delivery else { return once::not_taken_in(ClickAck::NotOurs) };
-        if self.is_full() {
-            return ClickAck::Busy;
-        }
+        let Ok(_place) = self.admit() else { return ClickAck::Busy };
         let (shared, tell) = (Arc::clone(&self.shared), Some(asks.clone()));
         let (pressed_in, until) = (message_of(&click.place), Instant::now() + CLICK_MAX);
         let value = click.action.value.as_deref();
@@ -178,9 +205,10 @@ impl Interactions for Surface {
         let Some(delivery) = submission.delivery else {
             return once::not_taken_in(SubmissionAck::NotOurs);
         };
-        if self.is_full() {
-            return refused("too much waits to be done; nothing was changed; try again".into());
-        }
+        let _place = match self.admit() {
+            Ok(place) => place,
+            Err(why) => return refused(why.to_string()),
+        };
         let Some(shown) = memo.shown else {
             return refused("this is still being checked; try again in a moment".into());
         };
@@ -230,10 +258,13 @@ impl Interactions for Surface {
         let Some(delivery) = closing.delivery else {
             return once::not_taken_in(ClosingAck::NotOurs);
         };
-        if self.is_full() {
-            tracing::warn!("too much waits; what a closed modal was about expires");
-            return ClosingAck::Taken;
-        }
+        let _place = match self.admit() {
+            Ok(place) => place,
+            Err(why) => {
+                tracing::warn!(%why, "a closed modal was not taken; what it was about expires");
+                return ClosingAck::Taken;
+            }
+        };
         let shared = Arc::clone(&self.shared);
         self.once(delivery, None, Instant::now() + CLICK_MAX, async move {
             shared.close(&memo.rollback, asks).await;

@@ -14,6 +14,7 @@ use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord}
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
     Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
+    StoreLeft,
 };
 use rollback_core::{
     Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView,
@@ -1006,5 +1007,10 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.writing().map(drop)
+    }
+
+    /// Nothing: it is gone when it is dropped.
+    async fn close(&self) -> Result<(), StoreLeft> {
+        Ok(())
     }
 }

@@ -33,7 +33,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hints, Instance, Journal, Journals,
     Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store,
-    StoreError,
+    StoreError, StoreLeft,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -578,6 +578,11 @@ impl Store for PostgresStore {
         if let Some(now) = now {
             self.clock.read(now, asked, Instant::now());
         }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), StoreLeft> {
+        Self::close(self);
         Ok(())
     }
 }

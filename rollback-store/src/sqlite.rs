@@ -24,6 +24,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
     Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
+    StoreLeft,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -713,6 +714,13 @@ impl Store for SqliteStore {
                 .map(|_one| ())
         })
         .await
+    }
+
+    async fn close(&self) -> Result<(), StoreLeft> {
+        match Self::close(self).await {
+            Closed::Whole => Ok(()),
+            Closed::WithLog(log) => Err(StoreLeft::new(log.display().to_string())),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use rollback_core::ports::{
     ClockSteps, Commit, Committed, Directory, ErrorKind, Fenced, Freshness, Hints, HistoryOptions,
     Instance, Journal, Journals, Kept, Listed, LiveOptions, Notifier, NotifyError, ObserveOptions,
     Outbox, PortError, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
-    StartError, Store, StoreError,
+    StartError, Store, StoreError, StoreLeft,
 };
 use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
@@ -562,6 +562,10 @@ impl<S: Store + ?Sized> Store for Mortal<S> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.life.read(self.inner.ping()).await
+    }
+
+    async fn close(&self) -> Result<(), StoreLeft> {
+        self.life.read(self.inner.close()).await
     }
 }
 

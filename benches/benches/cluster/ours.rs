@@ -1,12 +1,13 @@
 //! The whole product in front of a release: engine on SQLite, a local Slack, a click.
 
 use crate::stage::{PATIENCE, Release, key};
-use embedding::{Settings, rollback};
+use embedding::{rollback, serve};
 use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::access::{AccessPolicy, Principal, Rule};
 use rollback_core::ports::Clock as _;
 use rollback_core::{Deploy, Migrations};
 use rollback_engine::{Catalog, ServiceConfig, SystemClock};
+use rollback_slack::SlackOptions;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -19,15 +20,13 @@ const SECRET: &str = "a-signing-secret";
 pub(crate) struct Product {
     slack: LocalSlack,
     started: Instant,
-    tasks: [JoinHandle<()>; 2],
+    serves: JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
 
 impl Drop for Product {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.serves.abort();
     }
 }
 
@@ -42,13 +41,9 @@ impl Product {
         people.team_id = TEAM.into();
         let (slack, started) = (LocalSlack::start(people).await.unwrap(), Instant::now());
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            bot_token: TOKEN.into(),
-            signing_secret: SECRET.into(),
-            workspace: TEAM.parse().unwrap(),
-            database: folder.path().join("rollback.db"),
-            slack_api: slack.api_url(),
-        };
+        let mut options = SlackOptions::new(TOKEN, SECRET, TEAM.parse().unwrap());
+        options.web_api.base_url = slack.api_url();
+        let database = folder.path().join("rollback.db");
         let mut access = AccessPolicy::default();
         access.workspaces.insert(TEAM.parse().unwrap());
         let owners = vec![Principal::User(OWNER.parse().unwrap())];
@@ -57,20 +52,19 @@ impl Product {
         service.limits.settle = settle;
         let catalog = Catalog::new(access).with(key(), service);
         let backends = vec![("cluster".parse().unwrap(), release.backend().await)];
-        let (engine, routes) = rollback(settings, catalog, backends).await.unwrap();
+        let (running, routes) = rollback(options, database, catalog, backends).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         slack.set_interactivity_url(format!("http://{address}/slack/interactivity"));
-        let running = engine.clone();
-        let tasks = [
-            tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }),
-            tokio::spawn(async move { running.run(std::future::pending()).await.unwrap() }),
-        ];
+        let engine = running.engine().clone();
+        let serves = tokio::spawn(async move {
+            serve(running, routes, listener, std::future::pending()).await.unwrap();
+        });
         let now = SystemClock::new().now();
         let mut deploy = Deploy::new("ci-3".parse().unwrap(), key(), "1.0.3", now);
         deploy.migrations = Migrations::Known(Vec::new());
         engine.deployed(deploy).await.unwrap();
-        Self { slack, started, tasks, _folder: folder }
+        Self { slack, started, serves, _folder: folder }
     }
 
     /// Clicks, and waits for the modal that can be submitted; gives its id.

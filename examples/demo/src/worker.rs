@@ -18,7 +18,9 @@ use rollback_core::ports::{
 use rollback_core::{
     BackendName, Deploy, DeployId, Deployer, IdError, Purpose, Revision, ServiceKey,
 };
-use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, SystemClock, WiringError};
+use rollback_engine::{
+    Catalog, Engine, EngineBuilder, ServiceConfig, ShutdownError, SystemClock, WiringError,
+};
 use rollback_slack::{
     Accepted, EmptySecret, Intake, Interactivity, SetupError, SigningSecrets, SlackDirectory,
     SlackNotifier, Surface, WebApi, WebApiOptions,
@@ -125,6 +127,9 @@ pub enum WorkerError {
     /// The wiring of the engine has a fault.
     #[error("the wiring of the engine has a fault")]
     Wiring(#[from] WiringError),
+    /// The shutdown was not clean.
+    #[error(transparent)]
+    Shutdown(#[from] ShutdownError),
     /// The backend cannot be read.
     #[error("the backend cannot be read")]
     Backend(#[from] PortError),
@@ -185,6 +190,7 @@ pub async fn work_on(worker: Worker, site: Arc<dyn Site>) -> Result<(), WorkerEr
     let routes = rollback_slack::router(Arc::new(interactivity))
         .merge(control(Arc::clone(&service), worker.control_token.clone()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, worker.port)).await?;
+    let running = service.engine.start().await?.draining(surface);
     let server = tokio::spawn(async move { axum::serve(listener, routes).await });
 
     let stage = Arc::clone(&service);
@@ -197,15 +203,12 @@ pub async fn work_on(worker: Worker, site: Arc<dyn Site>) -> Result<(), WorkerEr
         stage.staged.send_replace(true);
         Ok::<(), WorkerError>(())
     });
-    let stop = async move {
-        if let Ok(Err(error)) = set.await {
-            tracing::error!(?error, "the stage could not be set");
-        }
-        crate::releases::lifeline_cut().await;
-    };
-    service.engine.run(stop).await?;
+    if let Ok(Err(error)) = set.await {
+        tracing::error!(?error, "the stage could not be set");
+    }
+    crate::releases::lifeline_cut().await;
     server.abort();
-    surface.drain().await;
+    running.shutdown().await?;
     Ok(())
 }
 

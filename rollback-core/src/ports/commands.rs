@@ -143,6 +143,18 @@ pub enum CommandError {
     Stopping,
 }
 
+/// Where people ask for something: a chat, a page. It acknowledges a request at once, and asks the
+/// engine behind the acknowledgement.
+#[async_trait]
+pub trait Surface: fmt::Debug + Send + Sync {
+    /// Takes no further request, and waits until each that it has acknowledged is recorded, or the
+    /// person was told that it is not. The engine must still run meanwhile: what was acknowledged
+    /// would be lost with it.
+    ///
+    /// Dropping the future stops only the waiting.
+    async fn drain(&self);
+}
+
 /// What a surface asks of the engine, for people. Every method answers with the rollback as it
 /// stands afterwards: a denial is a state, not an error.
 ///

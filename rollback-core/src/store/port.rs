@@ -2,7 +2,7 @@
 
 use super::{
     Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
-    Retention, SavedDeploy, StoreError,
+    Retention, SavedDeploy, StoreError, StoreLeft,
 };
 use crate::audit::{Draft, Head, Record};
 use crate::change::ServiceChange;
@@ -416,4 +416,16 @@ pub trait Store: Journals + Claims + Services + Outbox + AuditLog + Receipts {
     ///
     /// [`StoreError::Unavailable`] when it cannot, [`StoreError::WentBack`] when it must not.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Closes the store, after what waits is answered: what is asked later is refused, whoever holds
+    /// the store. Everything in it was durable before; closed, it is in one piece, and the next process
+    /// need not wait for it. Closing it again does nothing. A store that wraps another one closes that;
+    /// one that has nothing outside of the process does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreLeft`] when it was closed and something was left beside it. Nothing is lost.
+    ///
+    /// Dropping the future leaves it closing.
+    async fn close(&self) -> Result<(), StoreLeft>;
 }

@@ -15,6 +15,7 @@ mod pinned;
 mod poison;
 mod processes;
 mod replicas;
+mod shutdown;
 mod stories;
 mod supervised;
 mod wiring;

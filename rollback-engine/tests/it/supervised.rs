@@ -11,6 +11,7 @@ use rollback_core::ports::{
     AuditLog, Capabilities, CheckpointSigner, Claim, Claims, Clock, Commit, Committed,
     CompareAndSet, Fence, Hint, Hints, Instance, Journal, Journals, Listed, Outbox, PortError,
     Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
+    StoreLeft,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -345,6 +346,11 @@ impl Store for Trapped {
     async fn ping(&self) -> Result<(), StoreError> {
         self.point("ping");
         self.inner.ping().await
+    }
+
+    async fn close(&self) -> Result<(), StoreLeft> {
+        self.point("close");
+        self.inner.close().await
     }
 }
 

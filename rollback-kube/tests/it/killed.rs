@@ -8,7 +8,7 @@
 
 use crate::stage;
 use crate::stage::{Stage, WallClock, key};
-use embedding::{Settings, rollback};
+use embedding::{rollback, serve};
 use kube_lab::{Behaviour, Lab};
 use local_slack::{Channel, LocalSlack, Options, User};
 use rollback_core::access::{AccessPolicy, Principal, Rule};
@@ -17,6 +17,7 @@ use rollback_core::ports::{AuditLog as _, CdBackend, Clock as _, Query};
 use rollback_core::{Deploy, Migrations};
 use rollback_engine::{Catalog, ServiceConfig};
 use rollback_kube::{Config, Kind, Workload};
+use rollback_slack::SlackOptions;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -55,25 +56,18 @@ async fn a_rollback_service_that_is_killed() {
     let config = Config::new(key(), workload, Arc::new(WallClock));
     let kubeconfig = PathBuf::from(text("kubeconfig"));
     let backend: Arc<dyn CdBackend> = Arc::new(stage::connect(&kubeconfig, config).await);
-    let settings = Settings {
-        bot_token: TOKEN.into(),
-        signing_secret: SECRET.into(),
-        workspace: TEAM.parse().unwrap(),
-        database: text("database").into(),
-        slack_api: text("slack"),
-    };
+    let mut slack = SlackOptions::new(TOKEN, SECRET, TEAM.parse().unwrap());
+    slack.web_api.base_url = text("slack");
     let backends = vec![("cluster".parse().unwrap(), backend)];
-    let (engine, routes) = rollback(settings, catalog, backends).await.unwrap();
+    let database = text("database").into();
+    let (running, routes) = rollback(slack, database, catalog, backends).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{LISTENS}{}", listener.local_addr().unwrap());
-    let running = engine.clone();
-    let engine_ends = tokio::spawn(async move { running.run(std::future::pending()).await });
     // The same deploy again is harmless.
     let mut deploy = Deploy::new("ci-3".parse().unwrap(), key(), "1.0.3", WallClock.now());
     deploy.migrations = Migrations::Known(Vec::new());
-    engine.deployed(deploy).await.unwrap();
-    axum::serve(listener, routes).await.unwrap();
-    engine_ends.await.unwrap().unwrap();
+    running.engine().deployed(deploy).await.unwrap();
+    serve(running, routes, listener, std::future::pending()).await.unwrap();
 }
 
 struct Play {

@@ -247,3 +247,19 @@ async fn when_too_many_wait_a_click_is_not_taken_and_a_submission_says_so() {
     assert_eq!(answer.status, 200);
     assert!(body.contains("too much waits to be done; nothing was changed"), "{body}");
 }
+
+#[tokio::test]
+async fn what_comes_after_the_drain_is_not_acknowledged_since_nobody_would_do_it() {
+    let stage = Stage::set(Received::Once).await;
+    let process = stage.process();
+    assert_eq!(process.send(&click(1)).status, 200);
+    process.surface.drain().await;
+    let asked = stage.asked();
+    assert_eq!(asked, ["receive", "pressed_in"]);
+    assert_eq!(process.send(&click(2)).status, 503, "Slack shows that it did not work");
+    let answer = process.send(&submission(1));
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(body.contains("is restarting; nothing was changed; try again in a minute"), "{body}");
+    process.surface.drain().await;
+    assert_eq!(stage.asked(), asked, "nothing was asked for them");
+}

@@ -10,6 +10,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hints, Instance, Journal, Journals, Listed, Outbox,
     Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
+    StoreLeft,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -366,5 +367,9 @@ impl<S: Store + ?Sized> Store for Faulty<S> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.look(self.inner.ping()).await
+    }
+
+    async fn close(&self) -> Result<(), StoreLeft> {
+        self.inner.close().await
     }
 }

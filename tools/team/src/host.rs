@@ -1,11 +1,12 @@
-//! A host of the rollback service: the forty lines of README.
+//! The host of README.
 
 use crate::{PATIENCE, SECRET, TOKEN, Team, WORKSPACE};
-use embedding::{Settings, rollback};
+use embedding::{rollback, serve};
 use rollback_core::audit::{Kind, Verifier};
 use rollback_core::ports::{AuditLog as _, CdBackend, Query};
 use rollback_core::{Deploy, RollbackView, StateName};
 use rollback_engine::{Catalog, DeployReport, Engine};
+use rollback_slack::SlackOptions;
 use rollback_store::{CHAIN_DEFAULT, Options, SqliteStore};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,26 +52,22 @@ impl Host {
         backend: impl Future<Output = Arc<dyn CdBackend>> + Send + 'static,
     ) -> Self {
         let database = folder.join("rollback.db");
-        let settings = Settings {
-            bot_token: TOKEN.into(),
-            signing_secret: SECRET.into(),
-            workspace: WORKSPACE.parse().expect("an id"),
-            database: database.clone(),
-            slack_api: team.api_url(),
-        };
+        let workspace = WORKSPACE.parse().expect("an id");
+        let mut slack = SlackOptions::new(TOKEN, SECRET, workspace);
+        slack.web_api.base_url = team.api_url();
+        let path = database.clone();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (stop, stopped) = oneshot::channel::<()>();
         let started = runtime.spawn(async move {
             let backends = vec![(BACKEND.parse().expect("a name"), backend.await)];
-            let (engine, routes) = rollback(settings, catalog, backends).await.expect("a host");
+            let (running, routes) = rollback(slack, path, catalog, backends).await.expect("a host");
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
-            tokio::spawn(async move { axum::serve(listener, routes).await.expect("a server") });
-            let running = engine.clone();
+            let engine = running.engine().clone();
             let runs = tokio::spawn(async move {
                 let until = async move { drop(stopped.await) };
-                running.run(until).await.expect("a readable store");
+                serve(running, routes, listener, until).await.expect("a clean shutdown");
             });
             (engine, address, runs)
         });
@@ -123,6 +120,12 @@ impl Host {
             Ok(view) => view,
             Err(_late) => panic!("the rollback never was {what}: {:?}", self.rollbacks().await),
         }
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &Path {
+        &self.database
     }
 
     /// Stops it in good order.

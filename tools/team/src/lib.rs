@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! test ─┬─ Team: click, open, confirm, wait for what is said ◀──▶ a local Slack
-//!       └─ Host: the forty lines of README, on a runtime of its own ◀──▶ Slack, any CdBackend
+//!       └─ Host: the host of README, on a runtime of its own ◀──▶ Slack, any CdBackend
 //! ```
 #![expect(
     clippy::expect_used,

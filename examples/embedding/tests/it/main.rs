@@ -5,4 +5,5 @@ mod directions;
 mod policy;
 mod readme;
 mod stage;
+mod stop;
 mod traps;

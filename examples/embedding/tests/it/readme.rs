@@ -17,6 +17,40 @@ fn readme_shows_the_host_that_the_end_to_end_tests_run_against() {
     assert_eq!(shown, format!("```rust\n{host}\n```"), "copy the host into README again");
 }
 
+/// What `cargo add` gets in README: each package, and the features that are named for it.
+fn added() -> Vec<(&'static str, Vec<&'static str>)> {
+    let readme = include_str!("../../../../README.md");
+    let shown = between(readme, "<!-- cargo add: from here -->", "<!-- cargo add: to here -->");
+    let mut added = Vec::new();
+    for line in shown.lines().filter_map(|line| line.strip_prefix("cargo add ")) {
+        let (names, features) = line.split_once(" --features ").unwrap_or((line, ""));
+        let features: Vec<_> = features.split(',').filter(|name| !name.is_empty()).collect();
+        added.extend(names.split(' ').map(|name| (name, features.clone())));
+    }
+    added
+}
+
+#[test]
+fn readme_adds_exactly_the_packages_that_the_host_is_built_of() {
+    let manifest = include_str!("../../Cargo.toml");
+    let needed = between(manifest, "[dependencies]", "[dev-dependencies]");
+    let mut needed: Vec<(&str, Vec<&str>)> = needed
+        .lines()
+        .map(|line| {
+            let name = line.split(['.', ' ']).next().unwrap_or_default();
+            // What the workspace says about axum is our own diet; a host takes its defaults.
+            let features = line.split_once("features = [").filter(|_| name != "axum");
+            let features = features.map_or("", |(_, rest)| rest.trim_end_matches([' ', '}', ']']));
+            let features = features.split(", ").map(|name| name.trim_matches('"'));
+            (name, features.filter(|name| !name.is_empty()).collect())
+        })
+        .collect();
+    let mut added = added();
+    needed.sort_unstable();
+    added.sort_unstable();
+    assert_eq!(added, needed, "the `cargo add` lines of README and the manifest of the host");
+}
+
 #[test]
 fn readme_shows_a_property_over_a_policy_that_is_tested_here_in_at_most_20_lines() {
     let property = between(include_str!("policy.rs"), "// README: from here", "// README: to here");

@@ -1,5 +1,5 @@
 //! The whole product, from Slack's signed callback to the message that says how it ended: once in
-//! the forty lines of README, once in the process `platform-service`. Both are the same thing.
+//! the host of README, once in the process `platform-service`. Both are the same thing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::stage;

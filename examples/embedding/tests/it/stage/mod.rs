@@ -17,7 +17,7 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     pub(crate) cd: Arc<FakeBackend>,
     host: Host,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Whatever people do.
@@ -60,7 +60,7 @@ impl Stage {
         });
         let backend: Arc<dyn CdBackend> = Arc::<FakeBackend>::clone(&cd);
         let host = Host::start(&slack, folder.path(), catalog, async { backend }).await;
-        Self { slack, engine: host.engine.clone(), cd, host, _folder: folder }
+        Self { slack, engine: host.engine.clone(), cd, host, folder }
     }
 
     pub(crate) fn deploy(&self, id: &str, revision: &str, version: &str) -> Deploy {
@@ -71,6 +71,12 @@ impl Stage {
 
     pub(crate) async fn report(&self) -> DeployReport {
         self.host.report(self.deploy("ci-4711", "42", team::VERSION)).await
+    }
+
+    /// Stops the host in good order, and gives the folder with what it left.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        self.host.stop().await;
+        self.folder
     }
 
     /// Waits until the newest rollback is in this state.

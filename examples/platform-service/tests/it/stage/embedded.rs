@@ -1,4 +1,4 @@
-//! The forty lines of README.
+//! The host of README.
 
 use super::Host;
 use async_trait::async_trait;

@@ -1,5 +1,5 @@
 //! The stage of the end-to-end tests: a local Slack, a host on SQLite, and a CD system in memory,
-//! all talking over real sockets. The host is either the forty lines of README or the process
+//! all talking over real sockets. The host is either the host of README or the process
 //! `platform-service`; the tests cannot tell which.
 #![expect(
     clippy::expect_used,
