@@ -159,6 +159,10 @@ pub trait Surface: fmt::Debug + Send + Sync {
 /// stands afterwards: a denial is a state, not an error.
 ///
 /// Who acts is as true as the surface's check of the request that named them.
+///
+/// The engine implements it, and a host has no reason to. It is not sealed, because whoever writes a
+/// surface tests it against one of their own (`MockCommands`, with the feature `mock`). New methods may
+/// come with any minor release.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Commands: fmt::Debug + Send + Sync {

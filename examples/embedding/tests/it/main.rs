@@ -3,6 +3,7 @@
 
 mod directions;
 mod policy;
+mod packages;
 mod readme;
 mod stage;
 mod stop;
