@@ -2,8 +2,8 @@
 //! in `platform-service` alike: `examples/platform-service/tests/it/same.rs`.
 
 mod directions;
-mod policy;
 mod packages;
+mod policy;
 mod readme;
 mod stage;
 mod stop;
