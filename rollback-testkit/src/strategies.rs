@@ -1,6 +1,6 @@
 //! Proptest strategies for policies, standings, facts, histories and events, small enough that
 //! their parts meet: few names, few groups, few revisions. All names are those of
-//! [`fixtures`](crate::fixtures): they test this library. A host tests its own policy with
+//! [`fixtures`]: they test this library. A host tests its own policy with
 //! [`policy::check`](crate::policy::check).
 
 use crate::fixtures::{self, Person, parsed};

@@ -208,8 +208,8 @@ impl<'a> Player<'a> {
             });
         }
         match (sending, choice.pick) {
-            (Sending::Once, 0..62) => Event::TriggerAccepted(receipt()),
-            (Sending::Once, 62..80) => Event::TriggerInDoubt("the answer was lost".into()),
+            (Sending::Once, 0..56) => Event::TriggerAccepted(receipt()),
+            (Sending::Once, 56..80) => Event::TriggerInDoubt("the answer was lost".into()),
             (Sending::Once, 80..84) => Event::TriggerRefused("maintenance".into()),
             (Sending::Once, 84..88) => {
                 Event::TriggerConflicted(Box::new(Conflict::new(None, "live has moved")))
