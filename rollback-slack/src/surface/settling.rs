@@ -25,10 +25,10 @@ impl Surface {
         let Some(delivery) = submission.delivery else {
             return once::not_taken_in(SubmissionAck::NotOurs);
         };
-        if self.is_full() {
-            let text = "too much waits to be done; nothing was changed; try again";
-            return refused(REASON_BLOCK, text);
-        }
+        let _place = match self.admit() {
+            Ok(place) => place,
+            Err(why) => return refused(REASON_BLOCK, &why.to_string()),
+        };
         let inputs = &submission.view.inputs;
         let chosen = inputs.chosen(OUTCOME, OUTCOME);
         let Some(outcome) = chosen.first().and_then(|name| Outcome::parse(name)) else {

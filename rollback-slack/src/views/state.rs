@@ -1,6 +1,8 @@
 //! How a rollback stands, in a few words: the same ones wherever it is shown.
 
-use rollback_core::{Cancellation, Cause, Phase, Purpose, PutAside, RollbackView, StateName};
+use rollback_core::{
+    Cancellation, Cause, Outcome, Phase, Purpose, PutAside, RollbackView, StateName,
+};
 
 /// A sign and a headline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
         (Purpose::Real, StateName::Failed) => headline("x", "Rollback failed"),
         (Purpose::Drill, StateName::Failed) => headline("x", "Drill failed"),
         (_, StateName::NotVerified) => headline("warning", "Rolled back, not seen to be good"),
+        (_, StateName::OutcomeUnknown) if view.settled => settled(view),
         (_, StateName::OutcomeUnknown) => {
             headline("rotating_light", "Rollback outcome unknown: somebody must check")
         }
@@ -79,6 +82,22 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
             | StateName::Verifying,
         ) => headline("hourglass_flowing_sand", "Drill under way"),
     }
+}
+
+const fn settled(view: &RollbackView) -> Headline {
+    let outcome = match &view.settlement {
+        Some(settlement) => settlement.outcome,
+        None => None,
+    };
+    headline(
+        "memo",
+        match outcome {
+            Some(Outcome::TookEffect) => "Rollback settled: it took effect",
+            Some(Outcome::NoEffect) => "Rollback settled: it had no effect",
+            Some(Outcome::Partly) => "Rollback settled: it took effect in part",
+            None => "Rollback settled",
+        },
+    )
 }
 
 /// After the CD system's word that it is complete.

@@ -165,10 +165,18 @@ fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
         all().into_iter().map(|(_, view)| view).filter(|view| !view["submit"].is_null()).collect();
     assert!(modals.len() > 2);
     for modal in modals {
-        let (boxes, inputs): (Vec<_>, Vec<_>) = objects(&modal)
+        let settles = modal["callback_id"] == "rollback_settle";
+        let (menus, inputs): (Vec<_>, Vec<_>) = objects(&modal)
             .into_iter()
             .filter(|object| object.get("type") == Some(&json!("input")))
-            .partition(|input| input["element"]["type"] == "checkboxes");
+            .partition(|input| input["element"]["type"] == "static_select");
+        assert_eq!(menus.len(), usize::from(settles), "{modal}");
+        for menu in menus {
+            let names = (&menu["block_id"], &menu["element"]["action_id"]);
+            assert_eq!(names, (&json!("outcome"), &json!("outcome")));
+        }
+        let (boxes, inputs): (Vec<_>, Vec<_>) =
+            inputs.into_iter().partition(|input| input["element"]["type"] == "checkboxes");
         for boxes in boxes {
             let names = (&boxes["block_id"], &boxes["element"]["action_id"]);
             assert_eq!(names, (&json!("acknowledge"), &json!("acknowledge")));
@@ -178,6 +186,11 @@ fn the_input_keeps_its_names_in_every_modal_that_can_be_submitted() {
             (&input["block_id"], &input["element"]["action_id"]),
             (&json!("reason"), &json!("reason"))
         );
+        if settles {
+            // Closing it says nothing.
+            assert_eq!(modal["notify_on_close"], false);
+            continue;
+        }
         assert_eq!(modal["callback_id"], "rollback_confirm");
         assert_eq!(
             modal["notify_on_close"], true,

@@ -189,6 +189,8 @@ fn unknown() -> RollbackView {
 
 fn settlement_modals() -> Vec<(&'static str, Value)> {
     let settled = json!({"ended_at": "2026-11-22T09:44:00Z", "settled": true,
+        "settlement": {"actor": {"id": "U02ANA", "name": "Ana"}, "outcome": "took_effect",
+            "finding": "41 serves", "at": "2026-11-22T09:44:00Z"},
         "explanation": "settled: the rollback took effect: 41 serves"});
     let settled = view("outcome_unknown", &settled);
     vec![

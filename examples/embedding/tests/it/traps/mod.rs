@@ -360,7 +360,11 @@ async fn a_modal_that_names_somebody_elses_rollback_confirms_nothing() {
 #[tokio::test]
 async fn what_nobody_knows_is_settled_by_whoever_may_with_what_they_found() {
     let soon = Duration::from_secs(1);
-    let stage = Stage::set_with(|service| service.limits.doubt_within = soon).await;
+    let stage = Stage::set_with(|service| {
+        service.limits.doubt_within = soon;
+        service.limits.cool_down = Duration::from_millis(1);
+    });
+    let stage = stage.await;
     stage.report().await;
     stage.cd.fail(Method::Start, Lost::LoseRequest);
     for method in [Method::Find, Method::Fence].into_iter().cycle().take(10_000) {
@@ -383,7 +387,7 @@ async fn what_nobody_knows_is_settled_by_whoever_may_with_what_they_found() {
     let incomplete = stage.slack.submit(OWNER, &question.id, &said[1..]).await.unwrap();
     assert!(matches!(incomplete, Outcome::Incomplete(_)), "{incomplete:?}");
     stage.slack.submit(OWNER, &question.id, &said).await.unwrap();
-    stage.modal(OWNER, "settled: nothing was changed: the CD system never heard of it").await;
+    stage.modal(OWNER, "Rollback settled: it had no effect").await;
     stage.reaches(StateName::OutcomeUnknown).await;
     let message = stage.message_says("nothing was changed: the CD system never heard of it").await;
     assert!(message.element("rollback_settle").is_none(), "{message:?}");
