@@ -24,6 +24,7 @@ pub use self::error::{CallError, Certainty, Fault, Retry, Why};
 pub use self::message::{Ephemeral, Lookup, MessageRef, Metadata, Post, Update};
 pub use self::method::Method;
 pub use self::timer::Timer;
+#[cfg(feature = "socket")]
 pub(crate) use self::transport::is_private;
 use self::transport::{Answer, Call, Transport};
 pub use self::transport::{SetupError, WebApiOptions};

@@ -33,6 +33,7 @@ pub struct Delivery {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum By {
     Signature([u8; 32]),
+    #[cfg_attr(not(feature = "socket"), expect(dead_code, reason = "Socket Mode makes it"))]
     Envelope(String),
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use reqwest::Url;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -71,8 +72,11 @@ pub enum SocketEnd {
     /// Socket Mode was switched off for the app.
     #[error("Socket Mode ended, since it is switched off for the app; switch it on at Slack")]
     Disabled,
-    /// The TLS library refuses its own defaults.
-    #[error("Socket Mode cannot begin, since TLS cannot be set up on this machine")]
+    /// The machine has no certificates of authorities, or the TLS library refuses its own defaults.
+    #[error(
+        "Socket Mode cannot begin, since TLS cannot be set up on this machine: it may have no \
+         certificates of authorities; install the package `ca-certificates`"
+    )]
     Tls,
 }
 
@@ -304,12 +308,13 @@ async fn when<T>(follower: &mut Option<BoxFuture<'_, T>>) -> T {
     }
 }
 
-/// The roots that browsers trust, and one cryptography provider whatever else is compiled in.
+/// The authorities that the machine trusts, as for the Web API: a company's own among them. And one
+/// cryptography provider, whatever else is compiled in.
 fn tls() -> Result<Arc<ClientConfig>, SocketEnd> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_no_detail| SocketEnd::Tls)?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    let trusting = builder.with_platform_verifier().map_err(|_no_detail| SocketEnd::Tls)?;
+    Ok(Arc::new(trusting.with_no_client_auth()))
 }

@@ -78,7 +78,16 @@
 //! It needs a database, or a schema, of its own: several stores in one database do not notice each
 //! other. TLS with a verified certificate is asked for unless
 //! the host is this machine; `sslcert` and `sslkey` in the URL name what this client shows of itself,
-//! and `connections_max` how many connections it has. A host with one process can leave it out: `default-features = false`.
+//! and `connections_max` how many connections it has.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `sqlite` | yes | [`SqliteStore`]: one file, one process. Compiles SQLite with the C compiler |
+//! | `postgres` | yes | [`PostgresStore`]: a database that several processes share |
+//!
+//! [`MemoryStore`] and [`AuditFile`] are always there.
 //!
 //! # What is forgotten
 //!
@@ -109,13 +118,25 @@
 mod audit_file;
 mod hints;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod notices;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod questions;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "the memory needs few of them")
+)]
 mod rules;
+#[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "the memory needs few of them")
+)]
 mod value;
 
 pub use crate::audit_file::{
@@ -126,4 +147,5 @@ pub use crate::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{ConnectError, Judge, PostgresOptions, PostgresStore, Rehearsed};
 pub use crate::rules::{CHAIN_DEFAULT, PAGE_MAX};
+#[cfg(feature = "sqlite")]
 pub use crate::sqlite::{Closed, Location, OpenError, Options, SqliteStore};

@@ -87,7 +87,10 @@ pub enum SetupError {
     #[error("the token is empty or has a character that no token has")]
     TokenMalformed,
     /// The HTTP client cannot be built: certificates or TLS.
-    #[error("the HTTP client cannot be set up on this machine")]
+    #[error(
+        "the HTTP client cannot be set up on this machine: it may have no certificates of \
+         authorities; install the package `ca-certificates`"
+    )]
     HttpClient,
 }
 
