@@ -23,7 +23,7 @@ const NAMED_MAX: usize = 5;
 ///     }
 /// }
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub struct WiringError {
     faults: Vec<WiringFault>,
@@ -34,6 +34,13 @@ impl WiringError {
     #[must_use]
     pub fn faults(&self) -> &[WiringFault] {
         &self.faults
+    }
+}
+
+/// As for people: a `main` that returns this error prints it so.
+impl fmt::Debug for WiringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
