@@ -349,3 +349,25 @@ async fn a_stopped_engine_takes_nothing_and_says_when_to_try_again() {
     let body = answer(stage.request("GET", "/readyz")).await.json();
     assert_eq!(body, json!({"status": "ready"}));
 }
+
+#[tokio::test]
+async fn a_settled_rollback_says_who_settled_it_and_how_they_know() {
+    use rollback_testkit::script::{Ending, Script};
+    let stage = Stage::with(Setup { runs: false, ..Setup::default() }).await;
+    for (environment, ending) in [("staging", Ending::Unknown), ("production", Ending::Settled)] {
+        let script = Script::new(environment).of("checkout", environment);
+        for mut commit in script.commits(ending) {
+            if let Some(settlement) = &mut commit.view.settlement {
+                settlement.outcome = Some(rollback_core::Outcome::Partly);
+            }
+            stage.store.commit(commit).await.unwrap();
+        }
+    }
+    let told = stage.get("/v1/rollbacks/staging").await.json();
+    assert!(told["settled"].is_null(), "{told}");
+    let told = stage.get("/v1/rollbacks/production").await.json();
+    let settled = &told["settled"];
+    assert_eq!((&settled["outcome"], &settled["by"]["id"]), (&json!("partly"), &json!("U02ANA")));
+    assert_eq!(settled["reason"], "error rate is up 4x");
+    assert!(settled["at"].as_str().is_some(), "{told}");
+}
