@@ -51,7 +51,7 @@ pub(crate) async fn unfreeze(
 ) -> Result<StatusCode, Problem> {
     let (key, name) = named(path, |name| label(name).ok())?;
     let what = format!("{key} has no freeze `{name}`; nothing was changed");
-    lifted(&shared.engine, &key, ServiceChange::Unfreeze { name }, what).await
+    lifted(&shared.engine, &key, ServiceChange::Unfreeze { name, reason: None }, what).await
 }
 
 pub(crate) async fn mark_bad(
@@ -76,7 +76,7 @@ pub(crate) async fn unmark_bad(
 ) -> Result<StatusCode, Problem> {
     let (key, revision) = named(path, |revision| RevisionId::parse(revision).ok())?;
     let what = format!("`{revision}` of {key} is not marked bad; nothing was changed");
-    lifted(&shared.engine, &key, ServiceChange::UnmarkBad { revision }, what).await
+    lifted(&shared.engine, &key, ServiceChange::UnmarkBad { revision, reason: None }, what).await
 }
 
 /// The service of a path, and what is named besides.

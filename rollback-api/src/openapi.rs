@@ -408,8 +408,8 @@ fn held_paths(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> (V
 /// The key that makes a repeat the same proposal.
 fn once() -> Value {
     let schema = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
-    let description = "With it a repeat is the same proposal, for good; something else under the same \
-                       key is a conflict.";
+    let description = "A repeat with the same key and body gets the first proposal, as long as that is \
+                       kept; another body under the same key is a conflict.";
     parameter("header", "Idempotency-Key", description, &schema)
 }
 

@@ -294,8 +294,20 @@ impl BackendEntry {
     schemars(extend(
         "additionalProperties" = false,
         "anyOf" = [
-            {"required": ["operation_id", "from", "to", "backend"]},
-            {"required": ["change"]},
+            {
+                "required": ["operation_id", "from", "to", "backend"],
+                "properties": {
+                    "change": false,
+                    "kind": {"not": {"enum": ["frozen", "unfrozen", "marked_bad", "unmarked_bad"]}},
+                },
+            },
+            {
+                "required": ["change"],
+                "properties": {
+                    "operation_id": false, "from": false, "to": false, "backend": false,
+                    "kind": {"enum": ["frozen", "unfrozen", "marked_bad", "unmarked_bad", "denied"]},
+                },
+            },
         ],
     ))
 )]
@@ -630,11 +642,11 @@ impl Record {
         if record.schema.as_str() != SCHEMA {
             return Err(refused(format!("its schema is not `{SCHEMA}`")));
         }
-        if record.strict()? == strict {
-            Ok(record)
-        } else {
-            Err(refused("its bytes are not the ones that were hashed".into()))
+        if record.strict()? != strict {
+            return Err(refused("its bytes are not the ones that were hashed".into()));
         }
+        record.draft.has_its_fields().map_err(|problem| refused(problem.into()))?;
+        Ok(record)
     }
 
     fn computed_hash(&self) -> Result<Hash, ChainError> {
@@ -744,6 +756,27 @@ impl Template<'_> {
 }
 
 impl Draft {
+    /// Whether it names a rollback with all that belongs to one, or else a change of a service.
+    fn has_its_fields(&self) -> Result<(), &'static str> {
+        let Self { operation_id, from, to, backend, .. } = self;
+        let of_a_rollback =
+            [operation_id.is_some(), from.is_some(), to.is_some(), backend.is_some()];
+        let is_a_change = matches!(
+            self.kind,
+            Kind::Frozen | Kind::Unfrozen | Kind::MarkedBad | Kind::UnmarkedBad
+        ) || (self.kind == Kind::Denied && self.change.is_some());
+        match (is_a_change, self.change.is_some(), of_a_rollback) {
+            (true, true, [false, false, false, false])
+            | (false, false, [true, true, true, true]) => Ok(()),
+            (true, ..) => Err(
+                "a change of a service is recorded with what was changed, and names no rollback",
+            ),
+            (false, ..) => Err(
+                "it is no change of a service, and does not name its rollback with both revisions and the backend",
+            ),
+        }
+    }
+
     /// A record of something that is no rollback's.
     pub(crate) fn of_service(id: Label, at: Timestamp, kind: Kind, key: &ServiceKey) -> Self {
         Self {

@@ -1,8 +1,9 @@
-//! What people and machines change about a service: freezes, and revisions that are no target.
+//! Freezes, and marks on bad revisions: who may set them, and what is recorded.
 
 use crate::access::{Access, Denial, Duty, Moment, Route, Standing};
 use crate::audit::{ActorEntry, ChangeEntry, Draft, Kind};
-use crate::id::{Label, Reason, RevisionId};
+use crate::fact::CLOCK_SKEW_MAX;
+use crate::id::{LABEL_LENGTH_MAX, Label, Reason, RevisionId};
 use crate::model::{Actor, ServiceKey};
 use crate::observed::Freeze;
 use crate::time::Timestamp;
@@ -42,6 +43,8 @@ pub enum ServiceChange {
     Unfreeze {
         /// Its name.
         name: Label,
+        /// Why; whoever may only through break-glass must say so.
+        reason: Option<Reason>,
     },
     /// A revision is no target.
     MarkBad {
@@ -54,6 +57,8 @@ pub enum ServiceChange {
     UnmarkBad {
         /// Which.
         revision: RevisionId,
+        /// Why; whoever may only through break-glass must say so.
+        reason: Option<Reason>,
     },
 }
 
@@ -74,7 +79,7 @@ impl ServiceChange {
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Freeze { reason, .. } | Self::MarkBad { reason, .. } => Some(reason),
-            Self::Unfreeze { .. } | Self::UnmarkBad { .. } => None,
+            Self::Unfreeze { reason, .. } | Self::UnmarkBad { reason, .. } => reason.as_ref(),
         }
     }
 
@@ -84,8 +89,8 @@ impl ServiceChange {
             Self::Freeze { name, until, .. } => {
                 (entry.freeze, entry.until) = (Some(name.clone()), *until);
             }
-            Self::Unfreeze { name } => entry.freeze = Some(name.clone()),
-            Self::MarkBad { revision, .. } | Self::UnmarkBad { revision } => {
+            Self::Unfreeze { name, .. } => entry.freeze = Some(name.clone()),
+            Self::MarkBad { revision, .. } | Self::UnmarkBad { revision, .. } => {
                 entry.revision = Some(revision.clone());
             }
         }
@@ -96,11 +101,11 @@ impl ServiceChange {
 /// Who changes it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "each is let in another way, and told another way")]
+#[expect(clippy::exhaustive_enums, reason = "each is authorized and shown differently")]
 pub enum Changer {
-    /// A person, whom the rules let in.
+    /// A person, authorized by the access policy.
     Person(Actor),
-    /// Whoever holds a token that may.
+    /// A machine, authorized by its token.
     Machine(Proposer),
 }
 
@@ -213,10 +218,12 @@ fn recorded(
     draft
 }
 
-/// The freeze that a store keeps after this was recorded.
+/// The freeze that a store keeps after this was recorded. It begins a little earlier: a process whose clock
+/// is behind must not take it for one that is still to come.
 #[must_use]
 pub fn freeze(name: &Label, until: Option<Timestamp>, record: &Draft) -> Freeze {
-    let mut freeze = Freeze::new(name.clone(), record.at, until);
+    let from = record.at.before(CLOCK_SKEW_MAX);
+    let mut freeze = Freeze::new(name.clone(), from, until);
     freeze.reason.clone_from(&record.reason);
     freeze.by = who(record);
     freeze
@@ -227,7 +234,12 @@ pub fn freeze(name: &Label, until: Option<Timestamp>, record: &Draft) -> Freeze 
 pub fn why_bad(record: &Draft) -> Label {
     let why = record.reason.as_ref().map_or("no reason is recorded", Reason::as_str);
     match who(record) {
-        Some(who) => Label::new(format!("{why} ({who})")),
+        Some(who) => {
+            // A long reason does not push out who is to be asked about it.
+            let room = LABEL_LENGTH_MAX.saturating_sub(who.as_str().len()).saturating_sub(3);
+            let why: String = why.chars().take(room).collect();
+            Label::new(format!("{why} ({who})"))
+        }
         None => Label::new(why),
     }
 }

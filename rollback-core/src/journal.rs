@@ -1,7 +1,7 @@
 //! The journal is the truth: what is stored is what happened, never what was concluded from it.
 //! A replay takes every event through the same checks again.
 
-use crate::audit::{BackendEntry, Draft};
+use crate::audit::{BackendEntry, Draft, Hash};
 use crate::event::{Effect, Event};
 use crate::id::{DeployId, Label, Reason, RollbackId};
 use crate::machine::{Disposition, Rollback, Transition};
@@ -47,6 +47,10 @@ pub struct Opening {
     /// The version of the rules that it is judged by. A journal without one is of the first.
     #[serde(default = "Rules::first")]
     pub rules: Rules,
+    /// What was asked for, of a proposal under a key: a digest, by which a repeat is told from another
+    /// request under the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Hash>,
 }
 
 /// The version of the rules that a rollback is judged by, named in its opening: a newer release
@@ -118,6 +122,7 @@ impl Opening {
             backend,
             at,
             rules: Rules::LATEST,
+            request: None,
         }
     }
 }

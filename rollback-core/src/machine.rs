@@ -554,6 +554,7 @@ impl Rollback {
                 Origin::Click(_) => None,
             },
             settled: matches!(&self.state, State::OutcomeUnknown(_, unsettled) if unsettled.settled),
+            late: matches!(&self.state, State::OutcomeUnknown(_, it) if it.late.is_some()),
             settlement: notes.settlement.clone(),
             put_aside: notes.put_aside,
             deploy: opening.deploy.clone(),

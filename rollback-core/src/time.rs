@@ -44,6 +44,13 @@ impl Timestamp {
         self.0
     }
 
+    /// This long earlier; at the earliest the beginning of time.
+    #[must_use]
+    pub fn before(self, wait: Duration) -> Self {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+
     /// Adds a duration and saturates at the end of time.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {

@@ -429,6 +429,9 @@ pub struct RollbackView {
     /// Whether a person has settled an unknown outcome.
     #[serde(default, skip_serializing_if = "is_not")]
     pub settled: bool,
+    /// Whether an order that had been given up took effect after all.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub late: bool,
     /// How a person settled it; none where an earlier release settled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<SettledBy>,
@@ -479,18 +482,31 @@ impl SettledBy {
 }
 
 impl RollbackView {
-    /// Whether a person may say what became of it: nobody knows, or nobody will find out by itself.
+    /// Whether a person may settle it: its outcome is unknown, it takes longer than its limit, or it is
+    /// quarantined after its order.
     #[must_use]
     pub fn can_be_settled(&self) -> bool {
         match self.put_aside {
             Some(PutAside { cause: Cause::Replay, .. }) => true,
-            Some(_) => matches!(
-                self.state,
-                StateName::Triggering
-                    | StateName::Running
-                    | StateName::Verifying
-                    | StateName::OutcomeUnknown
-            ),
+            Some(_) => match self.state {
+                StateName::OutcomeUnknown => !self.settled,
+                StateName::Triggering | StateName::Running | StateName::Verifying => {
+                    self.purpose == Purpose::Real
+                }
+                StateName::Proposed
+                | StateName::Authorizing
+                | StateName::Confirming
+                | StateName::Approving
+                | StateName::Checking
+                | StateName::Recording
+                | StateName::Succeeded
+                | StateName::Failed
+                | StateName::NotVerified
+                | StateName::Refused
+                | StateName::Denied
+                | StateName::Withdrawn
+                | StateName::Expired => false,
+            },
             None => self.needs_somebody(),
         }
     }

@@ -439,9 +439,14 @@ pub(crate) fn never_carried_out(plan: &Plan) -> String {
     )
 }
 
-pub(crate) fn late_effect(plan: &Plan) -> String {
+pub(crate) fn late_effect(plan: &Plan, settled: bool) -> String {
+    let next = if settled {
+        "a person had settled it before; check the service"
+    } else {
+        "check the service, then settle this rollback"
+    };
     format!(
-        "late effect: the abandoned order brought {} to {} after all; check the service, then settle this rollback",
+        "late effect: the abandoned order brought {} to {} after all; {next}",
         plan.key(),
         plan.to()
     )

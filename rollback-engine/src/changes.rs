@@ -1,11 +1,12 @@
 //! What people and machines change about services: freezes, and marks on revisions.
 
+use crate::catalog::ServiceConfig;
 use crate::engine::{Engine, not_recorded};
 use crate::entitled::Wish;
-use crate::telling;
+use crate::{placing, telling};
 use rollback_core::access::{Duty, Moment, Route};
 use rollback_core::audit::Draft;
-use rollback_core::change::{Judged, by_a_machine, judge};
+use rollback_core::change::{Judged, by_a_machine, freeze, judge, why_bad};
 use rollback_core::named::resolve;
 use rollback_core::notice::Notice;
 use rollback_core::ports::{CommandError, Freshness};
@@ -62,6 +63,9 @@ impl Engine {
         }
         let change = self.meant(key, change).await?;
         match judged(&change, self.named()?) {
+            Judged::Allowed(Route::BreakGlass, record) if record.reason.is_none() => {
+                Err(CommandError::ReasonMissing)
+            }
             Judged::Allowed(route, record) => {
                 self.change(key, change, (Changer::Person(actor), route), record).await
             }
@@ -91,14 +95,14 @@ impl Engine {
                 let revision = self.revision_named(key, revision).await?;
                 Ok(ServiceChange::MarkBad { revision, reason })
             }
-            ServiceChange::UnmarkBad { revision } => {
+            ServiceChange::UnmarkBad { revision, reason } => {
                 let record = self.inner.store.record(key).await;
                 let marked = record.map_err(|error| not_recorded(&error))?.marked_bad;
                 if marked.contains_key(&revision) {
-                    return Ok(ServiceChange::UnmarkBad { revision });
+                    return Ok(ServiceChange::UnmarkBad { revision, reason });
                 }
                 let revision = self.revision_named(key, revision).await?;
-                Ok(ServiceChange::UnmarkBad { revision })
+                Ok(ServiceChange::UnmarkBad { revision, reason })
             }
             ServiceChange::Freeze { .. } | ServiceChange::Unfreeze { .. } => Ok(change),
         }
@@ -131,6 +135,9 @@ impl Engine {
         let inner = &self.inner;
         let service = inner.catalog.services.get(key);
         let service = service.ok_or_else(|| CommandError::NotConfigured(key.clone()))?;
+        if self.is_so(key, &change, &record).await? {
+            return Ok(false);
+        }
         let told = ServiceChanged::new(key.clone(), change.clone(), by, record.at);
         let tell = |key: Label, told: ServiceChanged| {
             telling::address(inner, &key, &Notice::Changed(Box::new(told)), &service.channel, None)
@@ -146,8 +153,51 @@ impl Engine {
         if changed {
             tracing::info!(%key, kind = change.kind().as_str(), "what holds for a service was changed");
             inner.written();
+            self.choose_again(key, service, &change).await;
         }
         Ok(changed)
+    }
+
+    /// Whether somebody set just this before: a repeat is neither recorded nor told again.
+    async fn is_so(
+        &self,
+        key: &ServiceKey,
+        change: &ServiceChange,
+        record: &Draft,
+    ) -> Result<bool, CommandError> {
+        let store = &self.inner.store;
+        Ok(match change {
+            ServiceChange::Freeze { name, until, .. } => {
+                let wanted = freeze(name, *until, record);
+                let freezes = store.freezes(key).await.map_err(|error| not_recorded(&error))?;
+                freezes.iter().any(|kept| {
+                    let as_wanted = (&kept.name, kept.until, &kept.reason, &kept.by)
+                        == (&wanted.name, wanted.until, &wanted.reason, &wanted.by);
+                    as_wanted && kept.from <= wanted.from
+                })
+            }
+            ServiceChange::MarkBad { revision, .. } => {
+                let kept = store.record(key).await.map_err(|error| not_recorded(&error))?;
+                kept.marked_bad.get(revision) == Some(&why_bad(record))
+            }
+            ServiceChange::Unfreeze { .. } | ServiceChange::UnmarkBad { .. } => false,
+        })
+    }
+
+    /// A mark may change where the button of the current deploy leads.
+    async fn choose_again(
+        &self,
+        key: &ServiceKey,
+        service: &ServiceConfig,
+        change: &ServiceChange,
+    ) {
+        match change {
+            ServiceChange::MarkBad { .. } | ServiceChange::UnmarkBad { .. } => {}
+            ServiceChange::Freeze { .. } | ServiceChange::Unfreeze { .. } => return,
+        }
+        if let Err(error) = placing::look_again(&self.inner, service, key).await {
+            tracing::warn!(%error, %key, "the button shows its target from before the mark; each click is judged anew");
+        }
     }
 
     /// A new identity for a record.

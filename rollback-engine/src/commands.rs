@@ -201,30 +201,37 @@ impl Proposal {
         self
     }
 
-    /// The same under a key, so that a repeat is this proposal and no second one. A key is its caller's:
-    /// two callers who might use the same one put something of their own before it.
+    /// The same under a key, so that a repeat is this proposal and no second one. All keys share one
+    /// namespace: prefix yours with the caller's name where several callers choose keys.
     #[must_use]
     pub fn once(mut self, key: impl Into<String>) -> Self {
         self.once = Some(key.into());
         self
     }
 
-    /// Whether this is what was proposed then.
-    fn is(&self, opening: &Opening) -> bool {
-        let to = opening.plan.to();
-        let is_target = |name: &RevisionName| {
-            let version = to.version.as_ref().map(Label::as_str);
-            name.as_str() == to.revision.as_str() || version == Some(name.as_str())
+    /// What was asked for, as it was asked: a repeat has the same, whatever the names mean by then.
+    fn digest(&self) -> Hash {
+        let purpose = match self.purpose {
+            Some(Purpose::Real) => "real",
+            Some(Purpose::Drill) => "drill",
+            None => "",
         };
-        let origin = Origin::Proposal { by: self.by.clone(), reason: self.reason.clone() };
-        *opening.plan.key() == self.key
-            && opening.origin == origin
-            && self.target.as_ref().is_none_or(is_target)
-            && self.purpose.is_none_or(|purpose| purpose == opening.purpose)
+        let asked = [
+            self.key.service.as_str(),
+            self.key.environment.as_str(),
+            self.by.id.as_str(),
+            self.by.name.as_ref().map_or("", Label::as_str),
+            self.target.as_ref().map_or("", RevisionName::as_str),
+            purpose,
+            self.reason.as_str(),
+        ];
+        // With its length, no part can be taken for two.
+        let asked = asked.map(|part| format!("{}:{part}\n", part.len()));
+        Hash::of(asked.concat().as_bytes())
     }
 }
 
-/// The identity of what is proposed under a key: unlike any that is drawn, and not to be guessed from it.
+/// The identity of a proposal under a key: a digest of the key, so that a repeat gets the same one.
 fn once_id(key: &str) -> Result<RollbackId, CommandError> {
     let digest = Hash::of(format!("proposal\n{key}").as_bytes()).to_string();
     let id = format!("p-{}", digest.get(..32).unwrap_or_default());
@@ -277,7 +284,7 @@ impl Engine {
             // Somebody was faster with the same key.
             Err(Unopened::Exists) => match self.proposed_before(&id, &proposal).await? {
                 Some(before) => Ok(before),
-                None => Err(CommandError::NotRecorded("it is not where it was put".into())),
+                None => Err(CommandError::NotRecorded("it was stored and cannot be found".into())),
             },
             Err(Unopened::Not(error)) => Err(error),
             Ok(view) => Ok(view),
@@ -291,8 +298,16 @@ impl Engine {
         proposal: &Proposal,
     ) -> Result<Option<RollbackView>, CommandError> {
         let before = self.inner.store.load(id).await.map_err(|error| not_recorded(&error))?;
-        let Some(before) = before else { return Ok(None) };
-        if !proposal.is(&before.opening) {
+        let Some(before) = before else {
+            // Its journal may have been forgotten since. Under the same identity nothing new would be
+            // recorded.
+            let last = self.inner.store.last_record(id).await;
+            return match last.map_err(|error| not_recorded(&error))? {
+                Some(_) => Err(CommandError::KeyUsed(id.clone())),
+                None => Ok(None),
+            };
+        };
+        if before.opening.request != Some(proposal.digest()) {
             return Err(CommandError::KeyUsed(id.clone()));
         }
         self.view(id).await.map(Some)
@@ -326,6 +341,7 @@ impl Engine {
         let deploy = self.deploy_of(key, &live).await?;
         let mut opening = self.opening(id, plan, origin)?;
         opening.purpose = purpose.unwrap_or(opening.purpose);
+        opening.request = proposal.once.as_ref().map(|_key| proposal.digest());
         opening.deployer = deploy.deployer;
         opening.deploy = Some(deploy.id);
         self.open(opening).await

@@ -657,12 +657,12 @@ pub(crate) fn not_recorded(error: &StoreError) -> CommandError {
         StoreError::Corrupt { what, .. } => {
             CommandError::NotRecorded(format!("what is stored about `{what}` cannot be read"))
         }
+        StoreError::InDoubt(_) => CommandError::InDoubt,
         StoreError::NotFound(_)
         | StoreError::MovedOn(_)
         | StoreError::ServiceHeld(_)
         | StoreError::ClaimLost(_)
         | StoreError::Unavailable(_)
-        | StoreError::InDoubt(_)
         | StoreError::WentBack(_)
         | StoreError::Newer(_)
         | _ => CommandError::NotRecorded("our own store did not take it".into()),

@@ -230,6 +230,28 @@ async fn update(
     Ok(())
 }
 
+/// Has the way back of the current deploy looked up anew: what may be a target has changed.
+///
+/// # Errors
+///
+/// [`StoreError`] as it comes.
+pub(crate) async fn look_again(
+    inner: &Inner,
+    service: &ServiceConfig,
+    key: &ServiceKey,
+) -> Result<(), StoreError> {
+    let Some(lane) = inner.deploy_lanes.get(key) else { return Ok(()) };
+    let _turn = lane.turn.lock().await;
+    let deploys = inner.store.deploys(key, LOOK_BACK).await?;
+    for mut card in cards(inner, &deploys).await? {
+        if card.superseded_by.is_none() && !card.undecided {
+            card.undecided = true;
+            update(inner, service, card).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A service whose deploys are looked at again and again, and how far that has come.
 struct Watched<'a> {
     key: &'a ServiceKey,

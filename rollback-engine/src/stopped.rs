@@ -210,7 +210,12 @@ impl Operation {
         event: &Event,
     ) -> Result<Option<RollbackView>, CommandError> {
         let mut loaded = self.loaded.lock().await;
-        let read = self.take(inner, &mut loaded).await.map_err(|error| not_recorded(&error))?;
+        let mut read = self.take(inner, &mut loaded).await.map_err(|error| not_recorded(&error))?;
+        if let Read::Stopped(_) = read {
+            // Another process may have settled it: that adds no entry by which it would be noticed.
+            let fresh = Read::from_store(inner, &self.id).await;
+            read = fresh.map_err(|error| not_recorded(&error))?;
+        }
         let mut stopped = match read {
             Read::Stopped(stopped) => stopped,
             sound @ Read::Sound(_) => {
@@ -233,7 +238,7 @@ impl Operation {
                 &stopped.backend,
             );
             if let Err(denied) = may {
-                let answer = self.denied(inner, &mut stopped.listed, *denied, moment.now).await;
+                let answer = Self::denied(inner, *denied).await;
                 stopped.again = Some(again);
                 *loaded = Some(Read::Stopped(stopped));
                 return Err(answer);
@@ -267,23 +272,21 @@ impl Operation {
         let access = inner.access().for_service(&key);
         let standstill = match stopped::settle(listed, settlement, &access, moment, backend) {
             Ok(standstill) => standstill,
-            Err(denied) => return Err(self.denied(inner, listed, *denied, now).await),
+            Err(denied) => return Err(Self::denied(inner, *denied).await),
         };
         let stored = self.stand_still(inner, listed, standstill, None, now).await;
         stored.map_err(|error| not_recorded(&error))?;
         Ok(listed.view.clone())
     }
 
-    /// Puts a denial on record, and says what whoever asked is told.
-    async fn denied(
-        &self,
-        inner: &Inner,
-        listed: &mut Listed,
-        denied: Denied,
-        now: Timestamp,
-    ) -> CommandError {
-        match self.stand_still(inner, listed, denied.standstill, None, now).await {
-            Ok(()) => CommandError::Denied(denied.text),
+    /// Puts a denial on record, which changes nothing about the rollback, and says what whoever asked is
+    /// told.
+    async fn denied(inner: &Inner, denied: Denied) -> CommandError {
+        match inner.store.append(denied.standstill.draft).await {
+            Ok(()) => {
+                inner.written();
+                CommandError::Denied(denied.text)
+            }
             Err(error) => not_recorded(&error),
         }
     }

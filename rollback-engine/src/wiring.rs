@@ -95,7 +95,7 @@ pub enum WiringFault {
          of its own"
     )]
     BackendTwice(BackendName),
-    /// A guard of the host's own has no source: it is unknown for ever, and each rollback refused.
+    /// A guard of the host's own has no source: its fact stays unknown, so every rollback is refused.
     #[error(
         "the guard `{guard}` of {} has no source, so that every rollback there would be refused; add \
          one with `EngineBuilder::fact_source`, or remove the guard",

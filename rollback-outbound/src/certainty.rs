@@ -5,7 +5,7 @@
 //! | not a byte was sent | nothing happened |
 //! | no answer: time-out, reset, something that is not HTTP | nothing |
 //! | an answer that did not come whole | nothing |
-//! | 1xx, 3xx, 5xx, a status that there is not | nothing |
+//! | 1xx, 3xx, 5xx, a status outside 100 to 599 | nothing |
 //! | 408, 425, 429 | nothing: something in between may say so of a request that it passed on |
 //! | a page of HTML, whatever its status | nothing: it comes from something in between |
 //! | another 4xx that the rule of the API recognizes as the API's own | nothing happened |
@@ -25,7 +25,7 @@ pub enum Proved<R> {
     Unsent(Unsent),
     /// Nothing happened: the API turned it down before it did anything.
     TurnedDown(R),
-    /// An answer of 2xx, whole, and no page. Whether the API took the request is in what it says;
+    /// A complete answer of 2xx that is no HTML page. Whether the API took the request is in what it says;
     /// if that cannot be read, the request is in doubt.
     Success(Answer),
     /// Nothing is known. It may have happened, or may happen yet.

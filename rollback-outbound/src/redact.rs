@@ -126,11 +126,15 @@ fn is_credential(word: &str, before: &str) -> bool {
         .any(|mark| word.split_once(mark).is_some_and(|(_, rest)| rest.len() >= MARKED_BYTES_MIN));
     // `header.claims.signature`, each in base64.
     let is_jwt = word.split_once("eyJ").is_some_and(|(_, rest)| rest.split('.').count() >= 3);
-    // `scheme://user:password@host`, or `scheme://token@host`
-    let has_password = word
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'))
-        .is_some_and(|(user, _host)| user.contains(':') || user.len() >= USERINFO_BYTES_MIN);
+    // `scheme://user:password@host`, or `https://token@host`
+    // Image ids look alike (`docker-pullable://name@sha256:…`), and are identities.
+    let has_password = word.split_once("://").is_some_and(|(scheme, rest)| {
+        let is_web = ["http", "https"].iter().any(|web| scheme.ends_with(web));
+        let authority = rest.split(['/', '?', '#']).next().and_then(|it| it.rsplit_once('@'));
+        authority.is_some_and(|(user, _host)| {
+            user.contains(':') || (is_web && user.len() >= USERINFO_BYTES_MIN)
+        })
+    });
     let is_scheme = before.eq_ignore_ascii_case("bearer") || before.eq_ignore_ascii_case("basic");
     let follows = is_scheme
         && word.len() >= BEARER_BYTES_MIN

@@ -128,11 +128,13 @@ fn changed_words(changed: &ServiceChanged) -> String {
     let (key, who) = (&changed.key, changed.by.name());
     match &changed.change {
         ServiceChange::Freeze { name, .. } => format!("{key} is frozen by `{name}`, set by {who}"),
-        ServiceChange::Unfreeze { name } => format!("{who} lifted the freeze `{name}` of {key}"),
+        ServiceChange::Unfreeze { name, .. } => {
+            format!("{who} lifted the freeze `{name}` of {key}")
+        }
         ServiceChange::MarkBad { revision, .. } => {
             format!("{who} marked revision `{revision}` of {key} bad")
         }
-        ServiceChange::UnmarkBad { revision } => {
+        ServiceChange::UnmarkBad { revision, .. } => {
             format!("revision `{revision}` of {key} is no longer marked bad, says {who}")
         }
     }
@@ -205,7 +207,7 @@ mod tests {
             "checkout".parse().unwrap(),
             "production".parse().unwrap(),
         );
-        let change = ServiceChange::Unfreeze { name: "holidays".into() };
+        let change = ServiceChange::Unfreeze { name: "holidays".into(), reason: None };
         let mut ana = Actor::new("U02ANA".parse().unwrap());
         ana.name = Some("Ana".into());
         ServiceChanged::new(key, change, rollback_core::Changer::Person(ana), now())

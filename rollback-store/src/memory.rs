@@ -756,10 +756,10 @@ impl Services for MemoryStore {
         let mut books = self.writing()?;
         let is_known = match change {
             ServiceChange::Freeze { .. } | ServiceChange::MarkBad { .. } => true,
-            ServiceChange::Unfreeze { name } => {
+            ServiceChange::Unfreeze { name, .. } => {
                 books.freezes.contains_key(&(key.clone(), name.clone()))
             }
-            ServiceChange::UnmarkBad { revision } => {
+            ServiceChange::UnmarkBad { revision, .. } => {
                 books.bad.contains_key(&(key.clone(), revision.clone()))
             }
         };
@@ -773,13 +773,13 @@ impl Services for MemoryStore {
             ServiceChange::Freeze { name, until, .. } => {
                 books.freezes.insert((key.clone(), name.clone()), freeze(name, *until));
             }
-            ServiceChange::Unfreeze { name } => {
+            ServiceChange::Unfreeze { name, .. } => {
                 books.freezes.remove(&(key.clone(), name.clone()));
             }
             ServiceChange::MarkBad { revision, .. } => {
                 books.bad.insert((key.clone(), revision.clone()), why);
             }
-            ServiceChange::UnmarkBad { revision } => {
+            ServiceChange::UnmarkBad { revision, .. } => {
                 books.bad.remove(&(key.clone(), revision.clone()));
             }
         }

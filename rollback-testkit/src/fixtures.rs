@@ -409,7 +409,7 @@ pub fn freeze(name: &str, until: Option<Timestamp>) -> ServiceChange {
 /// A freeze to lift.
 #[must_use]
 pub fn unfreeze(name: &str) -> ServiceChange {
-    ServiceChange::Unfreeze { name: name.into() }
+    ServiceChange::Unfreeze { name: name.into(), reason: None }
 }
 
 /// A revision to mark bad.

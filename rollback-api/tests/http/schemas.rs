@@ -44,7 +44,7 @@ fn records() -> Vec<Record> {
     let proposed = Rollback::open(fixtures::proposed(fixtures::policy()));
     drafts.extend(proposed.drafts.clone());
     drafts.extend(proposed.rollback.step(at(200_000), Event::DeadlineReached).drafts);
-    let lifted = ServiceChange::UnmarkBad { revision: "41".parse().unwrap() };
+    let lifted = ServiceChange::UnmarkBad { revision: "41".parse().unwrap(), reason: None };
     for change in [
         fixtures::freeze("sale", Some(at(9))),
         fixtures::unfreeze("sale"),

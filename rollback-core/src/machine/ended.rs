@@ -21,7 +21,7 @@ pub(super) fn outcome_unknown(
         Event::ProgressObserved(progress) => heard(recorded, unsettled, *progress, turn),
         Event::OrderFound(receipt) if unsettled.late.is_none() && unsettled.known.is_none() => {
             turn.notes.receipt = Some(receipt.clone());
-            let text = words::late_effect(&turn.opening.plan);
+            let text = words::late_effect(&turn.opening.plan, unsettled.settled);
             turn.audit_report(Kind::OutcomeUnknown, &text);
             turn.notes.explanation = text;
             turn.line(Line::LateEffect);

@@ -67,7 +67,7 @@ impl Consent {
     }
 }
 
-/// Why a command was not taken. Nothing was changed.
+/// Why a command was not taken. Nothing was changed, but where it says that it is not known.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -83,6 +83,15 @@ pub enum CommandError {
     /// The store did not take it.
     #[error("it could not be recorded, so nothing was done: {0}; try again in a minute")]
     NotRecorded(String),
+    /// The store may have taken it.
+    #[error(
+        "our own store did not answer in time, so it is not known whether this was recorded; look at how \
+         it stands now before you repeat it"
+    )]
+    InDoubt,
+    /// Whoever is let in by break-glass alone must say why.
+    #[error("you may do this only through break-glass, which needs a reason; nothing was changed")]
+    ReasonMissing,
     /// A button was pressed in a message that is not the one it was posted in.
     #[error(
         "this button is not in the message that it was posted in; nothing was changed; press it \
@@ -111,13 +120,13 @@ pub enum CommandError {
     /// Its journal does not replay to what is stored, so that this release does nothing for it.
     #[error("this rollback is stopped, and nothing was changed: {0}")]
     Stopped(String),
-    /// It would change nothing that anybody wants: a freeze that is over already.
+    /// The change would have no effect: a freeze whose end is in the past.
     #[error("{0}; nothing was changed")]
     Pointless(String),
     /// What was asked for under the same key before is something else.
     #[error(
-        "`{0}` was asked for before with this key, and it is something else; nothing was changed; \
-         use a key of its own for each, or repeat the request as it was"
+        "this key was used for another request, which made `{0}`; nothing was changed; use a new key, or \
+         repeat the first request unchanged"
     )]
     KeyUsed(RollbackId),
     /// Somebody was denied several times within a minute.

@@ -1,5 +1,5 @@
 //! Freezes, marks on revisions and repeated proposals: who may, what is told, and what is on record.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use crate::common::{Host, Setup, Site, paused};
 use rollback_core::ports::{CommandError, Commands};
@@ -110,6 +110,12 @@ fn a_change_through_break_glass_is_told_to_on_call_besides() {
         assert_eq!(paged, [false, true]);
         let records = recorded(&site).await;
         assert_eq!(records, [("frozen", "allowed by `break-glass`".into())]);
+        // It needs a reason, also to lift a freeze.
+        let silent = fixtures::unfreeze("sale");
+        assert_eq!(changes(&host, &finn(), &silent).await, Err(CommandError::ReasonMissing));
+        let reason = Some(fixtures::reason());
+        let said = ServiceChange::Unfreeze { name: "sale".into(), reason };
+        assert_eq!(changes(&host, &finn(), &said).await, Ok(true));
     });
 }
 
@@ -144,11 +150,28 @@ fn a_revision_is_marked_bad_by_any_of_its_names_and_only_if_it_is_one() {
         assert_eq!(chosen.as_deref(), Some("40"));
         let why = skipped.first().unwrap().skip.to_string();
         assert!(why.contains("leaks (Ana)"), "{why}");
-        let lifted = ServiceChange::UnmarkBad { revision: RevisionId::parse("41").unwrap() };
+        // The button leads there, too; a repeat is neither recorded nor told again.
+        button_leads_to(&site, "40").await;
+        assert_eq!(changes(&host, &ana(), &fixtures::mark_bad("41", "leaks")).await, Ok(false));
+        let lifted =
+            ServiceChange::UnmarkBad { revision: RevisionId::parse("41").unwrap(), reason: None };
         assert_eq!(changes(&host, &ana(), &lifted).await, Ok(true));
         assert_eq!(target().await.0.as_deref(), Some("41"));
         let _evidence = site.holds("marked").await;
     });
+}
+
+/// Waits until the deploy message offers this revision.
+async fn button_leads_to(site: &Site, revision: &str) {
+    for _look in 0..1_000 {
+        let card = site.store.deploy(&site.deploy().id).await.unwrap().unwrap();
+        let target = card.choice.target.map(|target| target.id.to_string());
+        if target.as_deref() == Some(revision) && !card.undecided {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("the button never led to {revision}");
 }
 
 #[test]
@@ -207,6 +230,22 @@ fn a_proposal_under_a_key_is_one_however_often_and_from_wherever_it_comes() {
 }
 
 #[test]
+fn a_repeat_that_names_its_target_as_people_do_is_the_same_proposal() {
+    paused(async {
+        let (site, host) = open().await;
+        let mut history = fixtures::history();
+        let one = history.iter_mut().find(|revision| revision.id.as_str() == "41").unwrap();
+        one.call(parsed("release-7"), None);
+        site.cd.set_history(history, Some(parsed("42")));
+        let named = || proposal().to(parsed("release-7"));
+        let id = host.engine.propose(named()).await.unwrap().id;
+        assert_eq!(host.engine.propose(named()).await.unwrap().id, id);
+        assert_eq!(site.view(&id).await.to.revision.as_str(), "41");
+        assert_eq!(site.views().await.len(), 1);
+    });
+}
+
+#[test]
 fn something_else_under_the_same_key_is_refused_by_name() {
     paused(async {
         let (site, host) = open().await;
@@ -215,12 +254,11 @@ fn something_else_under_the_same_key_is_refused_by_name() {
         reasoned.reason = Reason::parse("something else").unwrap();
         let mut by_another = proposal();
         by_another.by = Proposer::new("agent-8", None);
-        for other in [proposal().drill(), proposal().to(parsed("40")), reasoned, by_another] {
+        let named = ["40", "41"].map(|name| proposal().to(parsed(name)));
+        for other in named.into_iter().chain([proposal().drill(), reasoned, by_another]) {
             let refused = host.engine.propose(other).await;
             assert_eq!(refused.map(|view| view.id), Err(CommandError::KeyUsed(id.clone())));
         }
-        let same = host.engine.propose(proposal().to(parsed("41"))).await.unwrap();
-        assert_eq!(same.id, id, "the policy had chosen that one");
         assert_eq!(site.views().await.len(), 1);
     });
 }

@@ -44,7 +44,7 @@ fn what(words: Words, ServiceChanged { key, change, .. }: &ServiceChanged) -> Wo
             };
             words.say("the freeze ").code(name.as_str()).say(" is lifted.")
         }
-        ServiceChange::Unfreeze { name } => {
+        ServiceChange::Unfreeze { name, .. } => {
             let words = words.say(":sunny: *Freeze lifted:* ").code(name.as_str()).say(" of ");
             words.service(key).say(".")
         }
@@ -52,7 +52,7 @@ fn what(words: Words, ServiceChanged { key, change, .. }: &ServiceChanged) -> Wo
             let words = words.say(":no_entry: *Marked bad:* revision ").code(revision.short());
             words.say(" of ").service(key).say(". It is no target of a rollback any more.")
         }
-        ServiceChange::UnmarkBad { revision } => {
+        ServiceChange::UnmarkBad { revision, .. } => {
             let words = words.say(":leftwards_arrow_with_hook: *No longer marked bad:* revision ");
             let words = words.code(revision.short()).say(" of ").service(key);
             words.say(". It may be a target again.")

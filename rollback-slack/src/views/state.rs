@@ -42,6 +42,9 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
         (Purpose::Real, StateName::Failed) => headline("x", "Rollback failed"),
         (Purpose::Drill, StateName::Failed) => headline("x", "Drill failed"),
         (_, StateName::NotVerified) => headline("warning", "Rolled back, not seen to be good"),
+        (_, StateName::OutcomeUnknown) if view.late => {
+            headline("rotating_light", "Late effect: the rollback was carried out after all")
+        }
         (_, StateName::OutcomeUnknown) if view.settled => settled(view),
         (_, StateName::OutcomeUnknown) => {
             headline("rotating_light", "Rollback outcome unknown: somebody must check")

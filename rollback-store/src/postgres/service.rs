@@ -228,7 +228,7 @@ pub(super) async fn change(
             )
             .await?
         }
-        ServiceChange::Unfreeze { name } => {
+        ServiceChange::Unfreeze { name, .. } => {
             db.execute(
                 "DELETE FROM frozen WHERE service = $1 AND environment = $2 AND name = $3",
                 &[&service, &environment, &name.as_str()],
@@ -243,7 +243,7 @@ pub(super) async fn change(
             )
             .await?
         }
-        ServiceChange::UnmarkBad { revision } => {
+        ServiceChange::UnmarkBad { revision, .. } => {
             db.execute(
                 "DELETE FROM bad WHERE service = $1 AND environment = $2 AND revision = $3",
                 &[&service, &environment, &revision.as_str()],

@@ -198,7 +198,7 @@ pub(super) fn change(
                 until.map(millis)
             ],
         )?,
-        ServiceChange::Unfreeze { name } => execute(
+        ServiceChange::Unfreeze { name, .. } => execute(
             db,
             "DELETE FROM freeze WHERE service = ?1 AND environment = ?2 AND name = ?3",
             [service, environment, name.as_str()],
@@ -209,7 +209,7 @@ pub(super) fn change(
              ON CONFLICT (service, environment, revision) DO UPDATE SET why = excluded.why",
             [service, environment, revision.as_str(), why_bad(record).as_str()],
         )?,
-        ServiceChange::UnmarkBad { revision } => execute(
+        ServiceChange::UnmarkBad { revision, .. } => execute(
             db,
             "DELETE FROM bad WHERE service = ?1 AND environment = ?2 AND revision = ?3",
             [service, environment, revision.as_str()],

@@ -195,7 +195,7 @@ pub(super) async fn a_revision_marked_bad_stays_bad_for_the_latest_reason(
 }
 
 pub(super) async fn a_revision_is_marked_bad_no_longer_where_it_was(store: &dyn Store) -> Outcome {
-    let lifted = ServiceChange::UnmarkBad { revision: parsed("41") };
+    let lifted = ServiceChange::UnmarkBad { revision: parsed("41"), reason: None };
     change(store, &key(), &mark_bad("41", "leaks"), at(0)).await?;
     change(store, &staging(), &mark_bad("41", "leaks"), at(0)).await?;
     ensure(change(store, &key(), &lifted, at(1)).await?, "the mark was not lifted")?;

@@ -431,8 +431,8 @@ fn directs() -> Vec<(&'static str, Value)> {
     let freeze =
         |until| ServiceChange::Freeze { name: "black friday".into(), until, reason: reason() };
     let marked = ServiceChange::MarkBad { revision: "41".parse().unwrap(), reason: reason() };
-    let unmarked = ServiceChange::UnmarkBad { revision: "41".parse().unwrap() };
-    let unfrozen = ServiceChange::Unfreeze { name: "black friday".into() };
+    let unmarked = ServiceChange::UnmarkBad { revision: "41".parse().unwrap(), reason: None };
+    let unfrozen = ServiceChange::Unfreeze { name: "black friday".into(), reason: None };
     vec![
         ("frozen_until", changed(ana(), freeze(Some(now())), false)),
         ("frozen_by_a_machine", changed(ci(), freeze(None), false)),
