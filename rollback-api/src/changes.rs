@@ -97,6 +97,7 @@ fn asked(body: &Value, may_end: bool) -> Result<(Reason, Option<Timestamp>), Pro
     let faults = RefCell::new(Vec::new());
     let place = Place::whole(body, &faults);
     place.object();
+    place.only(if may_end { &["reason", "until"] } else { &["reason"] });
     let reason = place.field("reason").required(Reason::parse);
     let until = place.field("until");
     let until = if may_end { until.optional(Timestamp::parse) } else { None };

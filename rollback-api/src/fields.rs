@@ -64,6 +64,16 @@ impl<'a> Place<'a> {
         object
     }
 
+    /// Every field of the object here that is none of these is wrong: whoever misspells one means
+    /// something else than what would be done.
+    pub(crate) fn only(&self, known: &[&str]) {
+        let fields = self.value.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        for unknown in fields.filter(|name| !known.contains(&name.as_str())) {
+            let detail = format!("there is no such field; there are {}", known.join(", "));
+            self.field(unknown).wrong(detail);
+        }
+    }
+
     /// The text here; anything else, and nothing, is wrong.
     pub(crate) fn text(&self) -> Option<&'a str> {
         let value = self.present()?;

@@ -102,6 +102,7 @@ enum Reversible {
 
 /// A proposal to roll back.
 #[derive(JsonSchema, Serialize)]
+#[schemars(extend("additionalProperties" = false))]
 struct Proposal {
     service: Name,
     environment: Name,
@@ -116,6 +117,7 @@ struct Proposal {
 
 /// A freeze to set.
 #[derive(JsonSchema, Serialize)]
+#[schemars(extend("additionalProperties" = false))]
 struct FreezeOrder {
     /// Why, as refusals will say.
     #[schemars(extend("minLength" = 1, "maxLength" = 3000, "pattern" = "\\S"))]
@@ -127,6 +129,7 @@ struct FreezeOrder {
 
 /// A mark to set on a revision.
 #[derive(JsonSchema, Serialize)]
+#[schemars(extend("additionalProperties" = false))]
 struct MarkOrder {
     /// Why, as refusals will say.
     #[schemars(extend("minLength" = 1, "maxLength" = 3000, "pattern" = "\\S"))]
@@ -135,6 +138,7 @@ struct MarkOrder {
 
 /// Who proposes: a person, a rule or an agent. It gives no right.
 #[derive(JsonSchema, Serialize)]
+#[schemars(extend("additionalProperties" = false))]
 struct ProposedBy {
     id: Text,
     name: Option<Text>,

@@ -119,12 +119,14 @@ fn proposal(body: &Value) -> Result<Proposal, Problem> {
     let read = || {
         let place = Place::whole(body, &faults);
         place.object()?;
+        place.only(&["service", "environment", "target", "reason", "proposed_by"]);
         let service = place.field("service").required(ServiceName::parse);
         let environment = place.field("environment").required(EnvironmentName::parse);
         let target = place.field("target").optional(RevisionName::parse);
         let reason = place.field("reason").required(Reason::parse);
         let by = place.field("proposed_by");
         by.object();
+        by.only(&["id", "name"]);
         let id = by.field("id").required(label);
         let name = by.field("name").optional(label);
         let key = ServiceKey::new(service?, environment?);

@@ -9,7 +9,8 @@ use rollback_core::ports::{
     CdBackend, GuardInquiry, HistoryOptions, LiveOptions, PortError, StoreError,
 };
 use rollback_core::{
-    Actor, Deploy, Fact, Fixes, GuardName, Migrations, Plan, Reason, Revision, ServiceKey, in_words,
+    Actor, Deploy, Fact, Fixes, GuardName, Migrations, Plan, Reason, Reversible, Revision,
+    ServiceKey, in_words,
 };
 use std::time::Duration;
 
@@ -141,21 +142,93 @@ pub(crate) fn store_words(error: &StoreError) -> String {
     "our own store did not answer".into()
 }
 
-/// Fills in what the CD system does not know and a deploy's reporter said. Where both know, the CD
-/// system's word stands: it runs the thing.
+/// Fills in what the CD system does not know and reporters said. Migrations are told apart by nobody better
+/// than by whoever brought them: what any of them says stands in the way does.
 pub(crate) fn complete(mut history: Vec<Revision>, deploys: &[Deploy]) -> Vec<Revision> {
     for revision in &mut history {
-        let reported = deploys.iter().find(|d| d.revision.as_ref() == Some(&revision.id));
-        let Some(deploy) = reported else { continue };
-        revision.version.get_or_insert_with(|| deploy.version.clone());
-        revision.commit = revision.commit.take().or_else(|| deploy.commit.clone());
-        revision.deployed_at.get_or_insert(deploy.deployed_at);
-        if revision.migrations == Migrations::Unknown {
-            revision.migrations = deploy.migrations.clone();
-        }
-        if revision.fixes == Fixes::Unknown {
-            revision.fixes = deploy.fixes();
+        let id = revision.id.clone();
+        for deploy in deploys.iter().filter(|deploy| deploy.revision.as_ref() == Some(&id)) {
+            revision.version.get_or_insert_with(|| deploy.version.clone());
+            revision.commit = revision.commit.take().or_else(|| deploy.commit.clone());
+            revision.deployed_at.get_or_insert(deploy.deployed_at);
+            join(&mut revision.migrations, &deploy.migrations);
+            if revision.fixes == Fixes::Unknown {
+                revision.fixes = deploy.fixes();
+            }
         }
     }
     history
+}
+
+/// Adds what another source knows. Of two words on one migration the worse counts; who did not say knows
+/// nothing to the contrary.
+fn join(known: &mut Migrations, other: &Migrations) {
+    let Migrations::Known(other) = other else { return };
+    let Migrations::Known(known) = known else {
+        *known = Migrations::Known(other.clone());
+        return;
+    };
+    for migration in other {
+        match known.iter_mut().find(|one| one.id == migration.id) {
+            Some(one) => one.reversible = worse(one.reversible, migration.reversible),
+            None => known.push(migration.clone()),
+        }
+    }
+}
+
+const fn worse(one: Reversible, other: Reversible) -> Reversible {
+    match (one, other) {
+        (Reversible::No, _) | (_, Reversible::No) => Reversible::No,
+        (Reversible::Yes, _) | (_, Reversible::Yes) => Reversible::Yes,
+        (Reversible::Unknown, Reversible::Unknown) => Reversible::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::Migration;
+    use rollback_testkit::fixtures::{self, at, parsed};
+
+    fn told(words: Option<&[(&str, Reversible)]>) -> Migrations {
+        words.map_or(Migrations::Unknown, |all| {
+            Migrations::Known(all.iter().map(|(id, is)| Migration::new(*id, *is)).collect())
+        })
+    }
+
+    #[test]
+    fn a_migration_stands_in_the_way_whoever_says_so_and_whoever_says_otherwise() {
+        use Reversible::{No, Unknown, Yes};
+        let no: Option<&[(&str, Reversible)]> = Some(&[("m1", No)]);
+        let yes: Option<&[(&str, Reversible)]> = Some(&[("m1", Yes)]);
+        let unsaid: Option<&[(&str, Reversible)]> = Some(&[("m1", Unknown)]);
+        let none: Option<&[(&str, Reversible)]> = Some(&[]);
+        for (cd, reports, expected) in [
+            (none, vec![no], no),
+            (no, vec![none], no),
+            (yes, vec![no], no),
+            (None, vec![no, none], no),
+            (None, vec![none, no], no),
+            (None, vec![None, no], no),
+            (unsaid, vec![yes], yes),
+            (unsaid, vec![none], unsaid),
+            (None, vec![none], none),
+            (None, vec![None], None),
+        ] {
+            let mut revision = fixtures::revision("42", "2.14.0", at(0));
+            revision.migrations = told(cd);
+            let deploys: Vec<Deploy> = (0..)
+                .zip(&reports)
+                .map(|(number, report)| {
+                    let id = format!("ci-{number}");
+                    let mut deploy = Deploy::new(parsed(&id), fixtures::key(), "2.14.0", at(0));
+                    deploy.revision = Some(parsed("42"));
+                    deploy.migrations = told(*report);
+                    deploy
+                })
+                .collect();
+            let complete = complete(vec![revision], &deploys);
+            assert_eq!(complete[0].migrations, told(expected), "{cd:?} {reports:?}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ async fn a_freeze_is_set_told_and_lifted() {
     assert_eq!(frozen["verdict"], "block");
     assert!(frozen["explanation"].as_str().unwrap().contains("no change before Monday"));
     let from = told["freezes"][0]["from"].take();
-    assert!(from.as_str().unwrap().starts_with("2026-11-22T09:3"), "{from}");
+    assert!(from.as_str().unwrap().starts_with("2026-11-22T09:29:5"), "{from}");
     assert_eq!(
         told["freezes"],
         json!([{
@@ -116,6 +116,16 @@ async fn a_drill_is_opened_and_never_ordered() {
     assert_eq!(stage.ended(&view.id).await.state, rollback_core::StateName::Succeeded);
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (0, 0));
     stage.post("/v1/drills", &json!({})).await.problem(422);
+}
+
+#[tokio::test]
+async fn a_freeze_whose_end_is_misspelt_is_refused_and_holds_for_nobody() {
+    let stage = Stage::new().await;
+    let misspelt = json!({"reason": "sale", "untill": "2026-12-24T00:00:00Z"});
+    let path = "/v1/services/checkout/production/freezes/sale";
+    assert_eq!(stage.post(path, &misspelt).await.pointers(), ["#/untill"]);
+    let told = stage.get("/v1/services/checkout/production").await.json();
+    assert_eq!(told["freezes"], json!([]));
 }
 
 #[tokio::test]

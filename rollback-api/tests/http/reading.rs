@@ -184,6 +184,11 @@ async fn every_bad_field_of_a_proposal_is_named_at_once() {
     let missing = stage.post("/v1/rollbacks", &json!({})).await.pointers();
     let expected = ["#/service", "#/environment", "#/reason", "#/proposed_by", "#/proposed_by/id"];
     assert_eq!(missing, expected);
+    let mut misspelt = proposal();
+    (misspelt["targett"], misspelt["drill"]) = ("40".into(), true.into());
+    misspelt["proposed_by"]["nmae"] = "Watcher".into();
+    let unknown = stage.post("/v1/rollbacks", &misspelt).await.pointers();
+    assert_eq!(unknown, ["#/drill", "#/targett", "#/proposed_by/nmae"]);
     let mut elsewhere = proposal();
     elsewhere["service"] = "billing".into();
     assert_eq!(stage.post("/v1/rollbacks", &elsewhere).await.pointers(), ["#/service"]);

@@ -286,7 +286,10 @@ fn buttons<'a>(
         let value = ids::written(&DeployButton::new(card.deploy.id.clone(), version))?;
         buttons.push(Button {
             action_id: OPEN,
-            text: Plain::new(label(card, &target.reference())),
+            text: Plain::new(match opens_proposal(card) {
+                Some(proposed) => label(proposed.purpose, &proposed.to),
+                None => label(card.purpose, &target.reference()),
+            }),
             value: Some(value),
             url: None,
             style: Some(ButtonStyle::Danger),
@@ -316,10 +319,15 @@ fn buttons<'a>(
     Ok(buttons)
 }
 
-fn label(card: &DeployCard, target: &RevisionRef) -> String {
+/// The open proposal that a click leads to, in place of the deploy's own target.
+fn opens_proposal(card: &DeployCard) -> Option<&RollbackView> {
+    card.rollback.as_ref().filter(|view| view.state == StateName::Proposed)
+}
+
+fn label(purpose: Purpose, target: &RevisionRef) -> String {
     let name = target.version.as_ref().map_or_else(|| target.revision.short(), Label::as_str);
     let name = line(name, BUTTON_VERSION_UNITS_MAX);
-    match card.purpose {
+    match purpose {
         Purpose::Real => format!("Roll back to {name}"),
         Purpose::Drill => format!("Drill: roll back to {name}"),
     }

@@ -57,7 +57,8 @@ pub(super) const fn of(view: &RollbackView) -> Headline {
         }
         (_, StateName::Withdrawn) => headline("octagonal_sign", "Rollback withdrawn"),
         (_, StateName::Expired) => headline("alarm_clock", "Rollback expired"),
-        (_, StateName::Proposed) => headline("bulb", "Rollback proposed"),
+        (Purpose::Real, StateName::Proposed) => headline("bulb", "Rollback proposed"),
+        (Purpose::Drill, StateName::Proposed) => headline("test_tube", "Drill proposed"),
         (Purpose::Real, StateName::Approving) => {
             headline("raised_hand", "Rollback waits for approval")
         }

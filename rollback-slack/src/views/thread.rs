@@ -1,7 +1,7 @@
 //! The lines in the thread of the deploy message: what happened, one by one.
 
 use rollback_core::audit::Head;
-use rollback_core::{Label, Line, Progress, RevisionId, RollbackView, stopped};
+use rollback_core::{Label, Line, Progress, Purpose, RevisionId, RollbackView, stopped};
 use std::borrow::Cow;
 
 use super::block::{Block, BlockId, Rich};
@@ -118,7 +118,11 @@ fn headline(view: &RollbackView, line: &Line) -> Words {
     let words = Words::new();
     match line {
         Line::Proposed => {
-            let words = words.say(":bulb: Rollback to ").revision(&view.to).say(" proposed");
+            let what = match view.purpose {
+                Purpose::Real => ":bulb: Rollback to ",
+                Purpose::Drill => ":test_tube: Drill of a rollback to ",
+            };
+            let words = words.say(what).revision(&view.to).say(" proposed");
             match &view.proposed_by {
                 Some(by) => {
                     let name = by.name.as_ref().unwrap_or(&by.id);

@@ -83,6 +83,11 @@ fn deploys() -> Vec<(&'static str, Value)> {
             "proposed",
             &json!({"requested_by": null, "proposed_by": {"id": "rule:high-error-rate", "name": "high-error-rate"}}),
         ),
+        in_state(
+            "proposed_drill",
+            "proposed",
+            &json!({"requested_by": null, "purpose": "drill", "proposed_by": {"id": "nightly"}}),
+        ),
         in_state("somebody_looks", "confirming", &json!({"reason": null})),
         in_state("approving", "approving", &json!({"approvals_min": 1, "cancellable": true})),
         in_state("checking", "checking", &json!({"cancellable": true})),
