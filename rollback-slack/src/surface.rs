@@ -159,10 +159,7 @@ impl Interactions for Surface {
                 ClickAck::Taken
             }
             action @ (APPROVE | REJECT | CANCEL | RELEASE) => {
-                let Ok(button) = RollbackButton::parse(value) else {
-                    tracing::warn!("the value of a rollback button is not ours; nothing was done");
-                    return ClickAck::NotOurs;
-                };
+                let Some(button) = rollback_button(value) else { return ClickAck::NotOurs };
                 let does = match action {
                     APPROVE => Says::Approve,
                     REJECT => Says::Reject,
@@ -175,10 +172,7 @@ impl Interactions for Surface {
                 ClickAck::Taken
             }
             SETTLE => {
-                let Ok(button) = RollbackButton::parse(value) else {
-                    tracing::warn!("the value of a rollback button is not ours; nothing was done");
-                    return ClickAck::NotOurs;
-                };
+                let Some(button) = rollback_button(value) else { return ClickAck::NotOurs };
                 self.once(delivery, tell, until, async move {
                     let trigger = click.trigger_id.as_str();
                     shared.ask_outcome(button.rollback, pressed_in, asks, trigger, until).await;
@@ -271,6 +265,14 @@ impl Interactions for Surface {
         });
         ClosingAck::Taken
     }
+}
+
+fn rollback_button(value: Option<&str>) -> Option<RollbackButton> {
+    let button = RollbackButton::parse(value).ok();
+    if button.is_none() {
+        tracing::warn!("the value of a rollback button is not ours; nothing was done");
+    }
+    button
 }
 
 /// What somebody says to a rollback by a button.

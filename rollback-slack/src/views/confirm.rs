@@ -21,9 +21,9 @@ use crate::Json;
 use crate::escape::SafeUrl;
 
 /// What one text input of Slack's holds, and the longest reason that the core takes.
-pub(super) const REASON_UNITS_MAX: u16 = 3_000;
+const REASON_UNITS_MAX: u16 = 3_000;
 /// Fewer than these say nothing to whoever reads the audit record.
-pub(super) const REASON_UNITS_MIN: u16 = 3;
+const REASON_UNITS_MIN: u16 = 3;
 /// Guards in the way that are explained one by one.
 const OBSTACLES_MAX: usize = 12;
 /// An explanation of a guard, with what to do next.
@@ -169,7 +169,7 @@ fn ready(view: &RollbackView, backdrop: Backdrop<'_>) -> Result<Json, Breach> {
     });
     blocks.extend(changes(card));
     blocks.extend(acknowledgement(view));
-    blocks.push(reason_input());
+    blocks.push(reason_input("Reason", "What is wrong, and since when?", true));
     let draft = Draft::new(view.purpose, &view.id, Some(shown(view)));
     let mut modal = draft.closing("Cancel", Closing::Withdraws, blocks)?;
     modal.submit = Some(Plain::new(match view.purpose {
@@ -322,10 +322,15 @@ fn changes(card: Option<&DeployCard>) -> Option<Block<'static>> {
     })
 }
 
-fn reason_input() -> Block<'static> {
+/// The input for what somebody must say, by one name in every modal: what was typed survives an update.
+pub(super) fn reason_input(
+    label: &'static str,
+    placeholder: &'static str,
+    focus_on_load: bool,
+) -> Block<'static> {
     Block::Input {
         block_id: BlockId::fixed(REASON_BLOCK),
-        label: Plain::new("Reason"),
+        label: Plain::new(label),
         hint: Some(Plain::new(
             "Everybody in the channel reads it, and it stays in the audit record.",
         )),
@@ -334,8 +339,8 @@ fn reason_input() -> Block<'static> {
             multiline: true,
             min_length: REASON_UNITS_MIN,
             max_length: REASON_UNITS_MAX,
-            focus_on_load: true,
-            placeholder: Plain::new("What is wrong, and since when?"),
+            focus_on_load,
+            placeholder: Plain::new(placeholder),
         }),
     }
 }

@@ -2,9 +2,9 @@
 
 use rollback_core::{Outcome, RollbackId, RollbackView};
 
-use super::block::{Block, BlockId, Choice, Element, Modal, Plain, Rich, StaticSelect, TextInput};
-use super::confirm::{REASON_UNITS_MAX, REASON_UNITS_MIN};
-use super::ids::{Memo, OUTCOME, REASON_ACTION, REASON_BLOCK, SETTLE};
+use super::block::{Block, BlockId, Choice, Element, Modal, Plain, Rich, StaticSelect};
+use super::confirm::reason_input;
+use super::ids::{Memo, OUTCOME, SETTLE};
 use super::text::{PARAGRAPH_UNITS_MAX, Spans, Words};
 use super::{Breach, ids, state, written};
 use crate::Json;
@@ -33,7 +33,7 @@ pub fn settle_modal(view: &RollbackView) -> Result<Json, Breach> {
                 fields: Vec::new(),
             },
             outcome(),
-            finding(),
+            reason_input("How do you know?", "Where you looked, and what you saw", false),
         ],
     )?;
     question.submit = Some(Plain::new("Settle"));
@@ -100,24 +100,6 @@ fn outcome() -> Block<'static> {
             action_id: OUTCOME,
             placeholder: Plain::new("Choose"),
             options: options.into(),
-        }),
-    }
-}
-
-fn finding() -> Block<'static> {
-    Block::Input {
-        block_id: BlockId::fixed(REASON_BLOCK),
-        label: Plain::new("How do you know?"),
-        hint: Some(Plain::new(
-            "Everybody in the channel reads it, and it stays in the audit record.",
-        )),
-        element: Element::Text(TextInput {
-            action_id: REASON_ACTION,
-            multiline: true,
-            min_length: REASON_UNITS_MIN,
-            max_length: REASON_UNITS_MAX,
-            focus_on_load: false,
-            placeholder: Plain::new("Where you looked, and what you saw"),
         }),
     }
 }
