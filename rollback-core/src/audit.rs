@@ -732,25 +732,13 @@ pub(crate) struct Template<'a> {
 impl Template<'_> {
     pub(crate) fn draft(&self, kind: Kind, at: Timestamp, id: Label) -> Draft {
         Draft {
-            id,
-            at,
             operation_id: Some(self.operation_id.clone()),
-            kind,
-            actor: None,
-            service: self.key.service.as_str().into(),
-            environment: self.key.environment.as_str().into(),
             from: Some(self.from.clone()),
             to: Some(self.to.clone()),
-            change: None,
-            reason: None,
-            decision: None,
-            guards: Vec::new(),
-            acknowledged: Vec::new(),
             deployer: self.deployer.cloned(),
             backend: Some(self.backend.clone()),
-            execution: None,
-            explanation: None,
             drill: self.drill,
+            ..Draft::of_service(id, at, kind, self.key)
         }
     }
 }

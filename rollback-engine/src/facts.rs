@@ -142,8 +142,8 @@ pub(crate) fn store_words(error: &StoreError) -> String {
     "our own store did not answer".into()
 }
 
-/// Fills in what the CD system does not know and reporters said. Migrations are told apart by nobody better
-/// than by whoever brought them: what any of them says stands in the way does.
+/// Fills in what the CD system does not know and reporters said. A migration that any of them calls
+/// irreversible is irreversible.
 pub(crate) fn complete(mut history: Vec<Revision>, deploys: &[Deploy]) -> Vec<Revision> {
     for revision in &mut history {
         let id = revision.id.clone();
