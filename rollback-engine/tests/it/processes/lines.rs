@@ -57,13 +57,17 @@ fn read(line: &str, journals: &[Journal]) -> Option<Seen> {
             holds: holds.parse().unwrap(),
             fence: fence.parse().ok(),
         },
-        ["claimed", id, owner, fence, at, until] => Seen::Claimed {
-            rollback: parsed(id),
-            owner: Instance::new(*owner),
-            fence: fence.parse().unwrap(),
-            at: Timestamp::from_millis(at.parse().unwrap()),
-            until: Timestamp::from_millis(until.parse().unwrap()),
-        },
+        ["claimed", id, owner, fence, at, until] => {
+            let at = Timestamp::from_millis(at.parse().unwrap());
+            let until = Timestamp::from_millis(until.parse().unwrap());
+            // An answer that was on its way while its process stood still: it was given before whoever
+            // took over asked, and nobody can count on a claim that is over when they hear of it.
+            if until <= at {
+                return None;
+            }
+            let (rollback, owner) = (parsed(id), Instance::new(*owner));
+            Seen::Claimed { rollback, owner, fence: fence.parse().unwrap(), at, until }
+        }
         ["gave-back", id, fence] => {
             Seen::GaveBack { rollback: parsed(id), fence: fence.parse().unwrap() }
         }
