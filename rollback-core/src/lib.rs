@@ -84,7 +84,7 @@
 //! ```
 #![no_std]
 extern crate alloc;
-#[cfg(any(test, feature = "mock", planted_bugs))]
+#[cfg(any(test, feature = "mock"))]
 extern crate std;
 
 pub mod access;
@@ -103,9 +103,6 @@ pub mod named;
 pub mod notice;
 pub mod observed;
 mod per_service;
-#[cfg(planted_bugs)]
-#[doc(hidden)]
-pub mod planted;
 mod policy;
 pub mod ports;
 mod presence;

@@ -312,13 +312,9 @@ impl Vote {
         standing: &Standing,
         now: Timestamp,
     ) -> Result<Self, (Actor, NoVote)> {
-        let apart = confirmed.apart_from(&actor, standing);
-        #[cfg(planted_bugs)]
-        let apart = match crate::planted::is("approval-by-same-person") {
-            true => Some(FourEyes::Account),
-            false => apart,
+        let Some(apart) = confirmed.apart_from(&actor, standing) else {
+            return Err((actor, NoVote::Own));
         };
-        let Some(apart) = apart else { return Err((actor, NoVote::Own)) };
         match Self::allowed(policy, &actor, standing, now) {
             Ok((route, rule, _rests_on)) => {
                 let person = standing.person().cloned();
@@ -504,10 +500,6 @@ impl GuardsPassed {
         question.since = (!is_first).then_some(since);
         question.rules = *rules;
         let report = guard::evaluate(&question, facts);
-        #[cfg(planted_bugs)]
-        if crate::planted::is("guards-only-before-confirmation") {
-            return Ok(Self { approved, report, valid_until: now.after(fact_age_max) });
-        }
         match facts.oldest() {
             Some(oldest) if report.passes(acknowledged) => {
                 // A source whose clock is ahead makes nothing good for longer than now.
@@ -563,15 +555,6 @@ impl Order {
     /// Issues the order that a record of intent allows.
     pub(crate) fn issue(recorded: &Recorded) -> Self {
         Self(OrderRef::of(recorded))
-    }
-}
-
-#[cfg(planted_bugs)]
-impl Order {
-    /// The mistake that an order can be sent twice.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

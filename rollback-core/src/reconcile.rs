@@ -50,8 +50,6 @@ impl Looking {
     pub fn found(self, receipt: Option<Receipt>) -> Next {
         match receipt {
             Some(receipt) => Next::Known(Event::OrderFound(receipt)),
-            #[cfg(planted_bugs)]
-            None if crate::planted::is("fence-write-skipped") => Next::Known(Event::OrderAbsent),
             None if self.fenced => Next::Known(Event::OrderAbsent),
             None => Next::Fence(Fencing(())),
         }

@@ -405,15 +405,6 @@ impl Driver {
                 if self.work.contains_key(&trigger) {
                     continue;
                 }
-                #[cfg(planted_bugs)]
-                if rollback_core::planted::is("crash-recovery-resends")
-                    && let Effect::Reconcile(order) = effect
-                {
-                    let inner = Arc::clone(&self.inner);
-                    let send = async move { Some(work::trigger(&inner, order, &claim).await) };
-                    self.spawn(trigger, None, send);
-                    return Ok(());
-                }
                 // This process did not send the order, and one before it may have.
                 let why = "the rollback service stopped while it was sending the order";
                 return self.feed(Event::TriggerInDoubt(why.into()), None).await;

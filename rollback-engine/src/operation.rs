@@ -237,12 +237,6 @@ impl Operation {
     /// process has owned the rollback, it may have settled that the order was never sent.
     pub(crate) fn take_order(&self, claim: &Claim) -> Option<Given> {
         let (order, fence) = self.order().take()?;
-        #[cfg(planted_bugs)]
-        if rollback_core::planted::is("no-fencing")
-            || rollback_core::planted::is("no-fencing-no-precondition")
-        {
-            return Some(order);
-        }
         (fence == claim.fence).then_some(order)
     }
 

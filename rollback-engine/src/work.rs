@@ -179,10 +179,6 @@ pub(crate) async fn caught_up(inner: &Inner, last: Timestamp) {
 
 /// Every required sink has every record up to the intent before the order is given.
 async fn record_intent(inner: &Inner, pulse: &Pulse) -> Event {
-    #[cfg(planted_bugs)]
-    if rollback_core::planted::is("audit-after-effect") {
-        return Event::IntentRecorded;
-    }
     for sink in inner.sinks.iter().filter(|sink| sink.required) {
         let mut wait = inner.look_every;
         while let Err(error) = sink.catch_up(inner).await {
@@ -261,16 +257,10 @@ pub(crate) async fn trigger(inner: &Arc<Inner>, order: Order, claim: &Claim) -> 
     }
     // Sent from a task of its own: dropping whoever waits for the answer must not cut the request.
     let clock = Arc::clone(&inner.clock);
-    let sent = tokio::spawn(async move {
-        #[cfg(planted_bugs)]
-        if rollback_core::planted::is("resend-after-timeout")
-            && let Some(answer) = within(clock.as_ref(), bound, backend.start(order.again())).await
-            && !matches!(answer, Err(StartError::InDoubt { .. }))
-        {
-            return Some(answer);
-        }
-        within_or_panic(clock.as_ref(), bound, backend.start(order)).await
-    });
+    let sent =
+        tokio::spawn(
+            async move { within_or_panic(clock.as_ref(), bound, backend.start(order)).await },
+        );
     match sent.await {
         Ok(Some(Ok(receipt))) => Event::TriggerAccepted(receipt),
         Ok(Some(Err(StartError::Refused { why }))) => Event::TriggerRefused(why),

@@ -164,10 +164,6 @@ impl Books {
                     && held.fence == claim.fence
                     && commit.at < held.expires_at
             });
-            #[cfg(planted_bugs)]
-            let held = held
-                || rollback_core::planted::is("no-fencing")
-                || rollback_core::planted::is("no-fencing-no-precondition");
             if !held {
                 return Err(StoreError::ClaimLost(id.clone()));
             }
@@ -177,10 +173,6 @@ impl Books {
             (Some(kept), None) if count(&kept.entries) == commit.expected => {
                 check_service(commit, &kept.view.key)?;
                 commit.expected
-            }
-            #[cfg(planted_bugs)]
-            (Some(kept), None) if rollback_core::planted::is("non-atomic-dedupe") => {
-                count(&kept.entries)
             }
             (Some(_) | None, _) => return Err(StoreError::MovedOn(id.clone())),
         };
@@ -503,10 +495,6 @@ impl Message {
         new.previous = self.queued.previous.take();
         new.attempt = self.queued.attempt;
         new.attempts = if pending { self.queued.attempts } else { 0 };
-        #[cfg(planted_bugs)]
-        if rollback_core::planted::is("render-goes-backwards") {
-            new.version = self.queued.version;
-        }
         self.queued = new;
         if !pending {
             self.not_before = Timestamp::default();
@@ -638,16 +626,7 @@ impl Claims for MemoryStore {
                 let expires_at = expires_at.max(held.expires_at);
                 Claim::new(id.clone(), owner.clone(), held.fence, expires_at)
             }
-            #[cfg(planted_bugs)]
-            Some(held) if rollback_core::planted::is("wall-clock-lease") => {
-                // By the clock of whoever wants it, which is an hour ahead.
-                Claim::new(id.clone(), owner.clone(), held.fence.saturating_add(1), expires_at)
-            }
             Some(held) if now < held.expires_at => return Ok(None),
-            #[cfg(planted_bugs)]
-            Some(held) if rollback_core::planted::is("token-reuse-after-restore") => {
-                Claim::new(id.clone(), owner.clone(), held.fence, expires_at)
-            }
             Some(_) | None => {
                 books.fence = books.fence.saturating_add(1);
                 Claim::new(id.clone(), owner.clone(), books.fence, expires_at)

@@ -389,12 +389,6 @@ pub enum InDeploy {
     No,
 }
 
-#[cfg(planted_bugs)]
-fn does_not_compare() -> bool {
-    rollback_core::planted::is("no-cd-precondition")
-        || rollback_core::planted::is("no-fencing-no-precondition")
-}
-
 impl World {
     /// An order arrives at the CD system.
     fn receive(&mut self, sent: &Sent, capabilities: Capabilities) -> Result<Receipt, StartError> {
@@ -408,8 +402,6 @@ impl World {
             CompareAndSet::Yes | CompareAndSet::Ticket => true,
             CompareAndSet::No => false,
         };
-        #[cfg(planted_bugs)]
-        let compares = compares && !does_not_compare();
         if compares && self.live.as_ref() != Some(&sent.from) {
             let live = self.revisions.iter().find(|r| Some(&r.id) == self.live.as_ref());
             let live = live.map(Revision::reference);
@@ -511,12 +503,6 @@ impl CdBackend for FakeBackend {
 
     async fn start(&self, order: Order) -> Result<Receipt, StartError> {
         let fault = self.called(Method::Start);
-        #[cfg(planted_bugs)]
-        if fault.is_none() && does_not_compare() {
-            let sent = self.sent(&order);
-            self.world().sends += 1;
-            return self.world().receive(&sent, self.capabilities);
-        }
         let sent = self.sent(&order);
         self.world().sends += 1;
         let doubt = |why: &str| StartError::InDoubt { why: why.into() };

@@ -29,7 +29,7 @@ pub enum Cd {
 
 /// A mistake in what the model stands for, to see that it is found.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "each is planted by name")]
+#[expect(clippy::exhaustive_enums, reason = "each is asked for by name")]
 pub enum Flaw {
     /// An order whose answer did not come is sent again.
     ResendsAfterTimeout,
@@ -54,7 +54,7 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// Every flaw, with the name under which it is planted and the promise that it breaks first.
+    /// Every flaw, with its name and the promise that it breaks first.
     pub const ALL: [(Self, &'static str, &'static str); 10] = [
         (Self::ResendsAfterTimeout, "resend-after-timeout", "INV-14"),
         (Self::RecordsLater, "audit-after-effect", "INV-29"),
@@ -67,18 +67,6 @@ impl Flaw {
         (Self::TokensAgain, "token-reuse-after-restore", "INV-22"),
         (Self::FenceForgetsTheOrder, "fence-forgets-the-order", "INV-19"),
     ];
-
-    /// The flaw that is planted in this build, if it is one of the world and not of the core.
-    #[must_use]
-    pub fn planted() -> Option<Self> {
-        #[cfg(planted_bugs)]
-        {
-            let named = |(_, name, _): &&(Self, &str, &str)| rollback_core::planted::is(name);
-            Self::ALL.iter().find(named).map(|(flaw, ..)| *flaw)
-        }
-        #[cfg(not(planted_bugs))]
-        None
-    }
 }
 
 /// How often each thing may still go wrong. All are finite, so that every path ends.

@@ -35,7 +35,6 @@ fn setup(cd: Cd, approvals: [u8; 2]) -> Setup {
     let mut setup = Setup::new(cd);
     setup.approvals = approvals;
     setup.budget = if large { LARGE } else { SMALL };
-    setup.flaw = Flaw::planted();
     setup
 }
 

@@ -1,8 +1,8 @@
 //! Random histories beyond the bounds of the exhaustive model, each seed with faults of its own share.
 //!
-//! `ROLLBACK_SIM_HISTORIES=n` plays `n`, `ROLLBACK_SIM_FROM=s` begins at seed `s`. `./check` plays ten
-//! million, optimised. A thousand million:
-//! `ROLLBACK_SIM_HISTORIES=1000000000 cargo test --profile simulation -p rollback-model --test swarm whatever -- --nocapture`
+//! `ROLLBACK_SIM_HISTORIES=n` plays `n`, `ROLLBACK_SIM_FROM=s` begins at seed `s`. `./check` plays a
+//! million. A thousand million:
+//! `ROLLBACK_SIM_HISTORIES=1000000000 cargo test -p rollback-model --test swarm whatever -- --nocapture`
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use rollback_core::StateName;
@@ -79,7 +79,7 @@ fn whatever_is_drawn_every_promise_holds() {
     let (from, histories) =
         (number("ROLLBACK_SIM_FROM", 0), number("ROLLBACK_SIM_HISTORIES", HISTORIES));
     let began = Instant::now();
-    let players = match sweep(from..from + histories, Flaw::planted()) {
+    let players = match sweep(from..from + histories, None) {
         Ok(players) => players,
         Err(failure) => {
             println!("found after {:.2} s", began.elapsed().as_secs_f64());
@@ -196,7 +196,7 @@ fn seeds_that_once_found_something_find_nothing_any_more() {
     let mut player = Player::new();
     for line in seeds.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
         let seed = line.split_whitespace().next().unwrap().parse().unwrap();
-        if let Err(failure) = player.play(seed, Flaw::planted()) {
+        if let Err(failure) = player.play(seed, None) {
             fail(&failure);
         }
     }
