@@ -129,6 +129,33 @@ impl Committed {
     }
 }
 
+/// A notice in the outbox whose row cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// The notifier.
+    pub notifier: Label,
+    /// The identity of the message.
+    pub key: Label,
+    /// What is wrong with the row.
+    pub why: String,
+    /// When it is looked at again; none when it was given up.
+    pub again_at: Option<Timestamp>,
+}
+
+impl Unreadable {
+    /// Names a notice that cannot be read.
+    #[must_use]
+    pub fn new(
+        notifier: impl Into<Label>,
+        key: impl Into<Label>,
+        why: impl Into<String>,
+        again_at: Option<Timestamp>,
+    ) -> Self {
+        Self { notifier: notifier.into(), key: key.into(), why: why.into(), again_at }
+    }
+}
+
 /// A notice in the outbox, for one notifier. Of the notices with one key only the newest is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -65,6 +65,13 @@ pub enum Part {
         /// What cannot be delivered: what is posted there, pages, or direct messages.
         what: &'static str,
     },
+    /// A notice that is stored and cannot be read. Others are delivered.
+    Notice {
+        /// The notifier.
+        notifier: Label,
+        /// The identity of its message.
+        key: Label,
+    },
     /// The directory that says who is in which group.
     Directory,
     /// An audit sink, by its name.
@@ -100,6 +107,7 @@ impl Part {
             Self::Service { .. } => "service",
             Self::Chat(_) => "chat",
             Self::Channel { .. } => "channel",
+            Self::Notice { .. } => "notice",
             Self::Directory => "directory",
             Self::Sink { .. } => "audit_sink",
             Self::Engine => "engine",
@@ -118,6 +126,7 @@ impl Part {
             }
             Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
             Self::Channel { notifier, channel, what } => format!("{notifier}/{channel} ({what})"),
+            Self::Notice { notifier, key } => format!("{notifier}/{key}"),
             Self::Directory => "directory".into(),
             Self::Engine => "engine".into(),
         }
@@ -134,6 +143,7 @@ impl Part {
             | Self::Directory
             | Self::Engine => true,
             Self::Channel { what, .. } => *what != TO_ONE_PERSON,
+            Self::Notice { .. } => false,
             Self::Sink { required, .. } => matches!(required, Required::Yes),
             Self::Loop(_) => true,
         }
@@ -156,6 +166,7 @@ impl Part {
                 "These messages are missing; they are delivered once this is fixed. Running \
                  rollbacks continue."
             }
+            Self::Notice { .. } => "This message is missing. Its row is kept in the outbox.",
             Self::Directory => "Nobody can be checked, so everybody is denied.",
             Self::Engine => "This process starts and continues no rollback.",
             Self::Sink { required: Required::Yes, .. } => {
@@ -174,6 +185,7 @@ impl Part {
             | Self::Cd(_)
             | Self::Chat(_)
             | Self::Channel { .. }
+            | Self::Notice { .. }
             | Self::Directory
             | Self::Sink { .. }
             | Self::Engine
@@ -189,6 +201,7 @@ impl Part {
             | Self::Cd(_)
             | Self::Service { .. }
             | Self::Chat(_)
+            | Self::Notice { .. }
             | Self::Directory
             | Self::Sink { .. }
             | Self::Engine
@@ -208,6 +221,7 @@ impl fmt::Display for Part {
             Self::Channel { notifier, channel, what } => {
                 write!(f, "{what} in {channel} through {notifier}")
             }
+            Self::Notice { notifier, key } => write!(f, "message {key} through {notifier}"),
             Self::Directory => f.write_str("the user directory"),
             Self::Sink { name, required: Required::Yes } => {
                 write!(f, "required audit sink \"{name}\"")
@@ -498,6 +512,11 @@ impl Health {
     /// Forgets a part: it is not asked any more. Says whether it was in trouble.
     pub(crate) fn forget(&self, part: &Part) -> bool {
         self.locked().parts.remove(part).is_some_and(|seen| seen.trouble.is_some())
+    }
+
+    /// How many parts of a kind are known.
+    pub(crate) fn count(&self, is_one: impl Fn(&Part) -> bool) -> usize {
+        self.locked().parts.keys().filter(|part| is_one(part)).count()
     }
 
     pub(crate) fn parts(&self) -> Vec<PartStanding> {

@@ -14,7 +14,7 @@ use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord}
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
     Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
-    StoreLeft,
+    StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView,
@@ -818,6 +818,18 @@ impl Outbox for MemoryStore {
             queued.taken_by = Some(owner.clone());
         }
         Ok(due)
+    }
+
+    /// What is in memory can be read.
+    async fn put_off_unreadable(
+        &self,
+        _owner: &Instance,
+        _now: Timestamp,
+        _not_before: Timestamp,
+        _attempts_max: u32,
+        _limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {
