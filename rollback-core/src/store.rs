@@ -74,6 +74,9 @@ pub struct Commit {
     pub opening: Option<Box<Opening>>,
     /// The event, for a step; none for the opening.
     pub entry: Option<Entry>,
+    /// How the rollback stood when this was decided, where the number of entries does not tell: of a
+    /// rollback that is stopped the row changes, and its journal does not.
+    pub stood: Option<Box<RollbackView>>,
     /// The claim the step was made under; none for an event that a person brings.
     pub claim: Option<Claim>,
     /// Whether the rollback holds its service after the step.
@@ -101,6 +104,7 @@ impl Commit {
             expected,
             opening: None,
             entry: None,
+            stood: None,
             claim: None,
             holds_service: false,
             was_ordered: false,

@@ -3,7 +3,7 @@
 use crate::hints::{Herald, Lane};
 use crate::rules::{
     CHAIN_DEFAULT, FENCES_LOST_MAX, PRUNE_MAX, appears_once, check_room, check_service,
-    check_shape, ended_unconfirmed, forgotten_until, led_away, lost, page, unwritable,
+    check_shape, check_stood, ended_unconfirmed, forgotten_until, led_away, lost, page, unwritable,
 };
 use async_trait::async_trait;
 use rollback_core::audit::{Draft, Head, Record};
@@ -176,6 +176,7 @@ impl Books {
             (None, Some(_)) => 0,
             (Some(kept), None) if count(&kept.entries) == commit.expected => {
                 check_service(commit, &kept.view.key)?;
+                check_stood(commit, &kept.view)?;
                 commit.expected
             }
             #[cfg(planted_bugs)]

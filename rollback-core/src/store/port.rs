@@ -26,7 +26,8 @@ pub trait Journals: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::MovedOn`], [`StoreError::ServiceHeld`] and [`StoreError::ClaimLost`] for the
+    /// [`StoreError::MovedOn`] (its entries, or where [`Commit::stood`] is given its row, are no longer
+    /// those it was decided on), [`StoreError::ServiceHeld`] and [`StoreError::ClaimLost`] for the
     /// three conditions; all other kinds as they come.
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 
