@@ -444,7 +444,7 @@ fn rollbacks(answers: &mut SchemaGenerator, bodies: &mut SchemaGenerator) -> Val
     let list = operation(
         "Rollbacks, newest first.",
         &[(200, answer("The rollbacks.", &listed))],
-        &[400, 500],
+        &[400, 422, 500],
     );
     let mut states: Vec<&str> = wire::State::ALL.iter().map(|state| state.as_str()).collect();
     states.push("");
@@ -563,7 +563,10 @@ fn responses(generator: &mut SchemaGenerator) -> Map<String, Value> {
         (409, "It cannot be done as things stand. Nothing was changed."),
         (413, "The body is too large. Nothing was changed."),
         (415, "A body of this type is not taken. Nothing was changed."),
-        (422, "Fields are missing or wrong; each is named. Nothing was changed."),
+        (
+            422,
+            "Fields are missing or wrong, or name what is not known; each is named. Nothing was changed.",
+        ),
         (429, "Too many requests; `Retry-After` says when to come back. Nothing was changed."),
         (500, "What is stored cannot be read."),
         (503, "Not now; `Retry-After` says when to come back. Nothing was changed."),

@@ -151,9 +151,11 @@ pub(crate) async fn list(
     let limit = parameters.read_as("limit", |text| number(text, 1, LIST_MAX))?;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIST_DEFAULT);
     let mut query = Query::all(limit);
-    query.service = parameters.parsed::<ServiceName>("service")?.map(|s| s.as_str().into());
-    query.environment =
-        parameters.parsed::<EnvironmentName>("environment")?.map(|e| e.as_str().into());
+    let of = Of {
+        service: parameters.parsed("service")?,
+        environment: parameters.parsed("environment")?,
+    };
+    of.narrow(&mut query);
     let state = parameters.chosen("state", told)?;
     let mut views = Vec::new();
     match state {
@@ -168,7 +170,57 @@ pub(crate) async fn list(
             views.truncate(limit);
         }
     }
+    if views.is_empty() {
+        of.is_known(&shared.engine).await?;
+    }
     Ok(Json(Rollbacks { rollbacks: views.iter().map(Rollback::from).collect() }))
+}
+
+/// The services that a list is about.
+struct Of {
+    service: Option<ServiceName>,
+    environment: Option<EnvironmentName>,
+}
+
+impl Of {
+    fn narrow(&self, query: &mut Query) {
+        query.service = self.service.as_ref().map(|service| service.as_str().into());
+        query.environment = self.environment.as_ref().map(|it| it.as_str().into());
+    }
+
+    /// Refuses what is not configured and was never rolled back here: an empty list would hide a
+    /// misspelt name.
+    async fn is_known(&self, engine: &rollback_engine::Engine) -> Result<(), Problem> {
+        let has_service =
+            |key: &&ServiceKey| self.service.as_ref().is_none_or(|it| *it == key.service);
+        let is_of =
+            |key: &ServiceKey| self.environment.as_ref().is_none_or(|it| *it == key.environment);
+        if engine.services().filter(has_service).any(is_of) {
+            return Ok(());
+        }
+        let mut query = Query::all(1);
+        self.narrow(&mut query);
+        let earlier = engine.rollbacks(&query).await.map_err(|error| Problem::store(&error))?;
+        if !earlier.is_empty() {
+            return Ok(());
+        }
+        let unknown = "is not configured here, and nothing of it was ever rolled back here";
+        let fault = match (&self.service, &self.environment) {
+            (Some(service), None) => Fault::in_query("service", format!("`{service}` {unknown}")),
+            (None, Some(environment)) => {
+                Fault::in_query("environment", format!("`{environment}` {unknown}"))
+            }
+            (Some(service), Some(environment)) => {
+                let is_misspelt = !engine.services().any(|key| key.service == *service);
+                let named = if is_misspelt { "service" } else { "environment" };
+                Fault::in_query(named, format!("`{service}` in `{environment}` {unknown}"))
+            }
+            // All services: there is at least one.
+            (None, None) => return Ok(()),
+        };
+        Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no such service is known here")
+            .with(vec![fault]))
+    }
 }
 
 fn told(text: &str) -> Result<Told, String> {

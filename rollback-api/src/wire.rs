@@ -661,8 +661,9 @@ pub(crate) struct HealthReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Blocker {
-    /// What kind of part it is: `store`, `cd`, `chat`, `channel`, `directory`, `audit_sink`, `engine` or
-    /// `loop`; more may come.
+    /// What kind of part it is: `store`, `cd`, `service` (one service of a CD system that answers for
+    /// others), `chat`, `channel`, `notice` (one message that cannot be read), `directory`, `audit_sink`,
+    /// `engine` or `loop`; more may come.
     kind: &'static str,
     /// Which of its kind.
     name: String,

@@ -15,7 +15,7 @@ mod sources;
 pub use crate::store::{
     AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hint, Hints, Instance, Journal,
     Journals, Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
-    Store, StoreError, StoreLeft,
+    Store, StoreError, StoreLeft, Unreadable,
 };
 pub use audit::{AuditSink, CheckpointSigner, Kept};
 pub use backend::{

@@ -74,6 +74,9 @@ pub struct Commit {
     pub opening: Option<Box<Opening>>,
     /// The event, for a step; none for the opening.
     pub entry: Option<Entry>,
+    /// How the rollback stood when this was decided, where the number of entries does not tell: of a
+    /// rollback that is stopped the row changes, and its journal does not.
+    pub stood: Option<Box<RollbackView>>,
     /// The claim the step was made under; none for an event that a person brings.
     pub claim: Option<Claim>,
     /// Whether the rollback holds its service after the step.
@@ -101,6 +104,7 @@ impl Commit {
             expected,
             opening: None,
             entry: None,
+            stood: None,
             claim: None,
             holds_service: false,
             was_ordered: false,
@@ -126,6 +130,33 @@ impl Committed {
     #[must_use]
     pub const fn new(records: Vec<Record>) -> Self {
         Self { records }
+    }
+}
+
+/// A notice in the outbox whose row cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// The notifier.
+    pub notifier: Label,
+    /// The identity of the message.
+    pub key: Label,
+    /// What is wrong with the row.
+    pub why: String,
+    /// When it is looked at again; none when it was given up.
+    pub again_at: Option<Timestamp>,
+}
+
+impl Unreadable {
+    /// Names a notice that cannot be read.
+    #[must_use]
+    pub fn new(
+        notifier: impl Into<Label>,
+        key: impl Into<Label>,
+        why: impl Into<String>,
+        again_at: Option<Timestamp>,
+    ) -> Self {
+        Self { notifier: notifier.into(), key: key.into(), why: why.into(), again_at }
     }
 }
 

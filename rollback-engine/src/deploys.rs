@@ -167,6 +167,11 @@ impl Engine {
         })
     }
 
+    /// The services that are configured.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.inner.catalog.services.keys()
+    }
+
     /// Rollbacks, newest first.
     ///
     /// # Errors

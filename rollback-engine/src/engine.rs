@@ -242,7 +242,8 @@ impl EngineBuilder {
     }
 
     /// Checks at this interval that the store can be written, each CD system answers and each required
-    /// audit sink can take a record. Pages on-call when something has blocked rollbacks for two minutes.
+    /// audit sink can take a record. Of each CD system up to a dozen services are read at a time, one
+    /// group after the other. Pages on-call when something has blocked rollbacks for two minutes.
     /// Without it, only the answers to regular requests are noted.
     #[must_use]
     pub const fn probe_every(mut self, every: Duration) -> Self {

@@ -12,7 +12,9 @@
 use crate::clock;
 use crate::engine::{Engine, Inner};
 use rollback_core::ports::{Clock, Listed, Query, StoreError};
-use rollback_core::{BackendName, ChannelId, Label, RollbackId, StateName, Timestamp, in_words};
+use rollback_core::{
+    BackendName, ChannelId, Label, RollbackId, ServiceKey, StateName, Timestamp, in_words,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -22,6 +24,10 @@ use std::time::Duration;
 /// Most parts that are kept. Their names are configured, so a real service has some dozens; beyond
 /// that a new one is not kept, rather than an old trouble forgotten.
 const PARTS_MAX: usize = 1_024;
+
+/// Most services whose reads are kept apart. They are configured; beyond that only their CD system as
+/// a whole is known.
+const SERVICES_MAX: usize = 10_000;
 
 /// Longest explanation that is kept, in characters.
 const WHY_MAX: usize = 300;
@@ -41,6 +47,13 @@ pub enum Part {
     Store,
     /// A CD system, by the name of its backend.
     Cd(BackendName),
+    /// One service of a CD system that answers otherwise: its reads hang, fail or are refused.
+    Service {
+        /// The CD system.
+        cd: BackendName,
+        /// The service.
+        service: ServiceKey,
+    },
     /// A notifier as a whole: it refuses us, or does not answer.
     Chat(Label),
     /// One channel of a notifier: archived, or without us.
@@ -51,6 +64,13 @@ pub enum Part {
         channel: ChannelId,
         /// What cannot be delivered: what is posted there, pages, or direct messages.
         what: &'static str,
+    },
+    /// A notice that is stored and cannot be read. Others are delivered.
+    Notice {
+        /// The notifier.
+        notifier: Label,
+        /// The identity of its message.
+        key: Label,
     },
     /// The directory that says who is in which group.
     Directory,
@@ -84,8 +104,10 @@ impl Part {
         match self {
             Self::Store => "store",
             Self::Cd(_) => "cd",
+            Self::Service { .. } => "service",
             Self::Chat(_) => "chat",
             Self::Channel { .. } => "channel",
+            Self::Notice { .. } => "notice",
             Self::Directory => "directory",
             Self::Sink { .. } => "audit_sink",
             Self::Engine => "engine",
@@ -99,8 +121,12 @@ impl Part {
         match self {
             Self::Store => "store".into(),
             Self::Cd(name) => name.to_string(),
+            Self::Service { cd, service } => {
+                format!("{cd}/{}/{}", service.service, service.environment)
+            }
             Self::Chat(name) | Self::Loop(name) | Self::Sink { name, .. } => name.to_string(),
             Self::Channel { notifier, channel, what } => format!("{notifier}/{channel} ({what})"),
+            Self::Notice { notifier, key } => format!("{notifier}/{key}"),
             Self::Directory => "directory".into(),
             Self::Engine => "engine".into(),
         }
@@ -110,8 +136,14 @@ impl Part {
     #[must_use]
     pub fn blocks(&self) -> bool {
         match self {
-            Self::Store | Self::Cd(_) | Self::Chat(_) | Self::Directory | Self::Engine => true,
+            Self::Store
+            | Self::Cd(_)
+            | Self::Service { .. }
+            | Self::Chat(_)
+            | Self::Directory
+            | Self::Engine => true,
             Self::Channel { what, .. } => *what != TO_ONE_PERSON,
+            Self::Notice { .. } => false,
             Self::Sink { required, .. } => matches!(required, Required::Yes),
             Self::Loop(_) => true,
         }
@@ -123,6 +155,9 @@ impl Part {
         match self {
             Self::Store => "No rollback can start or continue.",
             Self::Cd(_) => "Rollbacks of its services are refused.",
+            Self::Service { .. } => {
+                "Rollbacks of this service are refused. The CD system itself answers."
+            }
             Self::Chat(_) => {
                 "Messages and buttons are missing; they are delivered once this is fixed. Running \
                  rollbacks continue."
@@ -131,6 +166,7 @@ impl Part {
                 "These messages are missing; they are delivered once this is fixed. Running \
                  rollbacks continue."
             }
+            Self::Notice { .. } => "This message is missing. Its row is kept in the outbox.",
             Self::Directory => "Nobody can be checked, so everybody is denied.",
             Self::Engine => "This process starts and continues no rollback.",
             Self::Sink { required: Required::Yes, .. } => {
@@ -141,13 +177,31 @@ impl Part {
         }
     }
 
+    /// The CD system as a whole, if this is one service of it.
+    pub(crate) fn cd(&self) -> Option<Self> {
+        match self {
+            Self::Service { cd, .. } => Some(Self::Cd(cd.clone())),
+            Self::Store
+            | Self::Cd(_)
+            | Self::Chat(_)
+            | Self::Channel { .. }
+            | Self::Notice { .. }
+            | Self::Directory
+            | Self::Sink { .. }
+            | Self::Engine
+            | Self::Loop(_) => None,
+        }
+    }
+
     /// The channel that it is, if it is one.
     pub(crate) const fn channel(&self) -> Option<&ChannelId> {
         match self {
             Self::Channel { channel, .. } => Some(channel),
             Self::Store
             | Self::Cd(_)
+            | Self::Service { .. }
             | Self::Chat(_)
+            | Self::Notice { .. }
             | Self::Directory
             | Self::Sink { .. }
             | Self::Engine
@@ -162,10 +216,12 @@ impl fmt::Display for Part {
         match self {
             Self::Store => f.write_str("the rollback service's store"),
             Self::Cd(name) => write!(f, "CD system \"{name}\""),
+            Self::Service { cd, service } => write!(f, "{service} in CD system \"{cd}\""),
             Self::Chat(name) => write!(f, "chat \"{name}\""),
             Self::Channel { notifier, channel, what } => {
                 write!(f, "{what} in {channel} through {notifier}")
             }
+            Self::Notice { notifier, key } => write!(f, "message {key} through {notifier}"),
             Self::Directory => f.write_str("the user directory"),
             Self::Sink { name, required: Required::Yes } => {
                 write!(f, "required audit sink \"{name}\"")
@@ -221,95 +277,246 @@ impl Status {
     }
 }
 
+/// What is in trouble and blocks rollbacks. A service is no blocker of its own while its CD system as a
+/// whole is one.
 pub(crate) fn blockers(parts: &[PartStanding]) -> impl Iterator<Item = (&Part, &Trouble)> {
-    let blocking = parts.iter().filter(|standing| standing.part.blocks());
+    let troubles = |standing: &'_ PartStanding| standing.trouble.is_some();
+    let down: BTreeSet<&Part> = parts.iter().filter(|it| troubles(it)).map(|it| &it.part).collect();
+    let is_covered = move |part: &Part| match part.cd() {
+        Some(cd) => down.contains(&cd),
+        None => false,
+    };
+    let blocking = parts.iter().filter(move |it| it.part.blocks() && !is_covered(&it.part));
     blocking.filter_map(|standing| Some((&standing.part, standing.trouble.as_ref()?)))
+}
+
+/// What is read of one service.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Read {
+    /// What is live.
+    Live,
+    /// Its revisions.
+    History,
+}
+
+/// Why a read was not answered with what was asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Unread {
+    /// The CD system answered, and does not give this.
+    Refused(String),
+    /// The CD system did not answer, or could not.
+    Failed(String),
 }
 
 #[derive(Clone, Debug)]
 struct Seen {
     at: Timestamp,
+    /// When it last answered with what was wanted.
+    worked_at: Option<Timestamp>,
     trouble: Option<Trouble>,
     /// Whether it was told by a delivery.
     by_delivery: bool,
+}
+
+impl Seen {
+    /// How it stands after this answer.
+    fn after(before: Option<&Self>, answer: Result<(), String>, now: Timestamp) -> Self {
+        let trouble_before = before.and_then(|seen| seen.trouble.as_ref());
+        let trouble = answer.err().map(|why| Trouble {
+            since: trouble_before.map_or(now, |before| before.since),
+            why: clipped(&why),
+        });
+        let worked_at = match trouble {
+            Some(_) => before.and_then(|seen| seen.worked_at),
+            None => Some(now),
+        };
+        Self { at: now, worked_at, trouble, by_delivery: false }
+    }
 }
 
 /// What every part last answered.
 #[derive(Debug)]
 pub(crate) struct Health {
     clock: Arc<dyn Clock>,
-    parts: Mutex<BTreeMap<Part, Seen>>,
+    seen: Mutex<AllSeen>,
+}
+
+#[derive(Debug, Default)]
+struct AllSeen {
+    parts: BTreeMap<Part, Seen>,
+    /// Each service by what is read of it: a read that is answered says nothing of one that hangs.
+    services: BTreeMap<(BackendName, ServiceKey), BTreeMap<Read, Seen>>,
 }
 
 fn clipped(why: &str) -> String {
     why.chars().take(WHY_MAX).collect()
 }
 
+/// Tells in the log when trouble begins and when it ends.
+fn log_change(part: &Part, before: Option<&Trouble>, after: Option<&Trouble>, now: Timestamp) {
+    match (before, after) {
+        (None, Some(trouble)) => {
+            tracing::warn!(kind = part.kind(), name = %part.name(), why = %trouble.why, "a part of the service is in trouble");
+        }
+        (Some(before), None) => {
+            let seconds = now.since(before.since).as_secs();
+            tracing::info!(kind = part.kind(), name = %part.name(), seconds, "a part of the service works again");
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+/// The trouble of a service that has lasted longest, of all that is read of it.
+fn longest(reads: &BTreeMap<Read, Seen>) -> Option<&Trouble> {
+    reads.values().filter_map(|seen| seen.trouble.as_ref()).min_by_key(|trouble| trouble.since)
+}
+
+impl AllSeen {
+    fn note(&mut self, part: Part, mut after: Seen) {
+        if self.parts.len() >= PARTS_MAX && !self.parts.contains_key(&part) {
+            return;
+        }
+        let before = self.parts.get(&part).and_then(|seen| seen.trouble.clone());
+        log_change(&part, before.as_ref(), after.trouble.as_ref(), after.at);
+        if let (Part::Cd(cd), Some(outage), None) = (&part, &before, &after.trouble) {
+            self.forget_what_an_outage_did(cd, outage.since);
+        }
+        after.worked_at = after.worked_at.max(self.parts.get(&part).and_then(|it| it.worked_at));
+        self.parts.insert(part, after);
+    }
+
+    /// What failed while the whole CD system did says nothing of a service by itself. It counts as not
+    /// asked yet, so that it is asked soon.
+    fn forget_what_an_outage_did(&mut self, cd: &BackendName, since: Timestamp) {
+        for ((of, _), reads) in &mut self.services {
+            if of == cd {
+                let began = |seen: &Seen| seen.trouble.as_ref().map(|trouble| trouble.since);
+                reads.retain(|_, seen| began(seen).is_none_or(|began| began < since));
+            }
+        }
+        self.services.retain(|_, reads| !reads.is_empty());
+    }
+
+    /// Notes how a read of a service stands, and since when it has failed if it does.
+    fn note_read(
+        &mut self,
+        (cd, service): (&BackendName, &ServiceKey),
+        read: Read,
+        answer: Result<(), String>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let key = (cd.clone(), service.clone());
+        if self.services.len() >= SERVICES_MAX && !self.services.contains_key(&key) {
+            return None;
+        }
+        let reads = self.services.entry(key).or_default();
+        let before = longest(reads).cloned();
+        let after = Seen::after(reads.get(&read), answer, now);
+        let since = after.trouble.as_ref().map(|trouble| trouble.since);
+        reads.insert(read, after);
+        let part = Part::Service { cd: cd.clone(), service: service.clone() };
+        log_change(&part, before.as_ref(), longest(reads), now);
+        since
+    }
+}
+
 impl Health {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, parts: Mutex::default() }
+        Self { clock, seen: Mutex::default() }
     }
 
     /// Notes what a part answered: that it works, or why not. The first failure after a success is
     /// told in the log, and so is the first success after a failure.
     pub(crate) fn report(&self, part: Part, answer: Result<(), String>) {
-        self.note(part, answer, false);
+        let now = self.clock.now();
+        let mut all = self.locked();
+        let after = Seen::after(all.parts.get(&part), answer, now);
+        all.note(part, after);
     }
 
     /// The same for what came of a delivery.
     pub(crate) fn report_delivery(&self, part: Part, answer: Result<(), String>) {
-        self.note(part, answer, true);
+        let now = self.clock.now();
+        let mut all = self.locked();
+        let after = Seen::after(all.parts.get(&part), answer, now);
+        all.note(part, Seen { by_delivery: true, ..after });
     }
 
     /// A part answered a delivery, and not with what was wanted: a delivery that it did not answer is
     /// no trouble any more. What somebody else has seen of it stays.
     pub(crate) fn answers_again(&self, part: Part) {
-        let was_silent =
-            self.locked().get(&part).is_some_and(|seen| seen.by_delivery && seen.trouble.is_some());
-        if was_silent {
+        let seen = self.locked().parts.get(&part).cloned();
+        if seen.is_some_and(|seen| seen.by_delivery && seen.trouble.is_some()) {
             self.report_delivery(part, Ok(()));
         }
     }
 
-    fn note(&self, part: Part, answer: Result<(), String>, by_delivery: bool) {
+    /// Notes what came of a read of one service, which was asked for at `asked_at`.
+    ///
+    /// A failure is the CD system's as well, unless it has answered something since: then only this
+    /// service is in trouble.
+    pub(crate) fn report_read(
+        &self,
+        (cd, service): (&BackendName, &ServiceKey),
+        read: Read,
+        asked_at: Timestamp,
+        answer: Result<(), Unread>,
+    ) {
         let now = self.clock.now();
-        let mut parts = self.locked();
-        if parts.len() >= PARTS_MAX && !parts.contains_key(&part) {
-            return;
-        }
-        let before = parts.get(&part).and_then(|seen| seen.trouble.clone());
-        let trouble = answer.err().map(|why| Trouble {
-            since: before.as_ref().map_or(now, |before| before.since),
-            why: clipped(&why),
+        let of_service = answer.clone().map_err(|unread| match unread {
+            Unread::Refused(why) | Unread::Failed(why) => why,
         });
-        match (&before, &trouble) {
-            (None, Some(trouble)) => {
-                tracing::warn!(kind = part.kind(), name = %part.name(), why = %trouble.why, "a part of the service is in trouble");
+        let mut all = self.locked();
+        let failing_since = all.note_read((cd, service), read, of_service, now);
+        let part = Part::Cd(cd.clone());
+        let before = all.parts.get(&part);
+        let of_system = match answer {
+            Ok(()) | Err(Unread::Refused(_)) => Ok(()),
+            Err(Unread::Failed(why)) => {
+                let began = failing_since.map_or(asked_at, |since| since.min(asked_at));
+                let answered = before.and_then(|seen| seen.worked_at);
+                if answered.is_some_and(|answered| answered >= began) {
+                    return;
+                }
+                Err(why)
             }
-            (Some(before), None) => {
-                let seconds = now.since(before.since).as_secs();
-                tracing::info!(kind = part.kind(), name = %part.name(), seconds, "a part of the service works again");
-            }
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-        parts.insert(part, Seen { at: now, trouble, by_delivery });
+        };
+        let after = Seen::after(before, of_system, now);
+        all.note(part, after);
+    }
+
+    /// When something was last read of a service, and whether it is in trouble; none where nothing was.
+    pub(crate) fn service(
+        &self,
+        cd: &BackendName,
+        service: &ServiceKey,
+    ) -> Option<(Timestamp, Option<Trouble>)> {
+        let all = self.locked();
+        let reads = all.services.get(&(cd.clone(), service.clone()))?;
+        let seen_at = reads.values().map(|seen| seen.at).max()?;
+        Some((seen_at, longest(reads).cloned()))
     }
 
     /// Whether this failure of a part is another one than was reported last.
     pub(crate) fn is_news(&self, part: &Part, why: &str) -> bool {
-        let parts = self.locked();
-        let known = parts.get(part).and_then(|seen| seen.trouble.as_ref());
+        let all = self.locked();
+        let known = all.parts.get(part).and_then(|seen| seen.trouble.as_ref());
         known.is_none_or(|known| known.why != clipped(why))
     }
 
     /// Whether a part was asked, and answered.
     fn works(&self, part: &Part) -> bool {
-        self.locked().get(part).is_some_and(|seen| seen.trouble.is_none())
+        self.locked().parts.get(part).is_some_and(|seen| seen.trouble.is_none())
     }
 
     /// Forgets a part: it is not asked any more. Says whether it was in trouble.
     pub(crate) fn forget(&self, part: &Part) -> bool {
-        self.locked().remove(part).is_some_and(|seen| seen.trouble.is_some())
+        self.locked().parts.remove(part).is_some_and(|seen| seen.trouble.is_some())
+    }
+
+    /// How many parts of a kind are known.
+    pub(crate) fn count(&self, is_one: impl Fn(&Part) -> bool) -> usize {
+        self.locked().parts.keys().filter(|part| is_one(part)).count()
     }
 
     pub(crate) fn parts(&self) -> Vec<PartStanding> {
@@ -318,16 +525,23 @@ impl Health {
             seen_at: seen.at,
             trouble: seen.trouble.clone(),
         };
-        self.locked().iter().map(standing).collect()
+        let all = self.locked();
+        let mut parts: Vec<PartStanding> = all.parts.iter().map(standing).collect();
+        parts.extend(all.services.iter().filter_map(|((cd, service), reads)| {
+            let part = Part::Service { cd: cd.clone(), service: service.clone() };
+            let seen_at = reads.values().map(|seen| seen.at).max()?;
+            Some(PartStanding { part, seen_at, trouble: longest(reads).cloned() })
+        }));
+        parts
     }
 
     /// When a part last answered or failed to.
     pub(crate) fn seen_at(&self, part: &Part) -> Option<Timestamp> {
-        self.locked().get(part).map(|seen| seen.at)
+        self.locked().parts.get(part).map(|seen| seen.at)
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<Part, Seen>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, AllSeen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::health::{Part, TO_ONE_PERSON};
 use crate::reading::Counts;
 use crate::telling;
 use futures_util::future::join_all;
-use rollback_core::Timestamp;
 use rollback_core::notice::{Attempt, Delivered, Delivery, Notice};
 use rollback_core::ports::{Notifier, NotifyError, Queued, StoreError};
+use rollback_core::{Label, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,17 @@ const ATTEMPTS_MAX: u32 = 2_500;
 /// pause. By then nobody fixes it for this one, and each attempt takes a turn of the chat's pace from
 /// others. What somebody must answer is never given up: see [`is_urgent`].
 const BLOCKED_ATTEMPTS_MAX: u32 = 7 * 24 * 60;
+
+/// When a notice is given up that cannot be read, or whose message cannot be put together from what is
+/// stored: time enough for a process of another release to take it, and short, since the lines of one
+/// thread wait for one another.
+const UNREADABLE_ATTEMPTS_MAX: u32 = 10;
+
+/// The pause between attempts to read it.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many of them a status names: more says no more about the store, and leaves no room for others.
+const UNREADABLE_TOLD_MAX: usize = 100;
 
 /// How long the outbox waits when the store does not answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -87,7 +98,14 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 /// before it died is looked for by the next one, not posted a second time.
 async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
     let now = inner.clock.now();
-    let due = inner.store.take(&inner.instance, now, HOLD, BATCH_MAX).await?;
+    let due = match inner.store.take(&inner.instance, now, HOLD, BATCH_MAX).await {
+        // One row that cannot be read holds up no other.
+        Err(StoreError::Corrupt { .. }) => {
+            put_off_unreadable(inner, now).await?;
+            inner.store.take(&inner.instance, now, HOLD, BATCH_MAX).await?
+        }
+        taken => taken?,
+    };
     // Whatever begins before this has ended before anybody else may take it.
     let begin_before = now.after(HOLD.saturating_sub(DELIVERY_MAX));
     let mut lanes: BTreeMap<(String, String), Lane> = BTreeMap::new();
@@ -99,6 +117,50 @@ async fn deliver_due(inner: &Inner) -> Result<usize, StoreError> {
     let delivered = join_all(lanes.into_values().map(|lane| lane.deliver(inner, begin_before)));
     delivered.await.into_iter().collect::<Result<(), StoreError>>()?;
     Ok(count)
+}
+
+async fn put_off_unreadable(inner: &Inner, now: Timestamp) -> Result<(), StoreError> {
+    let (store, not_before) = (&inner.store, now.after(UNREADABLE_PAUSE));
+    let unread = store
+        .put_off_unreadable(&inner.instance, now, not_before, UNREADABLE_ATTEMPTS_MAX, BATCH_MAX)
+        .await?;
+    for one in unread {
+        let count = match one.again_at {
+            Some(_) => &inner.delivery.postponed,
+            None => &inner.delivery.abandoned,
+        };
+        Counts::one_more(count);
+        tell_unreadable(inner, (&one.notifier, &one.key), &one.why, one.again_at);
+    }
+    Ok(())
+}
+
+/// Tells in the log and in the status that a notice cannot be read, or was given up for that.
+fn tell_unreadable(
+    inner: &Inner,
+    (notifier, key): (&Label, &Label),
+    why: &str,
+    again_at: Option<Timestamp>,
+) {
+    let why = match again_at {
+        Some(_) => {
+            tracing::warn!(%notifier, %key, why, "a notice cannot be read; it is tried again");
+            why.to_owned()
+        }
+        None => {
+            tracing::error!(
+                %notifier, %key, why,
+                "a notice cannot be read and is given up; its row is kept in the outbox"
+            );
+            format!("given up, its row is kept in the outbox: {why}")
+        }
+    };
+    let part = Part::Notice { notifier: notifier.clone(), key: key.clone() };
+    let is_notice = |part: &Part| matches!(part, Part::Notice { .. });
+    if inner.health.seen_at(&part).is_some() || inner.health.count(is_notice) < UNREADABLE_TOLD_MAX
+    {
+        inner.health.report(part, Err(why));
+    }
 }
 
 /// What is due in one channel of one notifier.
@@ -260,6 +322,7 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
     };
     let notice = match telling::as_it_stands(inner, &queued.notice).await {
         Ok(notice) => notice,
+        Err(error @ StoreError::Corrupt { .. }) => return unreadable(inner, queued, &error).await,
         Err(error) => {
             let why = format!("how it stands could not be read: {error}");
             return settle(inner, queued, Err(NotifyError::Retry { after: None, why })).await;
@@ -270,6 +333,26 @@ async fn deliver(inner: &Inner, queued: &Queued) -> Result<Outcome, StoreError> 
     let done = done.unwrap_or_else(|| Err(silence(notifier)));
     note(inner, notifier, done.as_ref());
     settle(inner, queued, done).await
+}
+
+/// Puts a notice off whose message cannot be put together from what is stored, or gives it up.
+async fn unreadable(
+    inner: &Inner,
+    queued: &Queued,
+    error: &StoreError,
+) -> Result<Outcome, StoreError> {
+    let (who, why) = ((&queued.notifier, &queued.key), error.to_string());
+    if queued.attempts.saturating_add(1) >= UNREADABLE_ATTEMPTS_MAX {
+        inner.store.abandon(queued, &why).await?;
+        Counts::one_more(&inner.delivery.abandoned);
+        tell_unreadable(inner, who, &why, None);
+        return Ok(Outcome::Settled);
+    }
+    let again_at = inner.clock.now().after(UNREADABLE_PAUSE);
+    inner.store.postpone(queued, again_at, queued.attempt).await?;
+    Counts::one_more(&inner.delivery.postponed);
+    tell_unreadable(inner, who, &why, Some(again_at));
+    Ok(Outcome::Waits)
 }
 
 fn notifier_of<'a>(inner: &'a Inner, queued: &Queued) -> Option<&'a dyn Notifier> {
@@ -399,8 +482,12 @@ fn may_be_given_up(queued: &Queued) -> bool {
     queued.attempts >= BLOCKED_ATTEMPTS_MAX && !is_urgent(&queued.notice)
 }
 
-/// Notes that something was delivered where this notice belongs.
+/// Notes that something was delivered where this notice belongs, and that it could be read.
 fn note_delivered(inner: &Inner, queued: &Queued) {
+    let (notifier, key) = (queued.notifier.clone(), queued.key.clone());
+    if inner.health.forget(&Part::Notice { notifier, key }) {
+        tracing::info!(key = %queued.key, "a notice that could not be read is delivered");
+    }
     if inner.health.forget(&place(queued)) {
         tracing::info!(
             notifier = %queued.notifier, channel = %queued.channel,

@@ -3,11 +3,11 @@
 
 use crate::clock::within;
 use crate::engine::Inner;
-use crate::health::{Part, Trouble, blockers};
+use crate::health::{Part, PartStanding, Trouble, blockers};
 use crate::outbox::DELIVERY_MAX;
 use futures_util::future::join_all;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
-use rollback_core::ports::LiveOptions;
+use rollback_core::ports::{HistoryOptions, LiveOptions};
 use rollback_core::{BackendName, ChannelId, GroupId, Label, ServiceKey, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,8 +18,19 @@ use std::time::Duration;
 /// noticed.
 pub(crate) const LASTS_AFTER: Duration = Duration::from_secs(120);
 
+/// How many services of one CD system are asked about in one turn, so that a turn is a fraction of what
+/// the CD system can take: two hundred services are asked in about six minutes at fifteen seconds a turn.
+const ASKED_MAX: usize = 8;
+
+/// How many of those in trouble are asked about again besides, so that they keep nobody else from being
+/// asked about.
+const ASKED_AGAIN_MAX: usize = 4;
+
+/// How many services of one CD system on-call is paged about one by one; `/v1/status` has them all.
+const PAGED_MAX: usize = 5;
+
 pub(crate) async fn run(inner: Arc<Inner>, every: Duration) {
-    let mut prober = Prober { every, turn: 0, told: BTreeMap::new() };
+    let mut prober = Prober { every, told: BTreeMap::new() };
     loop {
         tokio::select! {
             biased;
@@ -43,20 +54,48 @@ struct Told {
     taken: BTreeMap<&'static str, Option<MessageRef>>,
 }
 
+/// The services of one CD system, each with when it was last asked about.
+#[derive(Debug, Default)]
+struct Places<'a> {
+    /// The one that answered last.
+    witness: Option<(Timestamp, &'a ServiceKey)>,
+    in_trouble: Vec<(Timestamp, &'a ServiceKey)>,
+    others: Vec<(Option<Timestamp>, &'a ServiceKey)>,
+}
+
+/// The services of one CD system that are asked about in one turn.
+#[derive(Debug)]
+struct Round<'a> {
+    /// Asked first: while it is answered, whatever is not is the trouble of its service alone.
+    witness: Option<&'a ServiceKey>,
+    rest: Vec<&'a ServiceKey>,
+}
+
+impl<'a> Places<'a> {
+    /// A few of those that were not asked about lately, whoever waits longest first.
+    fn round(mut self) -> Round<'a> {
+        self.in_trouble.sort();
+        self.others.sort();
+        let again = self.in_trouble.into_iter().take(ASKED_AGAIN_MAX).map(|(_, key)| key);
+        let others = self.others.into_iter().take(ASKED_MAX).map(|(_, key)| key);
+        let mut rest: Vec<&ServiceKey> = again.chain(others).collect();
+        let witness = self.witness.map(|(_, key)| key).filter(|_| !rest.is_empty());
+        rest.retain(|key| Some(*key) != witness);
+        Round { witness, rest }
+    }
+}
+
 #[derive(Debug)]
 struct Prober {
     every: Duration,
-    /// Counts the turns, so that the services of a CD system are asked about one after the other.
-    turn: usize,
     told: BTreeMap<Part, Told>,
 }
 
 impl Prober {
     async fn turn(&mut self, inner: &Inner) {
-        self.turn = self.turn.wrapping_add(1);
         inner.look_at_loops();
         let store = inner.writes(Some(inner.source_timeout));
-        let asked = self.quiet(inner).into_iter().map(|(name, key)| ask(inner, name, key));
+        let asked = self.quiet(inner).into_iter().map(|(name, round)| look(inner, name, round));
         let sinks = inner.sinks.iter().filter(|sink| sink.required).map(|sink| sink.look(inner));
         let (asked, sinks) = (join_all(asked), join_all(sinks));
         let directory = self.look_at_the_directory(inner);
@@ -80,23 +119,27 @@ impl Prober {
         drop(within(inner.clock.as_ref(), inner.source_timeout, looked).await);
     }
 
-    /// The CD systems that nobody has asked anything lately, each with one of its services.
-    fn quiet<'a>(&self, inner: &'a Inner) -> Vec<(&'a BackendName, &'a ServiceKey)> {
+    /// The CD systems with services that nobody has asked anything about lately.
+    fn quiet<'a>(&self, inner: &'a Inner) -> Vec<(&'a BackendName, Round<'a>)> {
         let now = inner.clock.now();
-        let mut services: BTreeMap<&BackendName, Vec<&ServiceKey>> = BTreeMap::new();
+        let mut places: BTreeMap<&BackendName, Places<'_>> = BTreeMap::new();
         for (key, service) in &inner.catalog.services {
-            services.entry(&service.backend).or_default().push(key);
+            let places = places.entry(&service.backend).or_default();
+            let Some((at, trouble)) = inner.health.service(&service.backend, key) else {
+                places.others.push((None, key));
+                continue;
+            };
+            let is_due = now.since(at) >= self.every;
+            if trouble.is_none() {
+                places.witness = places.witness.max(Some((at, key)));
+            }
+            match trouble {
+                Some(_) if is_due => places.in_trouble.push((at, key)),
+                None if is_due => places.others.push((Some(at), key)),
+                Some(_) | None => {}
+            }
         }
-        let lately = |name: &BackendName| {
-            let seen = inner.health.seen_at(&Part::Cd(name.clone()));
-            seen.is_some_and(|seen| now.since(seen) < self.every)
-        };
-        let quiet = services.into_iter().filter(|(name, _)| !lately(name));
-        let one = |(name, keys): (&'a BackendName, Vec<&'a ServiceKey>)| {
-            let place = self.turn.checked_rem(keys.len()).unwrap_or(0);
-            Some((name, *keys.get(place)?))
-        };
-        quiet.filter_map(one).collect()
+        places.into_iter().map(|(name, places)| (name, places.round())).collect()
     }
 
     /// Tells whoever is on call what has blocked rollbacks for long, and when it is over. Past the
@@ -113,12 +156,17 @@ impl Prober {
             let is_known = self.told.get(part).is_some_and(|told| {
                 told.since == trouble.since && told.taken.len() == inner.notifiers.len()
             });
-            if !is_known {
+            if !is_known && self.has_room_for(part) {
                 self.page(inner, channel, part, trouble).await;
             }
         }
-        let over: Vec<Part> =
-            self.told.keys().filter(|part| !lasting.contains_key(part)).cloned().collect();
+        // A service whose whole CD system has failed since does not work again.
+        let goes_on = |part: &Part| {
+            let cd = part.cd();
+            let fails = |it: &PartStanding| Some(&it.part) == cd.as_ref() && it.trouble.is_some();
+            lasting.contains_key(part) || parts.iter().any(fails)
+        };
+        let over: Vec<Part> = self.told.keys().filter(|part| !goes_on(part)).cloned().collect();
         for part in over {
             let Some(told) = self.told.remove(&part) else { continue };
             let mut blocked = blocked(&part, told.since, told.why);
@@ -141,6 +189,13 @@ impl Prober {
                 }
             }
         }
+    }
+
+    /// Whether on-call is told of this part, too: of one CD system not every service is a page.
+    fn has_room_for(&self, part: &Part) -> bool {
+        let Some(cd) = part.cd() else { return true };
+        let told = self.told.keys().filter(|it| it.cd().as_ref() == Some(&cd)).count();
+        told < PAGED_MAX || self.told.contains_key(part)
     }
 
     async fn page(&mut self, inner: &Inner, channel: &ChannelId, part: &Part, trouble: &Trouble) {
@@ -178,6 +233,13 @@ impl Prober {
     }
 }
 
+async fn look(inner: &Inner, name: &BackendName, round: Round<'_>) {
+    if let Some(witness) = round.witness {
+        ask(inner, name, witness).await;
+    }
+    join_all(round.rest.into_iter().map(|key| ask(inner, name, key))).await;
+}
+
 async fn ask(inner: &Inner, name: &BackendName, key: &ServiceKey) {
     let Some(backend) = inner.backends.get(name) else {
         let why = "it is not configured here".to_owned();
@@ -185,8 +247,11 @@ async fn ask(inner: &Inner, name: &BackendName, key: &ServiceKey) {
     };
     let services = &inner.catalog.services;
     let bound = services.get(key).map_or(inner.source_timeout, |it| it.limits.cd_timeout);
-    // The answer, and the lack of one, is noted on the way.
-    drop(within(inner.clock.as_ref(), bound, backend.live(key, LiveOptions::default())).await);
+    // The answers, and the lack of one, are noted on the way.
+    let live = within(inner.clock.as_ref(), bound, backend.live(key, LiveOptions::default()));
+    let history = backend.history(key, HistoryOptions::newest(1));
+    let history = within(inner.clock.as_ref(), bound, history);
+    let (_noted, _too) = tokio::join!(live, history);
 }
 
 fn blocked(part: &Part, since: Timestamp, why: String) -> Blocked {

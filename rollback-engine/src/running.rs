@@ -60,7 +60,11 @@ pub enum ShutdownError {
 ///     serve: impl Future<Output = ()>,
 /// ) -> Result<(), Box<dyn std::error::Error>> {
 ///     let running: RunningEngine = engine.start().await?.draining(slack);
-///     serve.await;
+///     tokio::select! {
+///         () = serve => {}
+///         // Then the shutdown is an error: the process ends, and whatever runs it starts it anew.
+///         () = running.ended() => {}
+///     }
 ///     running.shutdown().await?;
 ///     Ok(())
 /// }
@@ -71,6 +75,8 @@ pub struct RunningEngine {
     engine: Engine,
     surfaces: Vec<Arc<dyn Surface>>,
     stop: CancellationToken,
+    /// Cancelled when the task ends, whatever ends it.
+    ended: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
@@ -85,9 +91,13 @@ impl Engine {
     pub async fn start(&self) -> Result<RunningEngine, StoreError> {
         self.prepare().await?;
         let (engine, stop) = (self.clone(), CancellationToken::new());
-        let stopped = stop.clone().cancelled_owned();
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { engine.serve(stopped).await }));
-        Ok(RunningEngine { engine: self.clone(), surfaces: Vec::new(), stop, task })
+        let (stopped, ended) = (stop.clone().cancelled_owned(), CancellationToken::new());
+        let tells = ended.clone().drop_guard();
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _tells_at_the_end = tells;
+            engine.serve(stopped).await;
+        }));
+        Ok(RunningEngine { engine: self.clone(), surfaces: Vec::new(), stop, ended, task })
     }
 }
 
@@ -96,6 +106,15 @@ impl RunningEngine {
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Completes when the engine has ended: by itself, or because it was stopped. One that ended by
+    /// itself drives nothing and tells nobody anything, so a host stops serving then:
+    /// [`Self::shutdown`] answers [`ShutdownError::EndedBefore`], and the next start goes on.
+    ///
+    /// The future borrows nothing. Dropping it changes nothing.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> + 'static {
+        self.ended.clone().cancelled_owned()
     }
 
     /// Adds a surface. The shutdown waits until what it acknowledged is recorded.

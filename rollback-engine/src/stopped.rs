@@ -127,6 +127,26 @@ fn configured(inner: &Inner, key: &ServiceKey) -> BackendEntry {
     })
 }
 
+/// What a person is told whose decision was not stored.
+fn decided_elsewhere(error: &StoreError) -> CommandError {
+    match error {
+        StoreError::MovedOn(_) => {
+            let why =
+                "somebody else decided about it in the same moment; look at how it stands now";
+            CommandError::Stopped(why.to_owned())
+        }
+        StoreError::NotFound(_)
+        | StoreError::ServiceHeld(_)
+        | StoreError::ClaimLost(_)
+        | StoreError::Unavailable(_)
+        | StoreError::WentBack(_)
+        | StoreError::Newer(_)
+        | StoreError::InDoubt(_)
+        | StoreError::Corrupt { .. }
+        | _ => not_recorded(error),
+    }
+}
+
 impl Stopped {
     pub(crate) const fn view(&self) -> &RollbackView {
         &self.listed.view
@@ -192,6 +212,8 @@ impl Operation {
         let mut commit = Commit::new(view.clone(), listed.entries, now);
         commit.holds_service = holds_service;
         commit.was_ordered = listed.was_ordered;
+        // No entry tells another process that this was decided.
+        commit.stood = Some(Box::new(listed.view.clone()));
         commit.claim = claim.cloned();
         commit.drafts = vec![draft];
         commit.notices = telling::about(inner, &view, &effects, TOLD_FROM).await?;
@@ -244,8 +266,8 @@ impl Operation {
                 return Err(answer);
             }
             let since = stopped.view().put_aside.map_or(moment.now, |aside| aside.since);
-            let sound = self.put_aside(inner, again, since).await;
-            *loaded = Some(Read::Sound(sound.map_err(|error| not_recorded(&error))?));
+            let sound = self.put_aside(inner, again, stopped.view(), since).await;
+            *loaded = Some(Read::Sound(sound.map_err(|error| decided_elsewhere(&error))?));
             return Ok(None);
         }
         let answer = if let Event::Settled(settlement) = event
@@ -255,7 +277,10 @@ impl Operation {
         } else {
             Err(CommandError::Stopped(stopped.why.clone()))
         };
-        *loaded = Some(Read::Stopped(stopped));
+        // What somebody else has decided is read anew.
+        if !matches!(answer, Err(CommandError::Stopped(_))) {
+            *loaded = Some(Read::Stopped(stopped));
+        }
         answer.map(Some)
     }
 
@@ -275,7 +300,7 @@ impl Operation {
             Err(denied) => return Err(Self::denied(inner, *denied).await),
         };
         let stored = self.stand_still(inner, listed, standstill, None, now).await;
-        stored.map_err(|error| not_recorded(&error))?;
+        stored.map_err(|error| decided_elsewhere(&error))?;
         Ok(listed.view.clone())
     }
 
@@ -297,6 +322,7 @@ impl Operation {
         &self,
         inner: &Inner,
         again: Loaded,
+        stood: &RollbackView,
         since: Timestamp,
     ) -> Result<Loaded, StoreError> {
         let Loaded { rollback, entries } = again;
@@ -308,6 +334,8 @@ impl Operation {
         let transition = rollback.step(since, event.clone());
         let mut commit = self.commit(inner, &transition, entries).await?;
         commit.entry = Some(Entry::decided(since, event, &transition));
+        // Somebody may have settled it meanwhile, which is no entry.
+        commit.stood = Some(Box::new(stood.clone()));
         inner.store.commit(commit).await?;
         Ok(Loaded { rollback: transition.rollback, entries: entries.saturating_add(1) })
     }

@@ -1,7 +1,7 @@
 //! The CD systems and the directory as the engine asks them: what they answer, and that they do not
 //! answer, is noted for whoever asks what blocks a rollback.
 
-use crate::health::{Health, Part};
+use crate::health::{Health, Part, Read, Unread};
 use async_trait::async_trait;
 use rollback_core::access::Standing;
 use rollback_core::observed::{Live, Preflight};
@@ -31,22 +31,48 @@ pub(crate) struct WatchedCd {
 }
 
 impl WatchedCd {
-    async fn read<T>(
+    /// Asks about an order or a plan.
+    async fn ask<T>(
         &self,
         request: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let asked = Asked::new(&self.health, Part::Cd(self.name.clone()), &*self.clock);
+        let of = Of::Part(Part::Cd(self.name.clone()));
+        let asked = Asked::new(&self.health, of, &*self.clock);
         let answer = request.await;
-        asked.answered(match &answer {
-            Ok(_) => Ok(()),
-            Err(error) => match error.kind {
-                ErrorKind::Retry(_) | ErrorKind::Misconfigured => Err(error.what.clone()),
-                // An answer about this service or this order, and none about the CD system.
-                ErrorKind::Rejected | ErrorKind::Unsupported | _ => Ok(()),
-            },
-        });
+        asked.answered(came_to(&answer));
         answer
     }
+
+    /// Asks about one service, without which none of its rollbacks can begin.
+    async fn read<T>(
+        &self,
+        key: &ServiceKey,
+        read: Read,
+        request: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let of = Of::Read { cd: &self.name, key, read };
+        let asked = Asked::new(&self.health, of, &*self.clock);
+        let answer = request.await;
+        asked.answered(came_to(&answer));
+        answer
+    }
+}
+
+fn came_to<T>(answer: &Result<T, PortError>) -> Result<(), Unread> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.kind {
+            ErrorKind::Retry(_) | ErrorKind::Misconfigured => Unread::Failed(error.what.clone()),
+            // An answer about this service or this order, and none about the CD system.
+            ErrorKind::Rejected | ErrorKind::Unsupported | _ => Unread::Refused(error.what.clone()),
+        }),
+    }
+}
+
+/// What a request is about.
+enum Of<'a> {
+    Part(Part),
+    Read { cd: &'a BackendName, key: &'a ServiceKey, read: Read },
 }
 
 /// A request that is on its way. Dropped without an answer after a while, it was not answered.
@@ -54,26 +80,40 @@ struct Asked<'a> {
     health: &'a Health,
     clock: &'a dyn Clock,
     since: Timestamp,
-    part: Option<Part>,
+    of: Option<Of<'a>>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(health: &'a Health, part: Part, clock: &'a dyn Clock) -> Self {
-        Self { health, clock, since: clock.now(), part: Some(part) }
+    fn new(health: &'a Health, of: Of<'a>, clock: &'a dyn Clock) -> Self {
+        Self { health, clock, since: clock.now(), of: Some(of) }
     }
 
     fn says(mut self, state: &SourceState) {
         match state {
             SourceState::Answers => self.answered(Ok(())),
-            SourceState::Fails(why) => self.answered(Err(why.clone())),
+            SourceState::Fails(why) => self.answered(Err(Unread::Failed(why.clone()))),
             // It was kept waiting by us, or not asked at all: that says nothing of it.
-            SourceState::NotAsked => self.part = None,
+            SourceState::NotAsked => self.of = None,
         }
     }
 
-    fn answered(mut self, answer: Result<(), String>) {
-        if let Some(part) = self.part.take() {
-            self.health.report(part, answer);
+    fn answered(mut self, answer: Result<(), Unread>) {
+        self.note(answer);
+    }
+
+    fn note(&mut self, answer: Result<(), Unread>) {
+        match self.of.take() {
+            Some(Of::Read { cd, key, read }) => {
+                self.health.report_read((cd, key), read, self.since, answer);
+            }
+            Some(Of::Part(part)) => {
+                let answer = match answer {
+                    Ok(()) | Err(Unread::Refused(_)) => Ok(()),
+                    Err(Unread::Failed(why)) => Err(why),
+                };
+                self.health.report(part, answer);
+            }
+            None => {}
         }
     }
 }
@@ -81,10 +121,9 @@ impl<'a> Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now().since(self.since);
-        if let Some(part) = self.part.take()
-            && waited >= HANGS_AFTER
-        {
-            self.health.report(part, Err(format!("it did not answer for {}", in_words(waited))));
+        if waited >= HANGS_AFTER {
+            let why = format!("it did not answer for {}", in_words(waited));
+            self.note(Err(Unread::Failed(why)));
         }
     }
 }
@@ -100,33 +139,34 @@ impl CdBackend for WatchedCd {
         key: &ServiceKey,
         options: HistoryOptions,
     ) -> Result<Vec<Revision>, PortError> {
-        self.read(self.backend.history(key, options)).await
+        self.read(key, Read::History, self.backend.history(key, options)).await
     }
 
     async fn live(&self, key: &ServiceKey, options: LiveOptions) -> Result<Live, PortError> {
-        self.read(self.backend.live(key, options)).await
+        self.read(key, Read::Live, self.backend.live(key, options)).await
     }
 
     async fn preflight(&self, plan: &Plan) -> Result<Preflight, PortError> {
-        self.read(self.backend.preflight(plan)).await
+        self.ask(self.backend.preflight(plan)).await
     }
 
     async fn start(&self, order: Order) -> Result<Receipt, StartError> {
-        let asked = Asked::new(&self.health, Part::Cd(self.name.clone()), &*self.clock);
+        let of = Of::Part(Part::Cd(self.name.clone()));
+        let asked = Asked::new(&self.health, of, &*self.clock);
         let answer = self.backend.start(order).await;
         asked.answered(match &answer {
             Ok(_) | Err(StartError::Refused { .. } | StartError::Conflict { .. }) => Ok(()),
-            Err(StartError::InDoubt { why }) => Err(why.clone()),
+            Err(StartError::InDoubt { why }) => Err(Unread::Failed(why.clone())),
         });
         answer
     }
 
     async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
-        self.read(self.backend.find(order)).await
+        self.ask(self.backend.find(order)).await
     }
 
     async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
-        self.read(self.backend.fence(order)).await
+        self.ask(self.backend.fence(order)).await
     }
 
     async fn observe(
@@ -135,11 +175,11 @@ impl CdBackend for WatchedCd {
         receipt: &Receipt,
         options: ObserveOptions,
     ) -> Result<Progress, PortError> {
-        self.read(self.backend.observe(order, receipt, options)).await
+        self.ask(self.backend.observe(order, receipt, options)).await
     }
 
     async fn cancel(&self, order: &OrderRef, receipt: &Receipt) -> Result<Cancelled, PortError> {
-        self.read(self.backend.cancel(order, receipt)).await
+        self.ask(self.backend.cancel(order, receipt)).await
     }
 
     fn changes(&self, key: &ServiceKey) -> Box<dyn Changes> {
@@ -161,7 +201,7 @@ pub(crate) struct WatchedDirectory {
 
 impl WatchedDirectory {
     fn asks(&self) -> Asked<'_> {
-        Asked::new(&self.health, Part::Directory, &*self.clock)
+        Asked::new(&self.health, Of::Part(Part::Directory), &*self.clock)
     }
 }
 

@@ -52,13 +52,17 @@ const LOOK_BACK: Duration = Duration::from_secs(3_600);
 pub struct SlackNotifier {
     api: WebApi,
     clock: Arc<dyn Clock>,
+    name: &'static str,
     on_call: Option<ChannelId>,
     bot_id: Option<String>,
 }
 
 impl fmt::Debug for SlackNotifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlackNotifier").field("on_call", &self.on_call).finish_non_exhaustive()
+        f.debug_struct("SlackNotifier")
+            .field("name", &self.name)
+            .field("on_call", &self.on_call)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +76,14 @@ impl SlackNotifier {
     /// Tells through this client. The clock bounds how far back a message in doubt is looked for.
     #[must_use]
     pub const fn new(api: WebApi, clock: Arc<dyn Clock>) -> Self {
-        Self { api, clock, on_call: None, bot_id: None }
+        Self { api, clock, name: NAME, on_call: None, bot_id: None }
+    }
+
+    /// Is called so, where an engine has several: two workspaces, say. The store keeps what each has
+    /// told by its name, so a name stays. Give its [`Surface`](crate::Surface) the same. Default `slack`.
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// Tells whoever is on call in this channel, too; without it that is another notifier's.
@@ -312,7 +323,7 @@ impl SlackNotifier {
 #[async_trait]
 impl Notifier for SlackNotifier {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn place(&self, kind: NoticeKind, channel: &ChannelId) -> Option<ChannelId> {

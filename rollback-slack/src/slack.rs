@@ -12,7 +12,7 @@ use crate::client::{SetupError, WebApi, WebApiOptions};
 use crate::directory::SlackDirectory;
 use crate::intake::{Accepted, Intake};
 use crate::interactivity::Interactivity;
-use crate::notifier::SlackNotifier;
+use crate::notifier::{NAME, SlackNotifier};
 use crate::router::router;
 use crate::signature::{EmptySecret, SigningSecrets};
 use crate::surface::Surface;
@@ -33,6 +33,9 @@ pub struct SlackOptions {
     pub on_call: Option<ChannelId>,
     /// How Slack's Web API is called.
     pub web_api: WebApiOptions,
+    /// What the notifier is called, where an engine has several: [`SlackNotifier::named`]. Default
+    /// `slack`.
+    pub name: &'static str,
 }
 
 impl SlackOptions {
@@ -50,6 +53,7 @@ impl SlackOptions {
             app: None,
             on_call: None,
             web_api: WebApiOptions::default(),
+            name: NAME,
         }
     }
 }
@@ -92,6 +96,7 @@ pub struct Slack {
     notifier: Arc<SlackNotifier>,
     accepted: Accepted,
     secrets: SigningSecrets,
+    name: &'static str,
 }
 
 impl fmt::Debug for Slack {
@@ -108,18 +113,19 @@ impl Slack {
     ///
     /// [`SlackError`] when the token, the secret or the address of the Web API cannot be used.
     pub fn new(options: SlackOptions, clock: Arc<dyn Clock>) -> Result<Self, SlackError> {
-        let SlackOptions { bot_token, signing_secret, workspace, app, on_call, web_api } = options;
+        let SlackOptions { bot_token, signing_secret, workspace, app, on_call, web_api, name } =
+            options;
         let secrets = SigningSecrets::new(&signing_secret)?;
         let api = WebApi::new(bot_token, web_api)?;
         let accepted = app.map_or_else(Accepted::any, Accepted::app).team(workspace.as_str());
         let directory = SlackDirectory::new(api.clone(), workspace, Arc::clone(&clock));
-        let notifier = SlackNotifier::new(api.clone(), Arc::clone(&clock));
+        let notifier = SlackNotifier::new(api.clone(), Arc::clone(&clock)).named(name);
         let notifier = match on_call {
             Some(channel) => notifier.on_call(channel),
             None => notifier,
         };
         let (directory, notifier) = (Arc::new(directory), Arc::new(notifier));
-        Ok(Self { api, clock, directory, notifier, accepted, secrets })
+        Ok(Self { api, clock, directory, notifier, accepted, secrets, name })
     }
 
     /// Who is who, and who is in which user group: for the engine's builder.
@@ -144,7 +150,7 @@ impl Slack {
     /// outside of its authentication: the signature is the authentication. The surface is to be
     /// drained at the shutdown, before the engine stops.
     pub fn serve(self, engine: Arc<dyn Commands>) -> (Surface, Router) {
-        let surface = Surface::new(engine, self.api, self.clock);
+        let surface = Surface::of(self.name, engine, self.api, self.clock);
         let intake = Arc::new(Intake::new(self.accepted, surface.clone()));
         (surface, router(Arc::new(Interactivity::new(self.secrets, intake))))
     }

@@ -66,6 +66,8 @@ pub struct Surface {
 #[derive(Debug)]
 struct Shared {
     commands: Arc<dyn Commands>,
+    /// The notifier that posts the messages whose buttons come here.
+    notifier: &'static str,
     api: WebApi,
     clock: Arc<dyn Clock>,
     modals: Mutex<BTreeMap<RollbackId, Modal>>,
@@ -76,9 +78,21 @@ impl Surface {
     /// Takes interactions to `commands`, and shows modals through `api`.
     #[must_use]
     pub fn new(commands: Arc<dyn Commands>, api: WebApi, clock: Arc<dyn Clock>) -> Self {
+        Self::of(notifier::NAME, commands, api, clock)
+    }
+
+    /// The same for the buttons that the notifier of this name posts
+    /// ([`SlackNotifier::named`](crate::SlackNotifier::named)).
+    #[must_use]
+    pub fn of(
+        notifier: &'static str,
+        commands: Arc<dyn Commands>,
+        api: WebApi,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let modals = Mutex::new(BTreeMap::new());
         let tasks = TaskTracker::new();
-        Self { shared: Arc::new(Shared { commands, api, clock, modals, tasks }) }
+        Self { shared: Arc::new(Shared { commands, notifier, api, clock, modals, tasks }) }
     }
 
     /// Takes no further interaction, and waits until everything that an acknowledged one asked for is
@@ -292,7 +306,7 @@ impl Shared {
         pressed_in: Option<&MessageRef>,
     ) -> Result<(), CommandError> {
         match pressed_in {
-            Some(message) => self.commands.pressed_in(button, notifier::NAME, message).await,
+            Some(message) => self.commands.pressed_in(button, self.notifier, message).await,
             None => Err(CommandError::Elsewhere),
         }
     }

@@ -24,10 +24,16 @@ const ROTATE_BYTES: u64 = 64 << 20;
 /// last of them must fit, too.
 const FREE_BYTES_MIN: u64 = 1 << 20;
 
+/// What an audit file is called that has no name of its own.
+const NAME: &str = "file";
+
 /// How the files are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AuditFileOptions {
+    /// What the sink is called, where an engine has several. The store keeps what each has acknowledged
+    /// by its name, so a name stays. Default `file`.
+    pub name: &'static str,
     /// A file that a record would make larger than this is put aside first. Default 64 MiB.
     pub rotate_bytes: u64,
     /// With less free space than this a look at the sink says that its disk is full; records are kept
@@ -37,7 +43,7 @@ pub struct AuditFileOptions {
 
 impl Default for AuditFileOptions {
     fn default() -> Self {
-        Self { rotate_bytes: ROTATE_BYTES, free_bytes_min: FREE_BYTES_MIN }
+        Self { name: NAME, rotate_bytes: ROTATE_BYTES, free_bytes_min: FREE_BYTES_MIN }
     }
 }
 
@@ -134,7 +140,7 @@ impl AuditFile {
 #[async_trait]
 impl AuditSink for AuditFile {
     fn name(&self) -> &'static str {
-        "file"
+        self.shared.options.name
     }
 
     /// A future that is dropped leaves the record written or not; it may be given again.

@@ -3,7 +3,7 @@
 use crate::hints::{Herald, Lane};
 use crate::rules::{
     CHAIN_DEFAULT, FENCES_LOST_MAX, PRUNE_MAX, appears_once, check_room, check_service,
-    check_shape, ended_unconfirmed, forgotten_until, led_away, lost, page, unwritable,
+    check_shape, check_stood, ended_unconfirmed, forgotten_until, led_away, lost, page, unwritable,
 };
 use async_trait::async_trait;
 use rollback_core::audit::{Draft, Head, Record};
@@ -14,7 +14,7 @@ use rollback_core::observed::{Freeze, LastRollback, LatestDeploy, ServiceRecord}
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
     Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
-    StoreLeft,
+    StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, Prominence, Purpose, RevisionId, RollbackId, RollbackView,
@@ -172,6 +172,7 @@ impl Books {
             (None, Some(_)) => 0,
             (Some(kept), None) if count(&kept.entries) == commit.expected => {
                 check_service(commit, &kept.view.key)?;
+                check_stood(commit, &kept.view)?;
                 commit.expected
             }
             (Some(_) | None, _) => return Err(StoreError::MovedOn(id.clone())),
@@ -797,6 +798,18 @@ impl Outbox for MemoryStore {
             queued.taken_by = Some(owner.clone());
         }
         Ok(due)
+    }
+
+    /// What is in memory can be read.
+    async fn put_off_unreadable(
+        &self,
+        _owner: &Instance,
+        _now: Timestamp,
+        _not_before: Timestamp,
+        _attempts_max: u32,
+        _limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

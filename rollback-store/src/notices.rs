@@ -2,9 +2,9 @@
 
 use crate::rules::appears_once;
 use crate::value::{Answer, corrupt, from_json, parsed, to_json, uint};
-use rollback_core::Label;
 use rollback_core::notice::{Attempt, MessageRef};
-use rollback_core::ports::{Instance, Queued};
+use rollback_core::ports::{Instance, Queued, Unreadable};
+use rollback_core::{Label, Timestamp};
 
 /// A notice, written out.
 #[derive(Debug)]
@@ -52,7 +52,34 @@ pub(crate) struct Raw {
     pub(crate) attempts: i64,
 }
 
+/// A row that cannot be read, and what becomes of it.
+pub(crate) struct PutOff {
+    pub(crate) version: i64,
+    pub(crate) attempts: i64,
+    pub(crate) unreadable: Unreadable,
+}
+
+impl PutOff {
+    /// The reason for which it is a dead letter, once it is one.
+    pub(crate) fn abandoned(&self) -> Option<Label> {
+        match self.unreadable.again_at {
+            Some(_) => None,
+            None => Some(Label::new(self.unreadable.why.clone())),
+        }
+    }
+}
+
 impl Raw {
+    /// None where the row can be read.
+    pub(crate) fn put_off(self, not_before: Timestamp, attempts_max: u32) -> Option<PutOff> {
+        let (notifier, key, version) = (self.notifier.clone(), self.key.clone(), self.version);
+        let attempts = self.attempts.max(0).saturating_add(1);
+        let Err(error) = self.read() else { return None };
+        let again_at = (attempts < i64::from(attempts_max)).then_some(not_before);
+        let unreadable = Unreadable::new(notifier, key, error.to_string(), again_at);
+        Some(PutOff { version, attempts, unreadable })
+    }
+
     pub(crate) fn read(self) -> Answer<Queued> {
         let what = format!("the notice `{}` for {}", self.key, self.notifier);
         let what = || what.clone();

@@ -33,7 +33,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, ClockSteps, Commit, Committed, Hints, Instance, Journal, Journals,
     Listed, Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store,
-    StoreError, StoreLeft,
+    StoreError, StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -414,6 +414,23 @@ impl Outbox for PostgresStore {
         let (owner, judged_at) = (Some(owner.clone()), self.judged_at(now));
         let taker = Taker { owner, now, hold, wanted: limit, judged_at };
         self.links.write(&taker, |db, taker| Box::pin(taker.take(db))).await
+    }
+
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        let (owner, judged_at) = (Some(owner.clone()), self.judged_at(now));
+        let taker = Taker { owner, now, hold: Duration::ZERO, wanted: limit, judged_at };
+        self.links
+            .write(&(taker, not_before, attempts_max), |db, (taker, not_before, attempts_max)| {
+                Box::pin(taker.put_off_unreadable(db, *not_before, *attempts_max))
+            })
+            .await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

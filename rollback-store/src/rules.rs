@@ -113,6 +113,9 @@ pub(crate) fn check_shape(commit: &Commit) -> Result<(), StoreError> {
     if commit.claim.as_ref().is_some_and(|claim| claim.rollback != commit.rollback) {
         return refused("its claim is on another rollback");
     }
+    if commit.stood.as_ref().is_some_and(|stood| stood.id != commit.rollback) {
+        return refused("what it was decided on is another rollback");
+    }
     let Some(opening) = &commit.opening else { return Ok(()) };
     if opening.id != commit.rollback {
         return refused("its opening is of another rollback");
@@ -147,6 +150,14 @@ pub(crate) fn check_place(commit: &Commit, found: Option<&Found>) -> Answer<()> 
             check_room(commit, commit.expected)
         }
         (Some(_) | None, _) => Err(StoreError::MovedOn(id.clone())),
+    }
+}
+
+/// Refuses what was decided on another row than is stored.
+pub(crate) fn check_stood(commit: &Commit, stands: &RollbackView) -> Result<(), StoreError> {
+    match &commit.stood {
+        Some(stood) if **stood != *stands => Err(StoreError::MovedOn(commit.rollback.clone())),
+        Some(_) | None => Ok(()),
     }
 }
 

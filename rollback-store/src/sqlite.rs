@@ -24,7 +24,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hint, Hints, Instance, Journal, Journals, Listed,
     Outbox, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
-    StoreLeft,
+    StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -585,6 +585,21 @@ impl Outbox for SqliteStore {
     ) -> Result<Vec<Queued>, StoreError> {
         let owner = owner.clone();
         self.write(move |db| outbox::take(db, &owner, now, hold, limit)).await
+    }
+
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        let owner = owner.clone();
+        self.write(move |db| {
+            outbox::put_off_unreadable(db, &owner, (now, not_before), attempts_max, limit)
+        })
+        .await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

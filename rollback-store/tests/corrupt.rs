@@ -143,6 +143,69 @@ async fn a_row_of_a_server_that_cannot_be_read_is_an_error_that_names_it() {
     }
 }
 
+/// A second notice, beside the one that [`furnish`] queues, which waits in front of it.
+async fn second(store: &dyn Store) -> Queued {
+    let mut second = notice(store).await;
+    second.key = "second".into();
+    store.queue(vec![second.clone()]).await.unwrap();
+    second
+}
+
+/// Asked again and again it is given up with the reason, and the other one is delivered at once.
+async fn is_put_off_and_given_up(store: &dyn Store, case: &str) {
+    let (us, attempts_max) = (Instance::new("a"), 3);
+    let told = store.take(&us, at(0), LEASE, 9).await;
+    assert!(matches!(told, Err(StoreError::Corrupt { .. })), "{case}: {told:?}");
+    for attempt in 1..=attempts_max {
+        let (now, again) = (at(u64::from(attempt) * 100), at(u64::from(attempt) * 100 + 60));
+        let put_off = store.put_off_unreadable(&us, now, again, attempts_max, 9).await.unwrap();
+        let [one] = put_off.as_slice() else { panic!("{case}: {put_off:?}") };
+        assert_eq!((one.notifier.as_str(), one.key.as_str()), ("chat", "k"), "{case}");
+        assert!(one.why.contains("the notice `k` for chat"), "{case}: {one:?}");
+        let expected = (attempt < attempts_max).then_some(again);
+        assert_eq!(one.again_at, expected, "{case}: attempt {attempt}");
+        let taken = store.take(&us, now, LEASE, 9).await.unwrap();
+        let [other] = taken.as_slice() else { panic!("{case}: {taken:?}") };
+        assert_eq!(other.key.as_str(), "second", "{case}: nothing else is held up");
+        store.give_back(&taken).await.unwrap();
+    }
+    let left = store.put_off_unreadable(&us, at(999), at(999), 3, 9).await.unwrap();
+    assert_eq!((left, store.waiting().await.unwrap()), (vec![], 1), "{case}: it waits no more");
+    // What is queued anew can be read, and is delivered.
+    store.queue(vec![notice(store).await]).await.unwrap();
+    let taken = store.take(&us, at(999), LEASE, 9).await.unwrap();
+    assert_eq!(taken.len(), 2, "{case}: {taken:?}");
+}
+
+/// What damages the row of a notice for good: a negative count is mended by counting on.
+fn damages() -> impl Iterator<Item = &'static str> {
+    let of_notices = CASES.iter().filter(|(_, named)| named.contains("the notice"));
+    of_notices.map(|(sql, _)| *sql).filter(|sql| !sql.contains("attempts"))
+}
+
+#[tokio::test]
+async fn a_notice_of_a_file_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
+    for sql in damages() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) = in_a_file(&folder).await;
+        assert!(other.execute(sql, []).unwrap() > 0, "nothing was changed by: {sql}");
+        second(&store).await;
+        is_put_off_and_given_up(&store, sql).await;
+    }
+}
+
+#[tokio::test]
+async fn a_notice_of_a_server_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
+    let Some(server) = Server::shared("unreadable notices on PostgreSQL") else { return };
+    for sql in damages() {
+        let space = server.space();
+        let store = on_a_server(&space).await;
+        space.sql(sql);
+        second(&store).await;
+        is_put_off_and_given_up(&store, sql).await;
+    }
+}
+
 #[tokio::test]
 async fn a_record_that_was_edited_with_care_in_a_file_breaks_the_chain() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use rollback_core::ports::{
     ClockSteps, Commit, Committed, Directory, ErrorKind, Fenced, Freshness, Hints, HistoryOptions,
     Instance, Journal, Journals, Kept, Listed, LiveOptions, Notifier, NotifyError, ObserveOptions,
     Outbox, PortError, Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services,
-    StartError, Store, StoreError, StoreLeft,
+    StartError, Store, StoreError, StoreLeft, Unreadable,
 };
 use rollback_core::proof::{Order, OrderRef};
 use rollback_core::{
@@ -453,6 +453,18 @@ impl<S: Store + ?Sized> Outbox for Mortal<S> {
     ) -> Result<Vec<Queued>, StoreError> {
         let call = || self.inner.take(owner, now, hold, limit);
         self.life.act(Action::Take, call, silence).await
+    }
+
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        let call = || self.inner.put_off_unreadable(owner, now, not_before, attempts_max, limit);
+        self.life.act(Action::Abandon, call, silence).await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

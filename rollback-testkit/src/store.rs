@@ -73,6 +73,7 @@ pub async fn run_all<S: Store>(make: impl AsyncFn() -> S) -> Summary {
         journal::an_unknown_outcome_holds_the_service_until_it_is_settled,
         journal::of_two_confirmations_at_once_one_is_taken,
         journal::of_two_steps_at_once_one_is_taken,
+        journal::of_two_decisions_without_an_entry_one_is_taken,
         journal::rollbacks_are_listed_newest_first,
         journal::a_list_is_of_one_service_and_state,
         journal::a_list_or_a_log_by_any_names_is_that_part_of_the_whole,

@@ -206,7 +206,10 @@ pub async fn work_on(worker: Worker, site: Arc<dyn Site>) -> Result<(), WorkerEr
     if let Ok(Err(error)) = set.await {
         tracing::error!(?error, "the stage could not be set");
     }
-    crate::releases::lifeline_cut().await;
+    tokio::select! {
+        () = crate::releases::lifeline_cut() => {}
+        () = running.ended() => tracing::error!("the engine ended by itself"),
+    }
     server.abort();
     running.shutdown().await?;
     Ok(())

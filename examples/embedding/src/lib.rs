@@ -9,7 +9,7 @@ use rollback_core::{BackendName, ports::CdBackend, ports::Clock};
 use rollback_engine::{Catalog, EngineBuilder, RunningEngine, SystemClock};
 use rollback_slack::{Slack, SlackOptions};
 use rollback_store::{Options, SqliteStore};
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 /// Puts the button into a host's service: serve the routes, and report each deploy with
 /// `rollback.engine().deployed(deploy)`.
@@ -38,19 +38,32 @@ pub async fn rollback(
     Ok((engine.start().await?.draining(surface), routes))
 }
 
-/// Serves until `stop` completes. Then records what was clicked, stops the engine and closes the
-/// database, in this order.
+/// How long a connection that somebody keeps open may hold up the shutdown.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Serves until `stop` completes, or the engine ends by itself. Then answers what is under way, records
+/// what was clicked, stops the engine and closes the database, in this order, each in bounded time.
 ///
 /// # Errors
 ///
-/// When connections could not be accepted, or the shutdown was not clean.
+/// When connections could not be accepted, the engine had ended by itself, or the shutdown was not clean.
 pub async fn serve(
     rollback: RunningEngine,
     routes: Router,
     listener: tokio::net::TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let served = axum::serve(listener, routes).with_graceful_shutdown(stop).await;
+    let (ended, (stopping, stopped)) = (rollback.ended(), tokio::sync::oneshot::channel());
+    let stop = async {
+        tokio::select! { () = stop => {} () = ended => {} }
+        stopping.send(()).ok();
+    };
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop).into_future();
+    let late = async {
+        stopped.await.ok();
+        tokio::time::sleep(LATE).await;
+    };
+    let served = tokio::select! { served = serving => served, () = late => Ok(()) };
     rollback.shutdown().await?;
     Ok(served?)
 }

@@ -296,7 +296,6 @@ async fn rollbacks_are_listed_newest_first_by_service_environment_and_state() {
         ("?state=confirming", vec!["rb-open"]),
         ("?state=not_verified", vec![]),
         ("?limit=1", vec!["rb-new"]),
-        ("?service=unheard", vec![]),
     ] {
         let mut found = ids(&stage, query).await;
         let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
@@ -307,6 +306,39 @@ async fn rollbacks_are_listed_newest_first_by_service_environment_and_state() {
         }
         assert_eq!(found, expected, "{query}");
     }
+}
+
+/// An empty list would say that it was never rolled back.
+#[tokio::test]
+async fn a_list_of_a_service_that_nobody_knows_is_refused_by_its_name() {
+    let stage = Stage::new().await;
+    for (query, parameter, named) in [
+        ("service=nosuch", "service", "nosuch"),
+        ("service=nosuch&state=failed", "service", "nosuch"),
+        ("environment=nowhere", "environment", "nowhere"),
+        ("service=nosuch&environment=production", "service", "nosuch"),
+        ("service=checkout&environment=nowhere", "environment", "nowhere"),
+    ] {
+        let problem = stage.get(&format!("/v1/rollbacks?{query}")).await.problem(422);
+        assert_eq!(problem["errors"][0]["parameter"], parameter, "{query}: {problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(named), "{query}: {detail}");
+    }
+    // One that is configured has not been rolled back yet.
+    let told = stage.get("/v1/rollbacks?service=checkout&environment=production").await;
+    assert_eq!((told.status, told.json()), (200, json!({"rollbacks": []})));
+}
+
+/// What became of its rollbacks stays readable.
+#[tokio::test]
+async fn a_service_that_is_no_longer_configured_is_listed_as_long_as_it_has_rollbacks() {
+    use rollback_testkit::script::{Ending, Script};
+    let stage = Stage::new().await;
+    for commit in Script::new("rb-gone").of("gone", "production").commits(Ending::Failed) {
+        stage.store.commit(commit).await.unwrap();
+    }
+    assert_eq!(ids(&stage, "?service=gone").await, ["rb-gone"]);
+    assert!(ids(&stage, "?service=gone&state=succeeded").await.is_empty());
 }
 
 #[tokio::test]

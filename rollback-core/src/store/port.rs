@@ -2,7 +2,7 @@
 
 use super::{
     Claim, ClockSteps, Commit, Committed, Hints, Instance, Journal, Listed, Pruned, Query, Queued,
-    Retention, SavedDeploy, StoreError, StoreLeft,
+    Retention, SavedDeploy, StoreError, StoreLeft, Unreadable,
 };
 use crate::audit::{Draft, Head, Record};
 use crate::change::ServiceChange;
@@ -26,7 +26,8 @@ pub trait Journals: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::MovedOn`], [`StoreError::ServiceHeld`] and [`StoreError::ClaimLost`] for the
+    /// [`StoreError::MovedOn`] (its entries, or where [`Commit::stood`] is given its row, are no longer
+    /// those it was decided on), [`StoreError::ServiceHeld`] and [`StoreError::ClaimLost`] for the
     /// three conditions; all other kinds as they come.
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 
@@ -227,6 +228,22 @@ pub trait Outbox: fmt::Debug + Send + Sync {
         hold: Duration,
         limit: usize,
     ) -> Result<Vec<Queued>, StoreError>;
+
+    /// Puts off what is due and cannot be read, which [`Self::take`] refuses by name: until
+    /// `not_before`, and after `attempts_max` such attempts it is a dead letter with the reason. What
+    /// can be read is left alone. Looks at no more notices than `limit`, the same that `take` would take.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] as it comes. In doubt, some are put off.
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError>;
 
     /// Gives back what was taken and not tried; what is not ours any more is left alone.
     ///

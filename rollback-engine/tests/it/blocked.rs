@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use rollback_core::audit::Record;
 use rollback_core::notice::{Blocked, Delivered, Delivery, MessageRef, Notice};
 use rollback_core::ports::{
-    AuditSink, Capabilities, Clock, CompareAndSet, ErrorKind, Fence, Journals as _, Notifier,
-    NotifyError, Outbox as _, PortError, Queued, Store,
+    AuditSink, Capabilities, CdBackend, Clock, CompareAndSet, ErrorKind, Fence, Journals as _,
+    Notifier, NotifyError, Outbox as _, PortError, Queued, Store,
 };
+use rollback_core::{PerService, ServiceKey};
 use rollback_engine::{Catalog, Engine, EngineBuilder, Part, Required, ServiceConfig, Status};
 use rollback_store::MemoryStore;
 use rollback_testkit::ManualClock;
@@ -103,6 +104,14 @@ impl Site {
     }
 
     fn with(store: Arc<dyn Store>, chat: Option<Arc<dyn Notifier>>) -> Self {
+        Self::of_services(store, chat, Vec::new())
+    }
+
+    fn of_services(
+        store: Arc<dyn Store>,
+        chat: Option<Arc<dyn Notifier>>,
+        others: Vec<(ServiceKey, Arc<dyn CdBackend>)>,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(fixtures::at(0)));
         let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
         let cd = Arc::new(FakeBackend::new(capabilities));
@@ -110,14 +119,20 @@ impl Site {
         let people = Arc::new(people);
         let directory: Arc<FakeDirectory> = Arc::clone(&people);
         let service = ServiceConfig::new(parsed("prod"), parsed("C0PAYMENTS"));
-        let catalog = Catalog::new(fixtures::access_policy()).with(fixtures::key(), service);
+        let catalog =
+            Catalog::new(fixtures::access_policy()).with(fixtures::key(), service.clone());
+        let catalog = others
+            .iter()
+            .fold(catalog, |catalog, (key, _)| catalog.with(key.clone(), service.clone()));
         let on_call = Arc::new(OnCall::default());
-        let backend: Arc<FakeBackend> = Arc::clone(&cd);
+        let first: Arc<FakeBackend> = Arc::clone(&cd);
+        let first: (ServiceKey, Arc<dyn CdBackend>) = (fixtures::key(), first);
+        let backend: PerService = others.into_iter().chain([first]).collect();
         let pager: Arc<OnCall> = Arc::clone(&on_call);
         let disk = Arc::new(Disk::default());
         let log: Arc<Disk> = Arc::clone(&disk);
         let builder = EngineBuilder::new(store, directory, catalog)
-            .backend(parsed("prod"), backend)
+            .backend(parsed("prod"), Arc::new(backend))
             .notifier(pager)
             .required_sink(log)
             .clock(clock)
@@ -134,8 +149,34 @@ impl Site {
     }
 
     fn hang(&self) {
-        (0..1_000).for_each(|_| self.cd.fail(Method::Live, Fault::Hang));
+        for method in [Method::Live, Method::History] {
+            (0..1_000).for_each(|_| self.cd.fail(method, Fault::Hang));
+        }
     }
+}
+
+/// How the one service of [`neighbours`] is called that has no trouble.
+fn other(number: usize) -> ServiceKey {
+    ServiceKey::new(parsed(&format!("other-{number}")), parsed("production"))
+}
+
+/// One CD system for [`fixtures::key`] and so many other services.
+fn neighbours(others: usize) -> (Site, Vec<Arc<FakeBackend>>) {
+    let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+    let fake =
+        |key| Arc::new(FakeBackend::with_history(key, capabilities.clone(), fixtures::history()));
+    let cds: Vec<Arc<FakeBackend>> = (0..others).map(|number| fake(other(number))).collect();
+    let mut adapters: Vec<(ServiceKey, Arc<dyn CdBackend>)> = Vec::new();
+    for (number, cd) in cds.iter().enumerate() {
+        let cd: Arc<FakeBackend> = Arc::clone(cd);
+        adapters.push((other(number), cd));
+    }
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    (Site::of_services(store, None, adapters), cds)
+}
+
+fn service(key: ServiceKey) -> Part {
+    Part::Service { cd: parsed("prod"), service: key }
 }
 
 fn blocked(status: &Status) -> Vec<Part> {
@@ -185,6 +226,66 @@ async fn what_blocks_rollbacks_for_long_is_told_to_whoever_is_on_call_and_so_is_
     assert_eq!(previous.as_ref().unwrap().id.as_str(), "1", "the same message");
     pass(600).await;
     assert_eq!(site.told().len(), 2);
+}
+
+/// One CD system answers for all others: whose reads hang is named, and on-call hears of that service.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_hangs_beside_others_of_its_cd_system_is_named_and_told_and_so_is_its_end() {
+    let (site, _others) = neighbours(2);
+    pass(40).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    (0..1_000).for_each(|_| site.cd.fail(Method::Live, Fault::Hang));
+    pass(60).await;
+    assert_eq!(blocked(&site.engine.health().await), [service(fixtures::key())]);
+    assert_eq!(site.told(), [], "a moment is no trouble");
+    pass(600).await;
+    let told = site.told();
+    assert_eq!(told.len(), 1, "once, and not of the CD system: {told:?}");
+    assert!(told[0].0.what.contains(&fixtures::key().to_string()), "{told:?}");
+    assert!(told[0].0.why.contains("did not answer for"), "{told:?}");
+    site.cd.clear_faults();
+    pass(60).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    assert!(site.told().last().unwrap().0.over.is_some());
+}
+
+/// It has a history, and what is live cannot be read: its rollbacks are refused all the same.
+#[tokio::test(start_paused = true)]
+async fn a_service_of_which_one_read_is_refused_is_named() {
+    let (site, others) = neighbours(1);
+    pass(40).await;
+    (0..1_000).for_each(|_| others[0].fail(Method::History, Fault::Refuse));
+    pass(60).await;
+    assert_eq!(blocked(&site.engine.health().await), [service(other(0))]);
+}
+
+/// A service is a blocker of its own only beside others that work.
+#[tokio::test(start_paused = true)]
+async fn a_cd_system_that_hangs_for_every_service_is_one_page() {
+    let (site, others) = neighbours(20);
+    pass(60).await;
+    site.hang();
+    others.iter().for_each(|cd| cd.cut());
+    pass(300).await;
+    assert_eq!(blocked(&site.engine.health().await), [Part::Cd(parsed("prod"))]);
+    assert_eq!(site.told().len(), 1, "{:?}", site.told());
+    site.cd.clear_faults();
+    others.iter().for_each(|cd| cd.heal());
+    pass(300).await;
+    assert_eq!(blocked(&site.engine.health().await), []);
+    assert_eq!(site.told().len(), 2, "the end of it, and nothing of a service: {:?}", site.told());
+}
+
+/// However many hang, each of the others is still looked at, and on-call is not paged for each.
+#[tokio::test(start_paused = true)]
+async fn many_services_that_hang_are_all_named_and_a_few_are_paged() {
+    let (site, others) = neighbours(30);
+    pass(90).await;
+    others.iter().take(20).for_each(|cd| cd.cut());
+    pass(300).await;
+    assert_eq!(blocked(&site.engine.health().await).len(), 20);
+    pass(300).await;
+    assert_eq!(site.told().len(), 5, "{:?}", site.told());
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,4 +18,5 @@ mod replicas;
 mod shutdown;
 mod stories;
 mod supervised;
+mod unreadable;
 mod wiring;

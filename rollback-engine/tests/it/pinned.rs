@@ -1,6 +1,6 @@
 //! A rollback whose journal does not replay to what is stored was judged by other rules than those of
 //! this release: nothing more is done for it, it is paged once, and a person decides.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use crate::common::{Host, Setup, Site, paused};
 use rollback_core::notice::Notice;
@@ -112,6 +112,32 @@ fn a_person_settles_what_is_stopped_and_the_service_is_free() {
         assert_eq!(next.engine.view(&id).await.unwrap(), settled);
         assert_eq!((pages(&site), site.store.put_aside().await.unwrap()), (1, Vec::new()));
         next.crash();
+    });
+}
+
+/// Neither adds an entry by which the other would notice it.
+#[test]
+fn of_two_replicas_that_settle_what_is_stopped_one_is_taken_and_the_other_is_told() {
+    paused(async {
+        let site = Site::new(Setup::default());
+        let (host, id, _) = stopped(&site).await;
+        let other = site.boot(Fate::Spared);
+        let finding = |text: &str| Reason::parse(text).unwrap();
+        let (yes, no) = (finding("it took effect: I looked"), finding("it did not: I looked"));
+        let answers = tokio::join!(
+            host.engine.settle(&id, ana().actor(), Outcome::TookEffect, yes),
+            other.engine.settle(&id, ana().actor(), Outcome::NoEffect, no),
+        );
+        let (settled, refused) = match answers {
+            (Ok(settled), Err(refused)) | (Err(refused), Ok(settled)) => (settled, refused),
+            other => panic!("not exactly one was taken: {other:?}"),
+        };
+        assert!(matches!(refused, CommandError::Stopped(_)), "{refused:?}");
+        assert_eq!(site.view(&id).await, settled);
+        let kinds = site.kinds(&id).await;
+        assert_eq!(kinds.iter().filter(|kind| **kind == "settled").count(), 1, "{kinds:?}");
+        host.crash();
+        other.crash();
     });
 }
 

@@ -7,13 +7,15 @@ use rollback_core::ports::{
     Capabilities, ClickedOn, Clock, CommandError, Commands as _, CompareAndSet, Fence, Store,
     StoreError, Surface,
 };
-use rollback_core::{Deploy, Migrations};
+use rollback_core::{Deploy, Migrations, Timestamp};
 use rollback_engine::{Catalog, Engine, EngineBuilder, ServiceConfig, ShutdownError, SystemClock};
 use rollback_store::{MemoryStore, Options, SqliteStore};
 use rollback_testkit::ManualClock;
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory};
 use rollback_testkit::fixtures::{self, parsed};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn engine(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
     let people = FakeDirectory::new(Arc::clone(&clock), fixtures::everybody());
@@ -92,6 +94,59 @@ async fn a_surface_that_hangs_is_told_and_the_engine_stops_all_the_same() {
     deployed(running.engine()).await;
     assert_eq!(running.shutdown().await, Err(ShutdownError::NotRecorded));
     assert_eq!(click(&engine).await, Err(CommandError::Stopping));
+}
+
+/// A clock that panics while it is broken.
+#[derive(Debug)]
+struct Breakable {
+    clock: ManualClock,
+    is_broken: AtomicBool,
+}
+
+#[async_trait]
+impl Clock for Breakable {
+    fn now(&self) -> Timestamp {
+        assert!(!self.is_broken.load(Ordering::Relaxed), "the clock is broken");
+        self.clock.now()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.clock.sleep_until(at).await;
+    }
+
+    async fn sleep(&self, wait: Duration) {
+        self.clock.sleep(wait).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_ends_by_itself_is_noticed_and_its_shutdown_says_so() {
+    let clock = ManualClock::starting_at(fixtures::at(0));
+    let clock = Arc::new(Breakable { clock, is_broken: AtomicBool::new(false) });
+    let engine = engine(Arc::new(MemoryStore::default()), Arc::<Breakable>::clone(&clock));
+    let running = engine.start().await.unwrap();
+    clock.is_broken.store(true, Ordering::Relaxed);
+    tokio::time::timeout(Duration::from_secs(60), running.ended()).await.unwrap();
+    clock.is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(running.shutdown().await, Err(ShutdownError::EndedBefore));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_runs_has_not_ended_until_it_is_stopped_or_dropped() {
+    let running = async || {
+        let clock = Arc::new(ManualClock::starting_at(fixtures::at(0)));
+        engine(Arc::new(MemoryStore::default()), clock).start().await.unwrap()
+    };
+    let stopped = running().await;
+    let ended = stopped.ended();
+    let waited = tokio::time::timeout(Duration::from_secs(3_600), stopped.ended()).await;
+    assert!(waited.is_err(), "nobody has stopped it");
+    assert_eq!(stopped.shutdown().await, Ok(()));
+    ended.await;
+    let dropped = running().await;
+    let ended = dropped.ended();
+    drop(dropped);
+    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
 }
 
 #[tokio::test]

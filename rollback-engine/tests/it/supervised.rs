@@ -11,7 +11,7 @@ use rollback_core::ports::{
     AuditLog, Capabilities, CheckpointSigner, Claim, Claims, Clock, Commit, Committed,
     CompareAndSet, Fence, Hint, Hints, Instance, Journal, Journals, Listed, Outbox, PortError,
     Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
-    StoreLeft,
+    StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -225,6 +225,18 @@ impl Outbox for Trapped {
     ) -> Result<Vec<Queued>, StoreError> {
         self.point("take");
         self.inner.take(owner, now, hold, limit).await
+    }
+
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        self.point("put_off_unreadable");
+        self.inner.put_off_unreadable(owner, now, not_before, attempts_max, limit).await
     }
 
     async fn give_back(&self, queued: &[Queued]) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use rollback_core::observed::Reading;
 use rollback_core::ports::{Capabilities, Clock, CompareAndSet, FactSource, Fence, GuardInquiry};
 use rollback_core::{Fact, ServiceKey};
 use rollback_engine::{Catalog, EngineBuilder, ServiceConfig, WiringFault};
-use rollback_store::MemoryStore;
+use rollback_store::{AuditFile, AuditFileOptions, MemoryStore};
 use rollback_testkit::fakes::{FakeBackend, FakeDirectory, FakeSink};
 use rollback_testkit::fixtures::{self, parsed};
 use rollback_testkit::{Chat, ManualClock};
@@ -185,6 +185,19 @@ fn of_parts() -> Vec<Case> {
              default",
         ),
     ]
+}
+
+#[test]
+fn two_audit_files_have_names_of_their_own_or_are_refused() {
+    let file = |name| {
+        let mut options = AuditFileOptions::default();
+        options.name = name;
+        Arc::new(AuditFile::new(format!("{name}.jsonl"), options))
+    };
+    let one = AuditFileOptions::default().name;
+    let twice = whole().sink(file(one)).required_sink(file(one)).build().map(drop).unwrap_err();
+    assert_eq!(twice.faults(), [WiringFault::SinkTwice("file")]);
+    whole().sink(file("near")).required_sink(file("far")).build().map(drop).unwrap();
 }
 
 #[test]

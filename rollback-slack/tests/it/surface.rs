@@ -71,8 +71,13 @@ impl Commands for Engine {
             }
         }
     }
-    async fn pressed_in(&self, _: &Button, _: &str, _: &MessageRef) -> Result<(), CommandError> {
-        self.nothing("pressed_in")
+    async fn pressed_in(
+        &self,
+        _: &Button,
+        notifier: &str,
+        _: &MessageRef,
+    ) -> Result<(), CommandError> {
+        self.nothing(if notifier == "slack" { "pressed_in" } else { "pressed_in another" })
     }
     async fn click(&self, _: &ClickedOn, _: Actor) -> Result<RollbackView, CommandError> {
         self.nothing("click")
@@ -149,12 +154,17 @@ impl Stage {
     }
 
     fn process(&self) -> Process {
+        self.process_of("slack")
+    }
+
+    /// A process whose notifier is called so.
+    fn process_of(&self, notifier: &'static str) -> Process {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(at(0)));
         let mut options = WebApiOptions::default();
         options.base_url = self.slack.api_url();
         let api = WebApi::new("xoxb-local-slack".into(), options).unwrap();
         let commands: Arc<dyn Commands> = Arc::<Engine>::clone(&self.engine);
-        let surface = Surface::new(commands, api, clock);
+        let surface = Surface::of(notifier, commands, api, clock);
         let intake = Arc::new(Intake::new(Accepted::any(), surface.clone()));
         Process { surface, interactivity: Interactivity::new(secrets(), intake) }
     }
@@ -215,6 +225,16 @@ async fn of_two_processes_that_get_one_request_one_does_what_it_asks_for() {
     assert_eq!(stage.asked(), ["receive", "pressed_in", "receive"]);
     assert_eq!((first.counted().repeats_elsewhere, second.counted().repeats_elsewhere), (0, 1));
     assert_eq!(stage.told().len(), 1, "the second is told to nobody");
+}
+
+/// Of two workspaces each has its own messages.
+#[tokio::test]
+async fn a_button_is_looked_up_among_the_messages_of_its_own_notifier() {
+    let stage = Stage::set(Received::Once).await;
+    let process = stage.process_of("acme");
+    assert_eq!(process.send(&click(1)).status, 200);
+    process.surface.drain().await;
+    assert_eq!(stage.asked(), ["receive", "pressed_in another"]);
 }
 
 #[tokio::test]

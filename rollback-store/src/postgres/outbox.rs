@@ -5,7 +5,7 @@ use super::{listen, schema};
 use crate::notices::{New, Raw, message_of, taker, waiting};
 use crate::value::{int, limit, millis, moment, uint};
 use rollback_core::notice::{Attempt, MessageRef};
-use rollback_core::ports::{Instance, Queued};
+use rollback_core::ports::{Instance, Queued, Unreadable};
 use rollback_core::{Label, Timestamp};
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -85,8 +85,8 @@ macro_rules! due {
     };
 }
 
-fn read(row: &Row) -> Done<Queued> {
-    let raw = Raw {
+fn raw(row: &Row) -> Done<Raw> {
+    Ok(Raw {
         notifier: row.try_get(0)?,
         key: row.try_get(1)?,
         version: row.try_get(2)?,
@@ -97,8 +97,11 @@ fn read(row: &Row) -> Done<Queued> {
         thread: (row.try_get(8)?, row.try_get(9)?),
         in_doubt: row.try_get(10)?,
         attempts: row.try_get(11)?,
-    };
-    Ok(raw.read()?)
+    })
+}
+
+fn read(row: &Row) -> Done<Queued> {
+    Ok(raw(row)?.read()?)
 }
 
 /// Somebody who asks for notices.
@@ -159,6 +162,42 @@ impl Taker {
             queued.taken_by.clone_from(&self.owner);
         }
         Ok(due)
+    }
+
+    /// Puts off what is due and cannot be read, or gives it up.
+    pub(super) async fn put_off_unreadable(
+        &self,
+        db: &mut Link,
+        not_before: Timestamp,
+        attempts_max: u32,
+    ) -> Done<Vec<Unreadable>> {
+        schema::lock_lanes(db).await?;
+        let rows = db
+            .all(
+                due!("FOR UPDATE OF one"),
+                &[&self.owner(), &self.judged_at, &millis(self.now), &limit(self.wanted)],
+            )
+            .await?;
+        let rows = rows.iter().map(raw).collect::<Done<Vec<Raw>>>()?;
+        let mut unread = Vec::new();
+        for row in rows.into_iter().filter_map(|row| row.put_off(not_before, attempts_max)) {
+            db.execute(
+                "UPDATE outbox SET attempts = $4, not_before = $5, abandoned = $6,
+                     taken_by = NULL, taken_until = NULL
+                 WHERE notifier = $1 AND key = $2 AND version = $3",
+                &[
+                    &row.unreadable.notifier.as_str(),
+                    &row.unreadable.key.as_str(),
+                    &row.version,
+                    &row.attempts,
+                    &millis(not_before),
+                    &row.abandoned().as_ref().map(Label::as_str),
+                ],
+            )
+            .await?;
+            unread.push(row.unreadable);
+        }
+        Ok(unread)
     }
 
     /// When the next one could be taken, by the asker's clock.

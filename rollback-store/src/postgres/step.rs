@@ -6,7 +6,7 @@ use super::link::{Done, Link};
 use super::{audit, listen, outbox};
 use crate::notices;
 use crate::rows;
-use crate::rules::{Found, Granted, check_place, check_shape, granted};
+use crate::rules::{Found, Granted, check_place, check_shape, check_stood, granted};
 use crate::value::{Answer, corrupt, int, millis, moment, names, parsed, to_json, uint};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
 use rollback_core::{DeployId, Purpose, RollbackId, Timestamp};
@@ -117,7 +117,25 @@ impl Step {
         });
         let found = found.transpose().map_err(|error: tokio_postgres::Error| Fault::from(error))?;
         check_place(&self.commit, found.as_ref())?;
+        if self.commit.stood.is_some()
+            && let Some(found) = &found
+        {
+            self.check_stood(db, found).await?;
+        }
         Ok(found)
+    }
+
+    /// Reads a row that is locked by now.
+    async fn check_stood(&self, db: &mut Link, found: &Found) -> Done<()> {
+        let id = self.commit.rollback.as_str();
+        let row = db.first("SELECT view FROM rollback WHERE number = $1", &[&found.number]).await?;
+        match row {
+            Some(row) => {
+                let view: String = row.try_get(0)?;
+                Ok(check_stood(&self.commit, &rows::view(id, &view)?)?)
+            }
+            None => Err(StoreError::MovedOn(self.commit.rollback.clone()).into()),
+        }
     }
 
     /// Who holds the service already. Whoever takes it at the same moment meets the unique index.

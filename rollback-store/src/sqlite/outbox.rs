@@ -1,9 +1,9 @@
 //! The outbox: one row a message, of which only the newest content is kept.
 
 use super::value::{Answer, all, execute, first, int, limit, millis, moment, uint};
-use crate::notices::{New, Raw, message_of, taker, waiting};
+use crate::notices::{New, PutOff, Raw, message_of, taker, waiting};
 use rollback_core::notice::{Attempt, MessageRef};
-use rollback_core::ports::{Instance, Queued};
+use rollback_core::ports::{Instance, Queued, Unreadable};
 use rollback_core::{Label, Timestamp};
 use rusqlite::{Connection, Row, params};
 use std::time::Duration;
@@ -78,7 +78,16 @@ pub(super) fn due(
     now: Timestamp,
     wanted: usize,
 ) -> Answer<Vec<Queued>> {
-    let rows = all(
+    due_rows(db, owner, now, wanted)?.into_iter().map(Raw::read).collect()
+}
+
+fn due_rows(
+    db: &Connection,
+    owner: Option<&Instance>,
+    now: Timestamp,
+    wanted: usize,
+) -> Answer<Vec<Raw>> {
+    all(
         db,
         waiting!(
             "one.notifier, one.key, one.version, one.notice, one.channel, one.thread_key,
@@ -94,8 +103,37 @@ pub(super) fn due(
         ),
         params![owner.map(Instance::as_str), millis(now), limit(wanted)],
         columns,
-    )?;
-    rows.into_iter().map(Raw::read).collect()
+    )
+}
+
+/// Puts off what is due and cannot be read, or gives it up.
+pub(super) fn put_off_unreadable(
+    db: &Connection,
+    owner: &Instance,
+    (now, not_before): (Timestamp, Timestamp),
+    attempts_max: u32,
+    wanted: usize,
+) -> Answer<Vec<Unreadable>> {
+    let rows = due_rows(db, Some(owner), now, wanted)?;
+    let unread = rows.into_iter().filter_map(|row| row.put_off(not_before, attempts_max));
+    let unread: Vec<PutOff> = unread.collect();
+    for row in &unread {
+        execute(
+            db,
+            "UPDATE outbox SET attempts = ?4, not_before = ?5, abandoned = ?6,
+                 taken_by = NULL, taken_until = NULL
+             WHERE notifier = ?1 AND key = ?2 AND version = ?3",
+            params![
+                row.unreadable.notifier.as_str(),
+                row.unreadable.key.as_str(),
+                row.version,
+                row.attempts,
+                millis(not_before),
+                row.abandoned().as_ref().map(Label::as_str),
+            ],
+        )?;
+    }
+    Ok(unread.into_iter().map(|row| row.unreadable).collect())
 }
 
 /// Takes what is due.

@@ -6,7 +6,7 @@ use super::value::{
 use super::{audit, outbox};
 use crate::notices;
 use crate::rows;
-use crate::rules::{Found, Granted, check_place, check_shape, granted};
+use crate::rules::{Found, Granted, check_place, check_shape, check_stood, granted};
 use rollback_core::ports::{Claim, Commit, Committed, Instance, Journal, StoreError};
 use rollback_core::{DeployId, Label, Purpose, RollbackId, Timestamp};
 use rusqlite::{Connection, params};
@@ -96,7 +96,24 @@ impl Step {
             },
         )?;
         check_place(&self.commit, found.as_ref())?;
+        if self.commit.stood.is_some()
+            && let Some(found) = &found
+        {
+            self.check_stood(db, found)?;
+        }
         Ok(found)
+    }
+
+    fn check_stood(&self, db: &Connection, found: &Found) -> Answer<()> {
+        let id = self.commit.rollback.as_str();
+        let row: Option<String> =
+            first(db, "SELECT view FROM rollback WHERE number = ?1", [found.number], |row| {
+                row.get(0)
+            })?;
+        match row {
+            Some(view) => check_stood(&self.commit, &rows::view(id, &view)?),
+            None => Err(StoreError::MovedOn(self.commit.rollback.clone())),
+        }
     }
 
     fn check_slot(&self, db: &Connection) -> Answer<()> {

@@ -10,7 +10,7 @@ use rollback_core::observed::{Freeze, ServiceRecord};
 use rollback_core::ports::{
     AuditLog, Claim, Claims, Commit, Committed, Hints, Instance, Journal, Journals, Listed, Outbox,
     Pruned, Query, Queued, Receipts, Retention, SavedDeploy, Services, Store, StoreError,
-    StoreLeft,
+    StoreLeft, Unreadable,
 };
 use rollback_core::{
     Deploy, DeployId, Label, RollbackId, RollbackView, ServiceChange, ServiceKey, Timestamp,
@@ -261,6 +261,19 @@ impl<S: Store + ?Sized> Outbox for Faulty<S> {
             }
             taken
         };
+        self.transact(call, in_doubt).await
+    }
+
+    async fn put_off_unreadable(
+        &self,
+        owner: &Instance,
+        _now: Timestamp,
+        not_before: Timestamp,
+        attempts_max: u32,
+        limit: usize,
+    ) -> Result<Vec<Unreadable>, StoreError> {
+        let (now, not_before) = (self.right.now(), self.clock.to_right(not_before));
+        let call = || self.inner.put_off_unreadable(owner, now, not_before, attempts_max, limit);
         self.transact(call, in_doubt).await
     }
 

@@ -189,6 +189,47 @@ pub(super) async fn of_two_steps_at_once_one_is_taken(store: &dyn Store) -> Outc
     }
 }
 
+/// Of a rollback that is stopped the row changes and its journal does not: the number of entries is
+/// the same for both.
+pub(super) async fn of_two_decisions_without_an_entry_one_is_taken(store: &dyn Store) -> Outcome {
+    let commits = Script::new("rb-1").commits(Ending::Succeeded);
+    hold(store, &commits).await?;
+    let listed = store.list(&Query::all(1)).await?;
+    let listed = listed.first().ok_or_else(|| Failure("nothing is listed".into()))?;
+    let decided = |explanation: &str, by: &str| {
+        let mut view = listed.view.clone();
+        (view.state, view.explanation) = (StateName::Withdrawn, explanation.into());
+        let mut commit = Commit::new(view, listed.entries, at(100));
+        commit.stood = Some(Box::new(listed.view.clone()));
+        commit.notices = vec![Queued::new(
+            "chat",
+            by,
+            Notice::OnCall(Box::new(listed.view.clone())),
+            parsed("C1"),
+        )];
+        commit
+    };
+    let (first, second) = (decided("it took effect", "one"), decided("it did not", "two"));
+    let taken = match tokio::join!(store.commit(first.clone()), store.commit(second.clone())) {
+        (Ok(_), Err(error)) => moved_on(&error, "rb-1").map(|()| first)?,
+        (Err(error), Ok(_)) => moved_on(&error, "rb-1").map(|()| second)?,
+        other => return Err(Failure(format!("not exactly one was taken: {other:?}"))),
+    };
+    let now = store.list(&Query::all(1)).await?;
+    let now = now.first().ok_or_else(|| Failure("nothing is listed".into()))?;
+    same("how it stands", &now.view, taken.view.as_ref())?;
+    same("entries", &now.entries, &listed.entries)?;
+    same("what waits to be told", &store.waiting().await?, &1)?;
+    // A step that was decided on how it stood before comes too late as well.
+    let mut step = nth(&commits, HOLDING)?;
+    step.stood = Some(Box::new(listed.view.clone()));
+    moved_on(&refusal(store, step).await?, "rb-1")?;
+    // On how it stands now it is taken.
+    let mut again = decided("once more", "three");
+    again.stood = Some(Box::new(now.view.clone()));
+    take(store, [again]).await
+}
+
 /// The ids of a list.
 async fn ids(store: &dyn Store, query: &Query) -> Result<Vec<String>, Failure> {
     let listed = store.list(query).await?;

@@ -8,3 +8,4 @@ mod readme;
 mod stage;
 mod stop;
 mod traps;
+mod wired;

@@ -51,3 +51,15 @@ async fn a_confirmation_that_was_taken_is_in_the_one_file_that_a_shutdown_leaves
         );
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_is_kept_open_does_not_hold_up_the_shutdown() {
+    let stage = Stage::set().await;
+    stage.report().await;
+    let kept_open = stage.begin_a_request();
+    let began = Instant::now();
+    let folder = stage.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+    assert!(!folder.path().join("rollback.db-wal").exists(), "the store was closed");
+    drop(kept_open);
+}

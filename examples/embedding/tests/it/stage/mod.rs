@@ -7,6 +7,8 @@ use rollback_core::ports::{Capabilities, CdBackend, CompareAndSet, Fence};
 use rollback_core::{Deploy, Revision, StateName, Timestamp};
 use rollback_engine::{DeployReport, Engine, ServiceConfig};
 use rollback_testkit::fakes::FakeBackend;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +73,15 @@ impl Stage {
 
     pub(crate) async fn report(&self) -> DeployReport {
         self.host.report(self.deploy("ci-4711", "42", team::VERSION)).await
+    }
+
+    /// Opens a connection to the host, and sends the beginning of a request.
+    pub(crate) fn begin_a_request(&self) -> TcpStream {
+        let callbacks = self.host.callbacks();
+        let address = callbacks.trim_start_matches("http://").split('/').next();
+        let mut connection = TcpStream::connect(address.expect("an address")).expect("a host");
+        connection.write_all(b"POST /slack/interactivity HTTP/1.1\r\nHost: a").expect("a byte");
+        connection
     }
 
     /// Stops the host in good order, and gives the folder with what it left.
