@@ -104,6 +104,14 @@ impl<B: CdBackend> Harness for Through<B> {
         Simulated::Done
     }
 
+    async fn repeat_next_order(&self) -> Simulated {
+        match self.trouble {
+            Trouble::OnTheWire(_) => self.wire.befall_next_order(Mishap::Repeated),
+            Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::Repeat),
+        }
+        Simulated::Done
+    }
+
     async fn release(&self) {
         match self.trouble {
             Trouble::OnTheWire(_) => self.wire.release().await,
@@ -240,17 +248,21 @@ async fn restarting(trouble: Trouble, fence: Fence) -> Through<Restarting> {
     Through { trouble, cd, wire, backend }
 }
 
-const WITH_FENCE: [&str; 3] = [
+const WITH_FENCE: [&str; 5] = [
     "an_order_that_has_expired_is_refused_and_changes_nothing",
     "a_fence_that_is_not_declared_is_unsupported",
+    "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+    "a_job_whose_ticket_was_voided_changes_nothing",
     "what_is_declared_as_not_cancellable_is_not_cancelled",
 ];
-const WITHOUT_FENCE: [&str; 6] = [
+const WITHOUT_FENCE: [&str; 8] = [
     "an_order_that_has_expired_is_refused_and_changes_nothing",
     "a_fence_stops_a_late_order_and_changes_nothing",
     "an_order_that_comes_after_its_own_fence_is_turned_away",
     "an_order_after_a_fence_is_taken",
     "a_fence_does_not_void_another_order_that_comes_later",
+    "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+    "a_job_whose_ticket_was_voided_changes_nothing",
     "what_is_declared_as_not_cancellable_is_not_cancelled",
 ];
 

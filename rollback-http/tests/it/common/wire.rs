@@ -19,6 +19,8 @@ pub enum Mishap {
     HeldUp,
     /// It arrives twice; the first answer is passed on.
     Doubled,
+    /// It arrives and is answered, and arrives once more with [`Wire::release`].
+    Repeated,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +100,7 @@ async fn carry(mut stream: TcpStream, shared: Arc<Mutex<State>>) {
         let mut state = shared.lock().unwrap();
         let is_order = request.starts_with(b"POST /v1/rollbacks HTTP/");
         let mishap = if is_order { std::mem::take(&mut state.next) } else { Mishap::None };
-        if mishap == Mishap::HeldUp {
+        if matches!(mishap, Mishap::HeldUp | Mishap::Repeated) {
             state.held.push(request.clone());
         }
         (mishap, state.upstream.unwrap())
@@ -110,7 +112,7 @@ async fn carry(mut stream: TcpStream, shared: Arc<Mutex<State>>) {
             drop(forward(upstream, &request).await);
             drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await);
         }
-        Mishap::None => {
+        Mishap::None | Mishap::Repeated => {
             let answer = forward(upstream, &request).await;
             drop(stream.write_all(&answer).await);
         }
