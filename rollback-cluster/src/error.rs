@@ -1,4 +1,9 @@
 //! What can go wrong at an API server. Each says what was tried, and whether trying again can help.
+//!
+//! This is not the certainty table of `rollback-outbound`: a 429 with a `Status` proves here that nothing
+//! happened, which that table allows no API, and the same 429 as a gateway's page proves nothing. Requests
+//! also go through kube's client, which knows kubeconfigs, their plugins and watches, so that there is no
+//! exchange of the outbound client to judge.
 
 use crate::ask::Tried;
 use crate::text::clip;

@@ -128,7 +128,8 @@ pub struct Limits {
     /// No other rollback of the service for this long after one.
     #[serde(with = "crate::time::millis")]
     pub cool_down: Duration,
-    /// How long a replica owns a rollback without renewing.
+    /// How long a replica owns a rollback without renewing. Nothing reads it here: a host gives the engine its
+    /// lease once, for all services. It stays because it is part of the digest of every policy that is pinned.
     #[serde(with = "crate::time::millis")]
     pub lease: Duration,
     /// How old the directory's word may be at the click; everything later reads afresh.

@@ -628,11 +628,6 @@ impl Engine {
         self.inner.health.report(part, answer);
     }
 
-    /// Forgets what was reported of a part: it is not asked any more.
-    pub fn forget_part(&self, part: &Part) {
-        let _in_trouble = self.inner.health.forget(part);
-    }
-
     async fn unsettled(&self) -> Result<Vec<RollbackId>, StoreError> {
         let (store, catalog) = (&self.inner.store, &self.inner.catalog);
         let mut query = Query::all(UNSETTLED_MAX);

@@ -98,6 +98,17 @@ pub trait Harness: Send + Sync {
         Simulated::Cannot("this harness cannot hold up an order")
     }
 
+    /// The next order is taken, and the job that it starts waits until [`Self::release`]: only where an
+    /// order starts a job that redeems a ticket.
+    async fn hold_next_job(&self) -> Simulated {
+        Simulated::Cannot("its orders start no job that redeems a ticket")
+    }
+
+    /// The next order is taken, and arrives once more with [`Self::release`], past the adapter.
+    async fn repeat_next_order(&self) -> Simulated {
+        Simulated::Cannot("this harness cannot make an order arrive twice")
+    }
+
     /// What was held up arrives, and is dealt with when this returns.
     async fn release(&self) {}
 
@@ -199,6 +210,9 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) -> Summary {
             a_fence_that_is_not_declared_is_unsupported,
             an_order_after_a_fence_is_taken,
             a_fence_does_not_void_another_order_that_comes_later,
+            a_job_that_starts_late_does_not_overwrite_a_newer_deploy,
+            a_job_whose_ticket_was_voided_changes_nothing,
+            an_order_that_arrives_again_after_all_is_as_before_changes_nothing,
             a_lost_answer_is_in_doubt_and_found_by_reading,
             a_cut_connection_is_never_a_success_and_never_a_conflict,
             every_read_over_a_cut_connection_is_an_error,

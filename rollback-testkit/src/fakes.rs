@@ -2,8 +2,10 @@
 
 mod backend;
 mod others;
+mod tickets;
 
 pub use crate::fakes::backend::{FakeBackend, Fault, InDeploy, Method};
 pub use crate::fakes::others::{
     FakeDirectory, FakeHealth, FakeNotifier, FakeSink, NotifierFault, SinkFault,
 };
+pub use crate::fakes::tickets::TicketFlaw;

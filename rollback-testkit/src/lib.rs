@@ -12,6 +12,7 @@
 //! | [`policy`] | a host's own access policy under test: people drawn from its names, near misses, rollbacks up to every end, and whether that proves anything |
 //! | [`strategies`] | proptest strategies with the names of the fixtures: policies, people, facts, histories and events |
 //! | [`sim`] | the weather, the people's troubles and the processes of a simulated world, from a seed |
+//! | [`wire`] | TCP between a client and a server that can be cut, silent or slow, and lose, hold up or answer a request |
 //! | [`order_for`] | a genuine order for a test, from a real rollback: there is no back door |
 //!
 //! ```
@@ -43,6 +44,7 @@ pub mod sim;
 pub mod store;
 pub mod strategies;
 mod suite;
+pub mod wire;
 
 pub use crate::chat::Chat;
 pub use crate::clock::ManualClock;

@@ -23,7 +23,8 @@ pub enum CompareAndSet {
     ///
     /// The ticket is the rollback's id, kept where one writer wins: a git reference that is created
     /// once, say. The job redeems it, and compares the live revision, under the lock that deploys take.
-    /// [`CdBackend::fence`] voids it by redeeming it first: a job that comes later stops.
+    /// [`CdBackend::fence`] voids it by redeeming it first: a job that comes later stops. An order whose
+    /// ticket was voided is not [found](CdBackend::find), whether or not its job is there.
     Ticket,
     /// It does not. A newer deploy can be overwritten in the moment between look and order.
     No,

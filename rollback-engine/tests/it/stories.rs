@@ -602,6 +602,65 @@ fn doubt_ends_in_knowledge_where_older_orders_can_be_fenced_off() {
     }
 }
 
+/// An order starts a job, and the job is late. The fence redeems its ticket first.
+#[test]
+fn an_order_in_doubt_ends_in_knowledge_by_voiding_its_ticket() {
+    for (fault, end, fences) in
+        [(Fault::LoseAnswer, StateName::Succeeded, 0), (Fault::HoldUp, StateName::Failed, 1)]
+    {
+        paused(async {
+            let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
+            let (site, host) = open(setup).await;
+            site.cd.fail(Method::Start, fault);
+            let id = host.click_and_confirm(&site, &ana()).await;
+            let view = site.ended(&id).await;
+            assert_eq!(view.state, end, "{fault:?}: {}", view.explanation);
+            let calls = site.cd.calls();
+            let fenced = calls.iter().filter(|call| **call == Method::Fence).count();
+            assert_eq!(fenced, fences, "{fault:?}: {calls:?}");
+            site.release();
+            let _evidence = site.holds("tickets").await;
+            assert_eq!(site.cd.sends(), 1, "what is in doubt is never sent again");
+            assert_eq!(site.cd.effects(), usize::from(end == StateName::Succeeded), "{fault:?}");
+        });
+    }
+}
+
+#[test]
+fn a_job_that_waits_for_a_runner_does_not_overwrite_a_newer_deploy() {
+    paused(async {
+        let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
+        let (site, host) = open(setup).await;
+        site.cd.fail(Method::Start, Fault::HoldJob);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
+        site.release();
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Failed, "{}", view.explanation);
+        assert!(view.explanation.contains("something else is live"), "{}", view.explanation);
+        let _evidence = site.holds("a late job").await;
+        assert_eq!((site.cd.truth(), site.cd.effects()), (Some(parsed("43")), 0));
+    });
+}
+
+#[test]
+fn stopping_a_rollback_whose_job_waits_for_a_runner_voids_its_ticket() {
+    paused(async {
+        let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
+        let (site, host) = open(setup).await;
+        site.cd.fail(Method::Start, Fault::HoldJob);
+        let id = host.click_and_confirm(&site, &ana()).await;
+        site.until(&id, StateName::Running).await;
+        host.engine.withdraw(&id, ana().actor()).await.unwrap();
+        let view = site.ended(&id).await;
+        assert_eq!(view.state, StateName::Withdrawn, "{}", view.explanation);
+        site.release();
+        let _evidence = site.holds("a stopped job").await;
+        assert_eq!((site.cd.truth(), site.cd.effects()), (Some(parsed("42")), 0));
+    });
+}
+
 /// Whoever is on call, as it was told to them while they were needed.
 fn paged(site: &Site) -> Vec<rollback_core::RollbackView> {
     let page = |notice: &Notice| {

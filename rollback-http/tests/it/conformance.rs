@@ -6,8 +6,7 @@
     reason = "a test fails by panicking, and shares what it likes"
 )]
 
-use crate::common::wire::{Mishap, Wire};
-use crate::common::{client, everything_is_documented, fake, routes, serve};
+use crate::common::{ORDER, client, everything_is_documented, fake, routes, serve};
 use async_trait::async_trait;
 use rollback_core::observed::{Live, Preflight};
 use rollback_core::ports::{
@@ -20,6 +19,7 @@ use rollback_http::HttpBackend;
 use rollback_http::server::{FileLog, MemoryLog};
 use rollback_testkit::backend::{Harness, run_all};
 use rollback_testkit::fakes::{FakeBackend, Fault, Method};
+use rollback_testkit::wire::{Flow, Mishap, Wire};
 use rollback_testkit::{Simulated, fixtures};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use tokio::sync::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::task::AbortHandle;
 
 /// Where things go wrong.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum Trouble {
     /// Between the client and the server: what befalls an order whose answer is to be lost.
     OnTheWire(Mishap),
@@ -75,37 +75,45 @@ impl<B: CdBackend> Harness for Through<B> {
     }
 
     async fn cut(&self) {
-        match self.trouble {
-            Trouble::OnTheWire(_) => self.wire.cut(),
+        match &self.trouble {
+            Trouble::OnTheWire(_) => self.wire.flows(Flow::Down),
             Trouble::BehindTheServer => self.cd.cut(),
         }
     }
 
     async fn heal(&self) {
-        match self.trouble {
-            Trouble::OnTheWire(_) => self.wire.heal(),
+        match &self.trouble {
+            Trouble::OnTheWire(_) => self.wire.flows(Flow::Clear),
             Trouble::BehindTheServer => self.cd.heal(),
         }
     }
 
     async fn lose_next_answer(&self) -> Simulated {
-        match self.trouble {
-            Trouble::OnTheWire(mishap) => self.wire.befall_next_order(mishap),
+        match &self.trouble {
+            Trouble::OnTheWire(mishap) => self.wire.befall_next(ORDER, mishap.clone()),
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::LoseAnswer),
         }
         Simulated::Done
     }
 
     async fn hold_next_order(&self) -> Simulated {
-        match self.trouble {
-            Trouble::OnTheWire(_) => self.wire.befall_next_order(Mishap::HeldUp),
+        match &self.trouble {
+            Trouble::OnTheWire(_) => self.wire.befall_next(ORDER, Mishap::HeldUp),
             Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::HoldUp),
         }
         Simulated::Done
     }
 
+    async fn repeat_next_order(&self) -> Simulated {
+        match &self.trouble {
+            Trouble::OnTheWire(_) => self.wire.befall_next(ORDER, Mishap::Repeated),
+            Trouble::BehindTheServer => self.cd.fail(Method::Start, Fault::Repeat),
+        }
+        Simulated::Done
+    }
+
     async fn release(&self) {
-        match self.trouble {
+        match &self.trouble {
             Trouble::OnTheWire(_) => self.wire.release().await,
             Trouble::BehindTheServer => self.cd.release(),
         }
@@ -130,8 +138,8 @@ impl<B: CdBackend> Harness for Through<B> {
 async fn through(trouble: Trouble, fence: Fence) -> Through<HttpBackend> {
     let cd = fake(fence);
     let (address, _serving) = serve(routes(cd.clone(), Arc::new(MemoryLog::default()))).await;
-    let wire = Arc::new(Wire::to(address).await);
-    let backend = client(wire.address, fence);
+    let wire = Arc::new(Wire::to(address.port()));
+    let backend = client(wire.address(), fence);
     Through { trouble, cd, wire, backend }
 }
 
@@ -165,7 +173,7 @@ impl Restarting {
             log = FileLog::open(&path).await;
         }
         let (address, task) = serve(routes(self.cd.clone(), Arc::new(log.unwrap()))).await;
-        self.wire.lead_to(address);
+        self.wire.lead_to(address.port());
         *serving = Some(task);
         RwLockWriteGuard::downgrade(alone)
     }
@@ -228,7 +236,7 @@ impl CdBackend for Restarting {
 }
 
 async fn restarting(trouble: Trouble, fence: Fence) -> Through<Restarting> {
-    let Through { cd, wire, backend: client, .. } = through(trouble, fence).await;
+    let Through { trouble, cd, wire, backend: client } = through(trouble, fence).await;
     let backend = Restarting {
         client,
         cd: cd.clone(),
@@ -240,17 +248,26 @@ async fn restarting(trouble: Trouble, fence: Fence) -> Through<Restarting> {
     Through { trouble, cd, wire, backend }
 }
 
-const WITH_FENCE: [&str; 3] = [
+/// The order arrives, and the answer names no execution: what came of it has to be looked for.
+fn names_nothing() -> Mishap {
+    Mishap::AnswerReplaced(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())
+}
+
+const WITH_FENCE: [&str; 5] = [
     "an_order_that_has_expired_is_refused_and_changes_nothing",
     "a_fence_that_is_not_declared_is_unsupported",
+    "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+    "a_job_whose_ticket_was_voided_changes_nothing",
     "what_is_declared_as_not_cancellable_is_not_cancelled",
 ];
-const WITHOUT_FENCE: [&str; 6] = [
+const WITHOUT_FENCE: [&str; 8] = [
     "an_order_that_has_expired_is_refused_and_changes_nothing",
     "a_fence_stops_a_late_order_and_changes_nothing",
     "an_order_that_comes_after_its_own_fence_is_turned_away",
     "an_order_after_a_fence_is_taken",
     "a_fence_does_not_void_another_order_that_comes_later",
+    "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+    "a_job_whose_ticket_was_voided_changes_nothing",
     "what_is_declared_as_not_cancellable_is_not_cancelled",
 ];
 
@@ -266,8 +283,7 @@ async fn it_conforms_whatever_happens_on_the_wire() {
 async fn it_conforms_when_a_dispatch_is_answered_without_an_identity() {
     for (fence, skipped) in [(Fence::Yes, &WITH_FENCE[..]), (Fence::No, &WITHOUT_FENCE[..])] {
         let summary =
-            run_all(async || through(Trouble::OnTheWire(Mishap::AnswerNamesNothing), fence).await)
-                .await;
+            run_all(async || through(Trouble::OnTheWire(names_nothing()), fence).await).await;
         summary.skips_only(skipped);
     }
     everything_is_documented();
@@ -285,7 +301,7 @@ async fn it_conforms_whatever_happens_behind_the_server() {
 #[tokio::test]
 async fn it_conforms_with_a_server_that_is_restarted_before_every_call() {
     for trouble in [LOST, Trouble::BehindTheServer] {
-        let summary = run_all(async || restarting(trouble, Fence::Yes).await).await;
+        let summary = run_all(async || restarting(trouble.clone(), Fence::Yes).await).await;
         summary.skips_only(&WITH_FENCE);
     }
     everything_is_documented();

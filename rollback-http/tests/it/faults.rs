@@ -4,26 +4,22 @@
 #![expect(
     clippy::panic,
     clippy::string_slice,
-    clippy::clone_on_ref_ptr,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and looks for one thing among many"
 )]
 
 use crate::common;
 use crate::common::TOKEN;
-use crate::common::wire::request;
 use rollback_core::ports::{
     CdBackend as _, ErrorKind, Fence, Fenced, HistoryOptions, LiveOptions, ObserveOptions,
     PortError, StartError,
 };
 use rollback_core::{Phase, Receipt};
 use rollback_http::{Config, HttpBackend};
+use rollback_testkit::wire::{Does, Peer};
 use rollback_testkit::{again, fixtures, order_for};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -31,73 +27,16 @@ use tokio::time::timeout;
 const SHORT: Duration = Duration::from_millis(600);
 const LONG: Duration = Duration::from_secs(20);
 
-/// What the CD system does with a request.
-#[derive(Clone, Debug)]
-enum Does {
-    /// Hangs up before it reads.
-    HangUpAtOnce,
-    /// Reads it all, and hangs up.
-    HangUpAfterReading,
-    /// Reads it all, and says nothing.
-    Nothing,
-    /// Answers with these bytes and hangs up.
-    Say(Vec<u8>),
-    /// Answers with these bytes and leaves it at that.
-    SayAndWait(Vec<u8>),
-    /// Answers when nobody waits any more.
-    SayLate(Vec<u8>),
+/// A client of whatever listens there.
+fn at(address: SocketAddr, wait: Duration) -> HttpBackend {
+    let mut config = Config::new(format!("http://{address}"), TOKEN);
+    config.timeout = wait;
+    config.fence = Fence::Yes;
+    HttpBackend::new(&config).unwrap()
 }
 
-/// A CD system with a fault, and how often it was connected to.
-struct Faulty {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Faulty {
-    async fn that(does: Does) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let does = does.clone();
-                tokio::spawn(async move {
-                    if matches!(does, Does::HangUpAtOnce) {
-                        return;
-                    }
-                    let Some(_read) = request(&mut stream).await else { return };
-                    match does {
-                        Does::HangUpAtOnce | Does::HangUpAfterReading => {}
-                        Does::Nothing => std::future::pending::<()>().await,
-                        Does::Say(bytes) => drop(stream.write_all(&bytes).await),
-                        Does::SayAndWait(bytes) => {
-                            drop(stream.write_all(&bytes).await);
-                            std::future::pending::<()>().await;
-                        }
-                        Does::SayLate(bytes) => {
-                            tokio::time::sleep(SHORT * 2).await;
-                            drop(stream.write_all(&bytes).await);
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, connections }
-    }
-
-    fn client(&self, wait: Duration) -> HttpBackend {
-        let mut config = Config::new(format!("http://{}", self.address), TOKEN);
-        config.timeout = wait;
-        config.fence = Fence::Yes;
-        HttpBackend::new(&config).unwrap()
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
+fn client(cd: &Peer, wait: Duration) -> HttpBackend {
+    at(cd.address(), wait)
 }
 
 /// An answer, whole.
@@ -197,8 +136,8 @@ fn answers() -> Vec<(&'static str, Vec<u8>, Proves)> {
 #[tokio::test]
 async fn an_answer_to_an_order_proves_what_it_proves_and_one_request_was_sent() {
     for (name, bytes, proves) in answers() {
-        let cd = Faulty::that(Does::Say(bytes)).await;
-        let started = cd.client(LONG).start(order_for(fixtures::plan())).await;
+        let cd = Peer::that(Does::Say(bytes));
+        let started = client(&cd, LONG).start(order_for(fixtures::plan())).await;
         assert_eq!(proven(&started), proves, "{name}: {started:?}");
         assert_eq!(cd.connections(), 1, "{name}");
     }
@@ -223,10 +162,10 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
         ("an answer without an end", Does::Say(huge), LONG),
         ("half a refusal", Does::Say(refusal[..refusal.len() - 5].to_vec()), LONG),
         ("a refusal without an end", Does::Say(endless), LONG),
-        ("a late answer", Does::SayLate(json("202 Accepted", GOOD)), SHORT),
+        ("a late answer", Does::SayAfter(SHORT * 2, json("202 Accepted", GOOD)), SHORT),
     ] {
-        let cd = Faulty::that(does).await;
-        let started = cd.client(wait).start(order_for(fixtures::plan())).await;
+        let cd = Peer::that(does);
+        let started = client(&cd, wait).start(order_for(fixtures::plan())).await;
         assert_eq!(proven(&started), Proves::Nothing, "{name}: {started:?}");
         assert_eq!(cd.connections(), 1, "{name}");
     }
@@ -235,17 +174,16 @@ async fn an_order_that_is_not_answered_is_in_doubt_and_one_request_was_sent() {
 #[tokio::test]
 async fn an_order_that_found_nobody_was_not_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let gone = Faulty { address: nobody, connections: Arc::default() };
-    let at = |url: String| {
+    let named = |url: String| {
         let mut config = Config::new(url, TOKEN);
         config.timeout = LONG;
         HttpBackend::new(&config).unwrap()
     };
-    let plain = Faulty::that(Does::Say(json("202 Accepted", GOOD))).await;
+    let plain = Peer::that(Does::Say(json("202 Accepted", GOOD)));
     for (name, client) in [
-        ("nobody listens", gone.client(LONG)),
-        ("nobody has that name", at("https://no-such-host.invalid".to_owned())),
-        ("somebody who does not speak TLS", at(format!("https://{}", plain.address))),
+        ("nobody listens", at(nobody, LONG)),
+        ("nobody has that name", named("https://no-such-host.invalid".to_owned())),
+        ("somebody who does not speak TLS", named(format!("https://{}", plain.address()))),
     ] {
         match client.start(order_for(fixtures::plan())).await {
             Err(StartError::Refused { why }) => assert!(why.contains("nothing was sent"), "{why}"),
@@ -267,8 +205,7 @@ async fn an_order_that_never_got_a_connection_was_not_sent() {
         queued.push(connected.unwrap());
         assert!(queued.len() < 100, "the queue never fills");
     }
-    let silent = Faulty { address, connections: Arc::default() };
-    match silent.client(SHORT).start(order_for(fixtures::plan())).await {
+    match at(address, SHORT).start(order_for(fixtures::plan())).await {
         Err(StartError::Refused { why }) => assert!(why.contains("in time"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -277,15 +214,15 @@ async fn an_order_that_never_got_a_connection_was_not_sent() {
 #[tokio::test]
 async fn the_token_is_not_taken_elsewhere() {
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
-        let elsewhere = Faulty::that(Does::Say(json("202 Accepted", GOOD))).await;
-        let location = format!("http://{}/v1/rollbacks", elsewhere.address);
+        let elsewhere = Peer::that(Does::Say(json("202 Accepted", GOOD)));
+        let location = format!("http://{}/v1/rollbacks", elsewhere.address());
         let bytes =
             format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-        let cd = Faulty::that(Does::Say(bytes.into_bytes())).await;
+        let cd = Peer::that(Does::Say(bytes.into_bytes()));
         let order = order_for(fixtures::plan());
-        let started = cd.client(LONG).start(again(&order)).await;
+        let started = client(&cd, LONG).start(again(&order)).await;
         assert_eq!(proven(&started), Proves::Nothing, "{status}: {started:?}");
-        let found = cd.client(LONG).find(&order).await.unwrap_err();
+        let found = client(&cd, LONG).find(&order).await.unwrap_err();
         assert_eq!(found.kind, ErrorKind::Misconfigured, "{status}: {found}");
         assert_eq!((cd.connections(), elsewhere.connections()), (2, 0), "{status}");
     }
@@ -295,14 +232,14 @@ async fn the_token_is_not_taken_elsewhere() {
 async fn a_refusal_is_told_in_the_words_of_the_cd_system() {
     let body = r##"{"title":"Unprocessable","detail":"the target is from before the split",
         "errors":[{"pointer":"#/target","detail":"too old"}]}"##;
-    let cd = Faulty::that(Does::Say(problem("422 Unprocessable Content", body))).await;
-    let started = cd.client(LONG).start(order_for(fixtures::plan())).await;
+    let cd = Peer::that(Does::Say(problem("422 Unprocessable Content", body)));
+    let started = client(&cd, LONG).start(order_for(fixtures::plan())).await;
     let why = "the target is from before the split; #/target: too old".to_owned();
     assert_eq!(started, Err(StartError::Refused { why }));
 
     let body = r#"{"detail":"live has moved","live":{"id":"43","version":"2.15.0"}}"#;
-    let cd = Faulty::that(Does::Say(problem("409 Conflict", body))).await;
-    match cd.client(LONG).start(order_for(fixtures::plan())).await {
+    let cd = Peer::that(Does::Say(problem("409 Conflict", body)));
+    match client(&cd, LONG).start(order_for(fixtures::plan())).await {
         Err(StartError::Conflict { live: Some(live), why }) => {
             assert_eq!((live.revision.as_str(), why.as_str()), ("43", "live has moved"));
         }
@@ -316,8 +253,8 @@ async fn the_words_of_a_cd_system_are_cut_and_never_show_the_token() {
     let body = serde_json::json!({"title": TOKEN, "detail": words}).to_string();
     let order = order_for(fixtures::plan());
     for status in ["422 Unprocessable Content", "503 Service Unavailable", "403 Forbidden"] {
-        let cd = Faulty::that(Does::Say(problem(status, &body))).await;
-        let client = cd.client(LONG);
+        let cd = Peer::that(Does::Say(problem(status, &body)));
+        let client = client(&cd, LONG);
         let started = format!("{:?}", client.start(again(&order)).await);
         let found = format!("{:?}", client.find(&order).await);
         let live = format!("{:?}", client.live(&fixtures::key(), LiveOptions::default()).await);
@@ -377,8 +314,8 @@ async fn a_read_that_is_not_answered_as_the_contract_says_is_an_error() {
         ("500", json("500 Internal Server Error", whole), Some(Then::Retry)),
         ("503", problem("503 Service Unavailable", DETAIL), Some(Then::Retry)),
     ] {
-        let cd = Faulty::that(Does::Say(bytes)).await;
-        let client = cd.client(LONG);
+        let cd = Peer::that(Does::Say(bytes));
+        let client = client(&cd, LONG);
         let key = fixtures::key();
         assert_eq!(then(client.live(&key, LiveOptions::default()).await), expected, "live, {name}");
         assert_eq!(
@@ -394,8 +331,8 @@ async fn a_read_that_is_not_answered_as_the_contract_says_is_an_error() {
 #[tokio::test]
 async fn a_retry_waits_as_long_as_it_was_told() {
     let bytes = b"HTTP/1.1 503 Wait\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n".to_vec();
-    let cd = Faulty::that(Does::Say(bytes)).await;
-    let error = cd.client(LONG).live(&fixtures::key(), LiveOptions::default()).await.unwrap_err();
+    let cd = Peer::that(Does::Say(bytes));
+    let error = client(&cd, LONG).live(&fixtures::key(), LiveOptions::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Retry(Some(Duration::from_secs(7))));
 }
 
@@ -418,8 +355,8 @@ async fn only_a_clear_no_means_that_an_order_was_never_accepted() {
         ("204", b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), None),
         ("500", json("500 Internal Server Error", ""), None),
     ] {
-        let cd = Faulty::that(Does::Say(bytes)).await;
-        let answer = cd.client(LONG).find(&order_for(fixtures::plan())).await;
+        let cd = Peer::that(Does::Say(bytes));
+        let answer = client(&cd, LONG).find(&order_for(fixtures::plan())).await;
         assert_eq!(answer.as_ref().ok().map(Option::is_some), found, "{name}: {answer:?}");
     }
 }
@@ -427,12 +364,12 @@ async fn only_a_clear_no_means_that_an_order_was_never_accepted() {
 #[tokio::test]
 async fn of_two_executions_with_one_ticket_nobody_says_which_is_ours() {
     let two = r#"{"title":"Ambiguous","detail":"runs 7 and 8 both carry rb-1"}"#;
-    let cd = Faulty::that(Does::Say(problem("409 Conflict", two))).await;
+    let cd = Peer::that(Does::Say(problem("409 Conflict", two)));
     let order = order_for(fixtures::plan());
-    let found = cd.client(LONG).find(&order).await.unwrap_err();
+    let found = client(&cd, LONG).find(&order).await.unwrap_err();
     assert!(found.to_string().contains("runs 7 and 8 both carry rb-1"), "{found}");
     // Nor is it fenced off: it was accepted, so a fence proves nothing while it cannot be found.
-    let fenced = cd.client(LONG).fence(&order).await.unwrap_err();
+    let fenced = client(&cd, LONG).fence(&order).await.unwrap_err();
     assert!(fenced.to_string().contains("runs 7 and 8 both carry rb-1"), "{fenced}");
 }
 
@@ -440,9 +377,8 @@ async fn of_two_executions_with_one_ticket_nobody_says_which_is_ours() {
 async fn another_execution_than_the_one_that_was_taken_is_never_looked_at_as_ours() {
     let order = order_for(fixtures::plan());
     let other = r#"{"execution_id":"run-8","phase":"complete","live":{"id":"41"}}"#;
-    let cd = Faulty::that(Does::Say(json("200 OK", other))).await;
-    let error = cd
-        .client(LONG)
+    let cd = Peer::that(Does::Say(json("200 OK", other)));
+    let error = client(&cd, LONG)
         .observe(&order, &Receipt::new("run-7"), ObserveOptions::default())
         .await
         .unwrap_err();
@@ -450,9 +386,8 @@ async fn another_execution_than_the_one_that_was_taken_is_never_looked_at_as_our
 
     // What else is live is told as it is; who asked judges it.
     let ours = r#"{"execution_id":"run-7","phase":"complete","live":{"id":"43"}}"#;
-    let cd = Faulty::that(Does::Say(json("200 OK", ours))).await;
-    let progress = cd
-        .client(LONG)
+    let cd = Peer::that(Does::Say(json("200 OK", ours)));
+    let progress = client(&cd, LONG)
         .observe(&order, &Receipt::new("run-7"), ObserveOptions::default())
         .await
         .unwrap();
@@ -479,16 +414,16 @@ async fn a_fence_stands_only_when_the_cd_system_says_so() {
         ("501", json("501 Not Implemented", ""), false),
         ("503", json("503 Service Unavailable", ""), false),
     ] {
-        let cd = Faulty::that(Does::Say(bytes)).await;
-        let fenced = cd.client(LONG).fence(&order_for(fixtures::plan())).await;
+        let cd = Peer::that(Does::Say(bytes));
+        let fenced = client(&cd, LONG).fence(&order_for(fixtures::plan())).await;
         assert_eq!(matches!(fenced, Ok(Fenced::Done)), stands, "{name}: {fenced:?}");
     }
 }
 
 #[tokio::test]
 async fn a_cd_system_that_is_not_said_to_fence_is_not_asked_to() {
-    let cd = Faulty::that(Does::Nothing).await;
-    let client = common::client(cd.address, Fence::No);
+    let cd = Peer::that(Does::Nothing);
+    let client = common::client(cd.address(), Fence::No);
     let fenced = client.fence(&order_for(fixtures::plan())).await;
     assert_eq!((fenced.unwrap(), cd.connections()), (Fenced::Unsupported, 0));
 }

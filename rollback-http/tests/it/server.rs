@@ -7,8 +7,7 @@
     reason = "a test fails by panicking, and shares what it likes"
 )]
 
-use crate::common::wire::{Mishap, Wire};
-use crate::common::{TOKEN, client, everything_is_documented, fake, routes, serve};
+use crate::common::{ORDER, TOKEN, client, everything_is_documented, fake, routes, serve};
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use rollback_core::ports::{CdBackend as _, Fence, Fenced, LiveOptions, StartError};
@@ -17,6 +16,7 @@ use rollback_http::server::{
     FileLog, LogError, LogRecord, Logged, MemoryLog, OrderLog, Server, ServerError,
 };
 use rollback_testkit::fakes::{FakeBackend, Fault, Method as Call};
+use rollback_testkit::wire::{Mishap, Wire};
 use rollback_testkit::{again, fixtures, order_for};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -300,10 +300,10 @@ async fn another_order_under_the_same_id_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn an_order_that_arrives_twice_at_once_is_started_once() {
     let stage = Stage::new().await;
-    let wire = Wire::to(stage.address).await;
-    wire.befall_next_order(Mishap::Doubled);
+    let wire = Wire::to(stage.address.port());
+    wire.befall_next(ORDER, Mishap::Doubled);
     let order = order_for(fixtures::plan());
-    assert!(client(wire.address, Fence::Yes).start(again(&order)).await.is_ok());
+    assert!(client(wire.address(), Fence::Yes).start(again(&order)).await.is_ok());
     assert_eq!((stage.cd.sends(), stage.cd.effects()), (1, 1));
 
     let stage = Stage::over(Arc::new(Slow::default()), Fence::Yes).await;

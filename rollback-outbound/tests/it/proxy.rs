@@ -11,18 +11,18 @@ const PROXIES: [&str; 6] =
 
 #[tokio::test]
 async fn a_proxy_of_the_environment_is_not_used() {
-    let api = Peer::that(Does::Say(answer("200 OK", "application/json", "{}"))).await;
-    let proxy = Peer::that(Does::Say(answer("200 OK", "application/json", "{}"))).await;
+    let api = Peer::that(Does::Say(answer("200 OK", "application/json", "{}")));
+    let proxy = Peer::that(Does::Say(answer("200 OK", "application/json", "{}")));
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
         .args(["--exact", "proxy::asks_where_the_environment_says", "--ignored"])
-        .env(ADDRESS, api.address.to_string())
+        .env(ADDRESS, api.address().to_string())
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
         // Where this is set, every client takes the environment for a CGI script's.
         .env_remove("REQUEST_METHOD");
     for name in PROXIES {
-        child.env(name, format!("http://{}", proxy.address));
+        child.env(name, format!("http://{}", proxy.address()));
     }
     let output = child.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,7 +1,7 @@
 //! Whatever goes wrong, and however much is logged: no credential is anywhere.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::peer::{Does, Peer, SHORT, answer, at_most, order};
+use crate::peer::{Does, Peer, SHORT, answer, at_most, config, order};
 use rollback_outbound::{Client, ClientConfig, Credential, Request};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -64,10 +64,10 @@ async fn no_credential_is_in_anything_that_is_said_or_logged() {
         Does::Say(answer("200 OK", "text/plain", BEARER)),
         Does::SayAndDrip(format!("HTTP/1.1 422 {BEARER}\r\n\r\n{PASSWORD}").into_bytes()),
     ] {
-        let peer = Peer::that(does).await;
+        let peer = Peer::that(does);
         // What is sent back is both credentials: only ours is known by its value.
         for (credential, ours) in [(&bearer, &[BEARER][..]), (&basic, &[PASSWORD, BASIC])] {
-            let mut config = peer.config();
+            let mut config = config(&peer);
             (config.timeout, config.credential) = (SHORT, credential.clone());
             config.kept_headers = vec!["x-echo"];
             let client = Client::new(&config).unwrap();

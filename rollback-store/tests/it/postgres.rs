@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use postgres_lab::{Cut, Server, Space};
+use postgres_lab::{Server, Space};
 use rollback_core::audit::Verifier;
 use rollback_core::notice::{MessageRef, Notice};
 use rollback_core::ports::{
@@ -13,6 +13,7 @@ use rollback_core::{RollbackId, Timestamp};
 use rollback_store::{ConnectError, Judge, PostgresOptions, PostgresStore};
 use rollback_testkit::fixtures::{at, key, parsed};
 use rollback_testkit::script::{Ending, Script};
+use rollback_testkit::wire::{Mishap, Wire};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,14 +275,15 @@ async fn sessions_that_were_ended_are_made_again_unnoticed() {
 async fn a_connection_that_is_cut_at_a_commit_leaves_the_step_in_doubt_and_whole() {
     let Some(server) = Server::shared("a cut at a COMMIT on PostgreSQL") else { return };
     let space = server.space();
-    let wire = server.wire();
+    let wire = Wire::to(server.port());
     let url = space.url_through(wire.port());
     let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
     let id: RollbackId = parsed("rb-1");
     let (mut there, mut lost) = (0, 0);
     for (place, commit) in Script::new("rb-1").commits(Ending::Succeeded).into_iter().enumerate() {
-        let cut = if place % 2 == 0 { Cut::Answer } else { Cut::Request };
-        wire.cut_next_commit(cut);
+        let arrives = place % 2 == 0;
+        let mishap = if arrives { Mishap::AnswerLost } else { Mishap::RequestLost };
+        wire.befall_next(b"COMMIT\0", mishap);
         let error = store.commit(commit.clone()).await.unwrap_err();
         assert!(matches!(error, StoreError::InDoubt(_)), "{error}");
         // Read again, it is there or it is not; sent again, it is taken at most once.
@@ -289,7 +291,7 @@ async fn a_connection_that_is_cut_at_a_commit_leaves_the_step_in_doubt_and_whole
             Some(_) => entries(&store, &id).await.is_some(),
             None => entries(&store, &id).await.unwrap() > commit.expected,
         };
-        assert_eq!(is_there, cut == Cut::Answer, "step {place}");
+        assert_eq!(is_there, arrives, "step {place}");
         match store.commit(commit).await {
             Ok(_records) => lost += 1,
             Err(StoreError::MovedOn(_)) => there += 1,
@@ -476,7 +478,7 @@ async fn connections_whose_network_died_without_a_word_fail_no_call() {
         return;
     };
     let space = server.space();
-    let wire = server.wire();
+    let wire = Wire::to(server.port());
     let url = space.url_through(wire.port());
     let store = PostgresStore::connect(&url, PostgresOptions::default()).await.unwrap();
     let store = Arc::new(store);

@@ -836,3 +836,80 @@ pub(super) async fn a_fence_does_not_void_another_order_that_comes_later<H: Harn
     case.same(&case.harness.effects().await, &1, "effects");
     Simulated::Done
 }
+
+/// Starts an order whose job waits, and insists that nothing has happened yet.
+async fn queue<H: Harness>(case: &Case<'_, H>, order: &OrderRef) -> Receipt {
+    let backend = case.harness.backend();
+    let declared = backend.capabilities(&case.harness.key()).compare_and_set;
+    let what =
+        format!("its orders start a job that compares later, declared as `{}`", declared.as_str());
+    case.check(declared == CompareAndSet::Ticket, &what);
+    let receipt = case.start(order).await;
+    case.nothing_changed(order.plan()).await;
+    let progress = backend.observe(order, &receipt, ObserveOptions::default()).await;
+    let progress = case.ok(progress, "a job that waits cannot be looked at");
+    case.same(&progress.phase, &Phase::Started, "a job that waits");
+    receipt
+}
+
+/// A job compares when it begins, and not when it was ordered.
+pub(super) async fn a_job_that_starts_late_does_not_overwrite_a_newer_deploy<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    needs!(case.harness.hold_next_job());
+    let order = order_for(case.back_by_one().await);
+    let receipt = queue(case, &order).await;
+    let newer = case.harness.deploy().await;
+    case.harness.release().await;
+    case.truth_is(&newer, "a job that started late overwrote a newer deploy").await;
+    case.same(&case.harness.effects().await, &0, "effects");
+    let ended = case.end(&order, &receipt).await;
+    case.same(&ended, &Phase::Failed, "a job that did not redeem its ticket");
+    Simulated::Done
+}
+
+/// A fence redeems the ticket in place of the job, which stops when it comes to it.
+pub(super) async fn a_job_whose_ticket_was_voided_changes_nothing<H: Harness>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    let backend = case.harness.backend();
+    if backend.capabilities(&case.harness.key()).fence == Fence::No {
+        return Simulated::Cannot("the CD system cannot fence, and declares it");
+    }
+    needs!(case.harness.hold_next_job());
+    let plan = case.back_by_one().await;
+    let order = order_for(plan.clone());
+    let receipt = queue(case, &order).await;
+    for _twice in 0..2 {
+        let fenced = case.ok(backend.fence(&order).await, "a declared fence failed");
+        case.same(&fenced, &Fenced::Done, "a declared fence");
+    }
+    let found = case.ok(backend.find(&order).await, "an order cannot be looked for");
+    case.same(&found, &None, "an order whose ticket was voided was found");
+    case.harness.release().await;
+    case.nothing_changed(&plan).await;
+    let ended = case.end(&order, &receipt).await;
+    case.same(&ended, &Phase::Failed, "a job whose ticket was voided");
+    Simulated::Done
+}
+
+/// The network carries an order twice, and the second time what it expects is live again. Comparing is
+/// not enough: an order takes effect once.
+pub(super) async fn an_order_that_arrives_again_after_all_is_as_before_changes_nothing<
+    H: Harness,
+>(
+    case: &Case<'_, H>,
+) -> Simulated {
+    needs!(case.harness.repeat_next_order());
+    let plan = case.back_by_one().await;
+    let forward = order_for(case.plan(plan.to(), plan.from()));
+    for order in [order_for(plan.clone()), forward] {
+        let receipt = case.start(&order).await;
+        case.same(&case.end(&order, &receipt).await, &Phase::Complete, "a good rollback ends");
+    }
+    case.truth_is(&plan.from().revision, "the second rollback restored it").await;
+    case.harness.release().await;
+    case.truth_is(&plan.from().revision, "an order took effect again").await;
+    case.same(&case.harness.effects().await, &2, "effects");
+    Simulated::Done
+}

@@ -1,5 +1,6 @@
 //! A CD system in memory.
 
+use super::tickets::{TicketFlaw, Tickets};
 use crate::fixtures;
 use async_trait::async_trait;
 use rollback_core::observed::{InProgress, Live, OperationKind, Preflight};
@@ -38,7 +39,7 @@ pub enum Method {
     Cancel,
 }
 
-/// What goes wrong at one call. Of a method that changes nothing, the first four are errors.
+/// What goes wrong at one call. Of a method that changes nothing, all but [`Self::Hang`] are errors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -52,6 +53,11 @@ pub enum Fault {
     LoseAnswer,
     /// The request is held up on its way until [`FakeBackend::release`]; the caller cannot know.
     HoldUp,
+    /// The order is taken, and the job that it starts waits for a runner until [`FakeBackend::release`].
+    /// Of a CD system whose orders start no job, nothing goes wrong.
+    HoldJob,
+    /// The order is taken, and arrives once more with [`FakeBackend::release`].
+    Repeat,
     /// The request is never answered, and never arrives.
     Hang,
 }
@@ -59,6 +65,10 @@ pub enum Fault {
 /// A CD system in memory for one service, with its ground truth.
 ///
 /// An accepted order takes effect at once; its phases then advance by one at each look.
+///
+/// With [`CompareAndSet::Ticket`] an order starts a job. The job redeems its ticket, compares what is
+/// live and takes effect, all under one lock, or else it fails and changes nothing. A fence voids the
+/// ticket. A job begins at once, unless [`Fault::HoldJob`] keeps it waiting.
 ///
 /// ```
 /// use rollback_core::ports::{Capabilities, CdBackend, CompareAndSet, Fence};
@@ -94,6 +104,9 @@ struct World {
     preflight: Option<Preflight>,
     executions: BTreeMap<RollbackId, Execution>,
     held: Vec<Sent>,
+    /// The jobs that wait for a runner.
+    jobs: Vec<Sent>,
+    tickets: Tickets,
     /// Raised by a fence; an order that was sent under a lower one is refused.
     generation: u64,
     /// The orders that a fence was put up against.
@@ -122,6 +135,8 @@ struct Execution {
     from: RevisionId,
     to: RevisionId,
     looks: VecDeque<Progress>,
+    /// Whether it has begun; a job that waits for a runner has not.
+    begun: bool,
 }
 
 impl Execution {
@@ -132,10 +147,26 @@ impl Execution {
     fn runs(&self) -> bool {
         matches!(self.phase(), Phase::Started | Phase::HealthChecking)
     }
+
+    /// A job that did not get as far as changing anything.
+    fn stop(&mut self, why: &str) {
+        if !self.begun && self.runs() {
+            let mut failed = Progress::new(Phase::Failed);
+            failed.message = Some(why.into());
+            self.looks = VecDeque::from([failed]);
+        }
+    }
+}
+
+/// Whether a runner is free for the job that an order starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Runner {
+    Free,
+    Busy,
 }
 
 /// An order on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sent {
     rollback: RollbackId,
     from: RevisionId,
@@ -211,12 +242,15 @@ impl FakeBackend {
         self.world().drained
     }
 
-    /// The orders that were held up arrive now.
+    /// The orders that were held up arrive now, and the jobs that waited begin.
     pub fn release(&self) {
         let mut world = self.world();
         for sent in core::mem::take(&mut world.held) {
             // Nobody waits for the answer any more.
-            drop(world.receive(&sent, self.capabilities));
+            drop(world.receive(&sent, self.capabilities, Runner::Free));
+        }
+        for job in core::mem::take(&mut world.jobs) {
+            world.run(&job);
         }
         drop(world);
         self.happened();
@@ -227,10 +261,21 @@ impl FakeBackend {
         let mut world = self.world();
         let place = world.held.iter().position(|sent| sent.rollback == *rollback)?;
         let sent = world.held.remove(place);
-        let answer = world.receive(&sent, self.capabilities);
+        let answer = world.receive(&sent, self.capabilities, Runner::Free);
         drop(world);
         self.happened();
         Some(answer)
+    }
+
+    /// Whether an order starts a job that redeems a ticket.
+    #[must_use]
+    pub fn takes_tickets(&self) -> bool {
+        self.capabilities.compare_and_set == CompareAndSet::Ticket
+    }
+
+    /// Its jobs do this wrong from now on.
+    pub fn break_tickets(&self, flaw: TicketFlaw) {
+        self.world().tickets.break_with(flaw);
     }
 
     /// Orders are accepted and reported on from now on, and change nothing.
@@ -354,7 +399,9 @@ impl FakeBackend {
                 | Fault::Conflict
                 | Fault::LoseRequest
                 | Fault::LoseAnswer
-                | Fault::HoldUp),
+                | Fault::HoldUp
+                | Fault::HoldJob
+                | Fault::Repeat),
             ) => {
                 let why = format!("the fake was told to fail ({fault:?})");
                 Err(PortError::new(ErrorKind::Retry(None), "fake", what, why))
@@ -377,6 +424,28 @@ impl FakeBackend {
             generation: self.world().generation,
         }
     }
+
+    /// The adapter looks, and sends what it can.
+    fn send(&self, key: &ServiceKey, sent: &Sent, runner: Runner) -> Result<Receipt, StartError> {
+        if *key != self.key {
+            return Err(StartError::Refused { why: format!("{key} is not known") });
+        }
+        let mut world = self.world();
+        if let Some(known) = world.executions.get(&sent.rollback)
+            && !world.tickets.is_void(&sent.rollback)
+        {
+            return Ok(known.receipt.clone());
+        }
+        // An adapter of a CD system that does not compare when it takes an order looks for itself; the
+        // order can still be late.
+        if world.live.as_ref() != Some(&sent.from) {
+            return Err(StartError::Conflict { live: None, why: "live has moved".into() });
+        }
+        if self.takes_tickets() {
+            world.may_start_a_job(sent)?;
+        }
+        world.receive(sent, self.capabilities, runner)
+    }
 }
 
 /// Whether a deploy is in progress.
@@ -391,7 +460,15 @@ pub enum InDeploy {
 
 impl World {
     /// An order arrives at the CD system.
-    fn receive(&mut self, sent: &Sent, capabilities: Capabilities) -> Result<Receipt, StartError> {
+    fn receive(
+        &mut self,
+        sent: &Sent,
+        capabilities: Capabilities,
+        runner: Runner,
+    ) -> Result<Receipt, StartError> {
+        if capabilities.compare_and_set == CompareAndSet::Ticket {
+            return Ok(self.dispatch(sent, runner));
+        }
         if let Some(known) = self.executions.get(&sent.rollback) {
             return Ok(known.receipt.clone());
         }
@@ -410,23 +487,92 @@ impl World {
         if self.executions.values().any(Execution::runs) {
             return Err(StartError::Refused { why: "another rollback is running".into() });
         }
-        let target = self.revisions.iter().find(|revision| revision.id == sent.to);
-        if target.is_none_or(|target| target.restorable != Restorable::Yes) {
+        if !self.restores(&sent.to) {
             return Err(StartError::Refused { why: format!("`{}` cannot be restored", sent.to) });
         }
+        let receipt = self.accept(sent);
+        self.take_effect(sent);
+        Ok(receipt)
+    }
+
+    fn restores(&self, id: &RevisionId) -> bool {
+        let target = self.revisions.iter().find(|revision| revision.id == *id);
+        target.is_some_and(|target| target.restorable == Restorable::Yes)
+    }
+
+    /// What an adapter sees before it starts a job: that it would stop.
+    fn may_start_a_job(&self, sent: &Sent) -> Result<(), StartError> {
+        let refused = |why: String| Err(StartError::Refused { why });
+        if self.tickets.is_void(&sent.rollback) {
+            return refused("its ticket was voided".into());
+        }
+        if !self.restores(&sent.to) {
+            return refused(format!("`{}` cannot be restored", sent.to));
+        }
+        if self.executions.values().any(Execution::runs) {
+            return refused("another rollback is running".into());
+        }
+        Ok(())
+    }
+
+    /// Starts a job. It is taken whatever will become of it: the job itself looks.
+    fn dispatch(&mut self, sent: &Sent, runner: Runner) -> Receipt {
+        let receipt = self.accept(sent);
+        match runner {
+            Runner::Free => self.run(sent),
+            Runner::Busy => self.jobs.push(sent.clone()),
+        }
+        receipt
+    }
+
+    /// A job runs, under the lock that deploys take.
+    fn run(&mut self, job: &Sent) {
+        let another = |(id, execution): (&RollbackId, &Execution)| {
+            *id != job.rollback && execution.begun && execution.runs()
+        };
+        let compares = self.tickets.compare();
+        #[cfg(planted_bugs)]
+        let compares = compares && !does_not_compare();
+        let stops = if !self.tickets.redeem(&job.rollback) {
+            Some("its ticket was redeemed or voided before")
+        } else if compares && self.live.as_ref() != Some(&job.from) {
+            Some("something else is live than its order expects")
+        } else if self.executions.iter().any(another) {
+            Some("another rollback is running")
+        } else if !self.restores(&job.to) {
+            Some("what it should restore is gone")
+        } else {
+            None
+        };
+        match (stops, self.executions.get_mut(&job.rollback)) {
+            (None, _) => self.take_effect(job),
+            (Some(why), Some(execution)) => execution.stop(why),
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Notes an order that was taken; nothing has begun.
+    fn accept(&mut self, sent: &Sent) -> Receipt {
+        let number = self.executions.len() + 1;
+        let execution = self.executions.entry(sent.rollback.clone()).or_insert_with(|| Execution {
+            receipt: Receipt::new(Label::new(format!("execution-{number}"))),
+            from: sent.from.clone(),
+            to: sent.to.clone(),
+            looks: VecDeque::from([Progress::new(Phase::Started)]),
+            begun: false,
+        });
+        execution.receipt.clone()
+    }
+
+    fn take_effect(&mut self, sent: &Sent) {
         if !self.pretends {
             self.live = Some(sent.to.clone());
             self.effects += 1;
         }
-        let receipt = Receipt::new(Label::new(format!("execution-{}", self.executions.len() + 1)));
-        let execution = Execution {
-            receipt: receipt.clone(),
-            from: sent.from.clone(),
-            to: sent.to.clone(),
-            looks: self.script.iter().cloned().collect(),
-        };
-        self.executions.insert(sent.rollback.clone(), execution);
-        Ok(receipt)
+        if let Some(execution) = self.executions.get_mut(&sent.rollback) {
+            execution.begun = true;
+            execution.looks = self.script.iter().cloned().collect();
+        }
     }
 
     fn reference(&self, id: &RevisionId) -> Option<rollback_core::RevisionRef> {
@@ -507,18 +653,13 @@ impl CdBackend for FakeBackend {
         self.world().sends += 1;
         let doubt = |why: &str| StartError::InDoubt { why: why.into() };
         let answer = match fault {
-            None if *order.plan().key() != self.key => {
-                let why = format!("{} is not known", order.plan().key());
-                Err(StartError::Refused { why })
+            None => self.send(order.plan().key(), &sent, Runner::Free),
+            Some(Fault::HoldJob) => self.send(order.plan().key(), &sent, Runner::Busy),
+            Some(Fault::Repeat) => {
+                let answer = self.send(order.plan().key(), &sent, Runner::Free);
+                self.world().held.push(sent);
+                answer
             }
-            // An adapter of a CD system that does not compare looks for itself; the order can still
-            // be late.
-            None if self.world().live.as_ref() != Some(&sent.from)
-                && !self.world().executions.contains_key(&sent.rollback) =>
-            {
-                Err(StartError::Conflict { live: None, why: "live has moved".into() })
-            }
-            None => self.world().receive(&sent, self.capabilities),
             Some(Fault::Refuse) => {
                 Err(StartError::Refused { why: "the fake was told to refuse".into() })
             }
@@ -528,7 +669,7 @@ impl CdBackend for FakeBackend {
             }),
             Some(Fault::LoseRequest) => Err(doubt("the connection was reset")),
             Some(Fault::LoseAnswer) => {
-                let lost = self.world().receive(&sent, self.capabilities);
+                let lost = self.world().receive(&sent, self.capabilities, Runner::Free);
                 Err(doubt(if lost.is_ok() { "the answer was lost" } else { "no answer came" }))
             }
             Some(Fault::HoldUp) => {
@@ -544,7 +685,10 @@ impl CdBackend for FakeBackend {
     async fn find(&self, order: &OrderRef) -> Result<Option<Receipt>, PortError> {
         self.read(Method::Find, "look for an order").await?;
         let world = self.world();
-        Ok(world.executions.get(order.rollback()).map(|execution| execution.receipt.clone()))
+        // A job whose ticket was voided has changed nothing, and never will.
+        let known = world.executions.get(order.rollback());
+        let known = known.filter(|_job| !world.tickets.is_void(order.rollback()));
+        Ok(known.map(|execution| execution.receipt.clone()))
     }
 
     async fn fence(&self, order: &OrderRef) -> Result<Fenced, PortError> {
@@ -552,8 +696,12 @@ impl CdBackend for FakeBackend {
         match self.capabilities.fence {
             Fence::Yes => {
                 let mut world = self.world();
-                world.generation += 1;
-                world.void.insert(order.rollback().clone());
+                if self.takes_tickets() {
+                    world.tickets.void(order.rollback());
+                } else {
+                    world.generation += 1;
+                    world.void.insert(order.rollback().clone());
+                }
                 Ok(Fenced::Done)
             }
             Fence::No => Ok(Fenced::Unsupported),
@@ -601,7 +749,9 @@ impl CdBackend for FakeBackend {
             return Ok(Cancelled::TooLate);
         };
         execution.looks = VecDeque::from([Progress::new(Phase::Cancelled)]);
-        if world.live.as_ref() == Some(&execution.to) {
+        if !execution.begun {
+            world.tickets.void(order.rollback());
+        } else if world.live.as_ref() == Some(&execution.to) {
             world.live = Some(execution.from.clone());
         }
         Ok(Cancelled::Requested)

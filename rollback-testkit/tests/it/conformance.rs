@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rollback_core::ports::{Cancel, Capabilities, CdBackend, CompareAndSet, Fence, Sees};
 use rollback_core::{Phase, RevisionId, ServiceKey};
 use rollback_testkit::backend::{self, Harness};
-use rollback_testkit::fakes::{FakeBackend, Fault, Method};
+use rollback_testkit::fakes::{FakeBackend, Fault, Method, TicketFlaw};
 use rollback_testkit::{Simulated, fixtures};
 
 struct InMemory(FakeBackend);
@@ -45,6 +45,17 @@ impl Harness for InMemory {
         self.0.fail(Method::Start, Fault::HoldUp);
         Simulated::Done
     }
+    async fn hold_next_job(&self) -> Simulated {
+        if !self.0.takes_tickets() {
+            return Simulated::Cannot("its orders start no job that redeems a ticket");
+        }
+        self.0.fail(Method::Start, Fault::HoldJob);
+        Simulated::Done
+    }
+    async fn repeat_next_order(&self) -> Simulated {
+        self.0.fail(Method::Start, Fault::Repeat);
+        Simulated::Done
+    }
     async fn release(&self) {
         self.0.release();
     }
@@ -73,9 +84,20 @@ async fn the_fake_that_compares_and_fences_conforms() {
     let skips = [
         "an_order_that_has_expired_is_refused_and_changes_nothing",
         "a_fence_that_is_not_declared_is_unsupported",
+        "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+        "a_job_whose_ticket_was_voided_changes_nothing",
         "what_is_declared_as_not_cancellable_is_not_cancelled",
     ];
     conforms(CompareAndSet::Yes, Fence::Yes, &skips).await;
+}
+
+#[tokio::test]
+async fn the_fake_whose_jobs_redeem_tickets_conforms() {
+    let skips = [
+        "an_order_that_has_expired_is_refused_and_changes_nothing",
+        "a_fence_that_is_not_declared_is_unsupported",
+        "what_is_declared_as_not_cancellable_is_not_cancelled",
+    ];
     conforms(CompareAndSet::Ticket, Fence::Yes, &skips).await;
 }
 
@@ -87,6 +109,8 @@ async fn the_fake_that_compares_and_cannot_fence_conforms() {
         "an_order_that_comes_after_its_own_fence_is_turned_away",
         "an_order_after_a_fence_is_taken",
         "a_fence_does_not_void_another_order_that_comes_later",
+        "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+        "a_job_whose_ticket_was_voided_changes_nothing",
         "what_is_declared_as_not_cancellable_is_not_cancelled",
     ];
     conforms(CompareAndSet::Yes, Fence::No, &skips).await;
@@ -102,6 +126,8 @@ async fn the_fake_that_neither_compares_nor_fences_conforms() {
         "an_order_that_comes_after_its_own_fence_is_turned_away",
         "an_order_after_a_fence_is_taken",
         "a_fence_does_not_void_another_order_that_comes_later",
+        "a_job_that_starts_late_does_not_overwrite_a_newer_deploy",
+        "a_job_whose_ticket_was_voided_changes_nothing",
         "what_is_declared_as_not_cancellable_is_not_cancelled",
     ];
     conforms(CompareAndSet::No, Fence::No, &skips).await;
@@ -119,6 +145,9 @@ fn a_cd_system_that_declares_what_it_cannot_do_is_found_out() {
     let honest = Capabilities::full();
     for (truth, declared, cancels) in [
         (with(CompareAndSet::No, fences), honest, Cancel::Yes),
+        (with(CompareAndSet::No, fences), with(CompareAndSet::Ticket, fences), Cancel::Yes),
+        (with(CompareAndSet::Ticket, fences), honest, Cancel::Yes),
+        (with(CompareAndSet::Ticket, fences), with(CompareAndSet::No, fences), Cancel::Yes),
         (with(compares, Fence::No), honest, Cancel::Yes),
         (honest, with(compares, Fence::No), Cancel::Yes),
         (honest, honest, Cancel::No),
@@ -141,17 +170,40 @@ fn a_cd_system_that_declares_what_it_cannot_do_is_found_out() {
     }
 }
 
+/// What a run of the suite says that fails.
+fn failing(make: impl Fn() -> FakeBackend + Send + 'static) -> String {
+    let run = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(backend::run_all(async || InMemory(make())))
+    });
+    *run.join().unwrap_err().downcast::<String>().unwrap()
+}
+
+#[test]
+fn a_cd_system_that_declares_tickets_and_does_not_hold_them_is_found_out() {
+    for (flaw, case) in [
+        (TicketFlaw::VoidsNothing, "a_job_whose_ticket_was_voided_changes_nothing"),
+        (
+            TicketFlaw::RedeemsTwice,
+            "an_order_that_arrives_again_after_all_is_as_before_changes_nothing",
+        ),
+        (TicketFlaw::DoesNotCompare, "a_job_that_starts_late_does_not_overwrite_a_newer_deploy"),
+    ] {
+        let said = failing(move || {
+            let cd = FakeBackend::new(Capabilities::new(CompareAndSet::Ticket, Fence::Yes));
+            cd.break_tickets(flaw);
+            cd
+        });
+        assert!(said.contains(&format!("failed   {case}: ")), "{flaw:?}: {said}");
+    }
+}
+
 #[test]
 fn every_case_that_fails_is_named_and_not_only_the_first() {
     let truth = Capabilities::new(CompareAndSet::No, Fence::Yes);
     let mut declared = Capabilities::full();
     (declared.compare_and_set, declared.fence) = (CompareAndSet::Yes, Fence::No);
-    let run = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let make = async || InMemory(FakeBackend::new(truth).declaring(declared));
-        runtime.unwrap().block_on(backend::run_all(make))
-    });
-    let said = *run.join().unwrap_err().downcast::<String>().unwrap();
+    let said = failing(move || FakeBackend::new(truth).declaring(declared));
     for case in [
         "a_late_order_does_not_overwrite_a_newer_deploy",
         "a_fence_that_is_not_declared_is_unsupported",

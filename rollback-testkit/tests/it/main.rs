@@ -3,3 +3,4 @@
 mod conformance;
 mod other_ports;
 mod policy;
+mod wire;

@@ -1,4 +1,9 @@
 //! What lies between a client and the API server, and what can go wrong on the way.
+//!
+//! This is an HTTP proxy, and not the testkit's TCP wire: the API server speaks TLS, an order is told by its
+//! method, path and whole body, and whether it was carried out by the status of its answer. Clients pool
+//! their connections, and keep one open per watch, so that a fault must befall one request of many on a
+//! connection.
 
 use crate::Lab;
 use axum::body::Body;

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! Server ─┬─ stop, start, kill, stall                (real)
-//!         ├─ Space: a schema per test, and a hand in it
-//!         └─ Wire: between a client and the server; loses a COMMIT or its answer
+//!         └─ Space: a schema per test, and a hand in it
 //! ```
 //!
 //! The server ends with the process, however that ends: it hangs on a pipe that the system closes.
+//! What lies between a client and the server is `rollback_testkit::wire`, which [`Server::port`] leads to.
 //! It refuses to run as root; then it runs as `nobody`. `tools/peers postgres` finds or installs it.
 //!
 //! ```no_run
@@ -22,10 +22,8 @@
 )]
 
 mod stall;
-mod wire;
 
 pub use stall::Stalled;
-pub use wire::{Cut, Flow, Wire};
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -262,10 +260,10 @@ impl Server {
         }
     }
 
-    /// A wire to this server.
+    /// Where it listens on this machine.
     #[must_use]
-    pub fn wire(&self) -> Wire {
-        Wire::to(self.port)
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     fn try_sql(&self, options: &str, sql: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! What lies between an order and the folder. Nothing can get lost on the way within one process,
-//! so the mishaps that every real CD system knows are made here, on demand.
+//! so the mishaps that every real CD system knows are made here, on demand. There are no bytes here that the
+//! testkit's TCP wire could carry.
 
 use rollback_core::Receipt;
 use rollback_core::ports::StartError;

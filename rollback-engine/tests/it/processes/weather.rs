@@ -1,7 +1,7 @@
 //! Wires between processes, their store and their CD system, and the weather on them, by a seed.
 
 use super::child::people_go_to;
-use postgres_lab::{Cut, Flow, Wire};
+use rollback_testkit::wire::{Flow, Mishap, Wire};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub(crate) async fn blow(wires: &[Wires], seed: u64, folder: &Path) {
             0 | 1 => wire.flows(Flow::Down),
             2 => wire.flows(Flow::Silent),
             3 => wire.flows(Flow::Slow(draw.millis(5, 200))),
-            4 => wire.cut_next(sign, Cut::Request),
-            5 | 6 => wire.cut_next(sign, Cut::Answer),
+            4 => wire.befall_next(sign, Mishap::RequestLost),
+            5 | 6 => wire.befall_next(sign, Mishap::AnswerLost),
             _ => wire.flows(Flow::Clear),
         }
         people_go_to(folder, 1 + draw.below(3));

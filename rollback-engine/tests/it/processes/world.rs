@@ -8,7 +8,7 @@ use super::lines;
 use super::previous;
 use super::scenes::Scene;
 use super::weather::{ORDER, Wires, blow};
-use postgres_lab::{Server, Space, Wire};
+use postgres_lab::{Server, Space};
 use rollback_core::audit::{Head, Record};
 use rollback_core::ports::{Query, Store};
 use rollback_core::{RollbackView, StateName, Timestamp};
@@ -17,6 +17,7 @@ use rollback_store::{
 };
 use rollback_testkit::Place;
 use rollback_testkit::invariants::{Evidence, Rest, violations};
+use rollback_testkit::wire::Wire;
 use serde_json::json;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -133,7 +134,7 @@ impl World {
         let cd = Cd::of(self.scene, folder.path());
         let (address, serving) = cd.serve().await;
         let wires = (0..3).map(|_process| Wires {
-            store: self.weather.and(self.server).map(Server::wire),
+            store: self.weather.and(self.server).map(|server| Wire::to(server.port())),
             cd: Wire::to(address.port()),
         });
         let mut stage = Stage {

@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "several tests share it")]
 
-pub mod wire;
-
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
@@ -17,6 +15,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+
+/// What a request for a rollback begins with.
+pub const ORDER: &[u8] = b"POST /v1/rollbacks HTTP/";
 
 pub const TOKEN: &str = "canary-token-of-the-test";
 
