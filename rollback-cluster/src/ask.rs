@@ -23,6 +23,15 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// What a refusal says besides. About a read it says nothing: whoever looks after a rollback that goes
+    /// on reads, too, and nobody may take the refusal for the end of the rollback.
+    pub(crate) fn consequence(&self) -> &'static str {
+        match self.verb {
+            "get" | "list" | "watch" => "",
+            _ => "; nothing was changed",
+        }
+    }
+
     /// Whether it asks which kinds there are, and no object.
     pub(crate) fn is_about_kinds(&self) -> bool {
         self.name.is_none() && self.resource.starts_with(KINDS)

@@ -30,23 +30,23 @@ pub enum ClusterError {
     },
     /// The credentials are not accepted.
     #[error(
-        "the cluster does not accept the credentials; nothing was changed; renew the token or the certificate"
+        "the cluster does not accept the credentials; the request changed nothing; renew the token or the certificate"
     )]
     Unauthorized,
     /// The credentials are good, and may not do this.
-    #[error("may not {tried}; nothing was changed; allow the verb in the Role (see rbac.yaml)")]
+    #[error("may not {tried}{}; allow the verb in the Role (see rbac.yaml)", .tried.consequence())]
     Forbidden {
         /// What was tried: verb, resource and namespace.
         tried: Tried,
     },
     /// What was asked for is not there.
-    #[error("there is nothing to {tried}; nothing was changed; correct namespace, kind and name")]
+    #[error("there is nothing to {tried}{}; correct namespace, kind and name", .tried.consequence())]
     Missing {
         /// What was tried.
         tried: Tried,
     },
     /// The API server, or a webhook of the cluster, said no.
-    #[error("the cluster refused to {tried}: {why}; nothing was changed")]
+    #[error("the cluster refused to {tried}: {why}{}", .tried.consequence())]
     Refused {
         /// What was tried.
         tried: Tried,
@@ -56,14 +56,14 @@ pub enum ClusterError {
         why: String,
     },
     /// A precondition did not hold.
-    #[error("could not {tried}: it has changed meanwhile; nothing was changed")]
+    #[error("could not {tried}: it has changed meanwhile{}", .tried.consequence())]
     Moved {
         /// What was tried.
         tried: Tried,
     },
     /// The API server is overloaded, and did not even begin.
     #[error(
-        "the API server is overloaded and did not {tried}; nothing was changed; try again soon"
+        "the API server is overloaded and did not {tried}{}; try again soon", .tried.consequence()
     )]
     Overloaded {
         /// What was tried.
@@ -80,7 +80,7 @@ pub enum ClusterError {
         why: String,
     },
     /// There is more than anybody would want to read.
-    #[error("more than {max} objects answered the request to {tried}; nothing was changed; {next}")]
+    #[error("more than {max} objects answered the request to {tried}{}; {next}", .tried.consequence())]
     TooMany {
         /// What was tried.
         tried: Tried,

@@ -170,7 +170,7 @@ mod tests {
         let error = read("x").whole(tried(), "prune").unwrap_err().to_string();
         assert_eq!(
             error,
-            "more than 1 objects answered the request to list secrets in namespace `shop`; nothing was changed; prune"
+            "more than 1 objects answered the request to list secrets in namespace `shop`; prune"
         );
     }
 }

@@ -17,6 +17,12 @@
 //! | [`audit`] | the record and its hash chain |
 //! | [`ports`] | the traits that adapters implement |
 //!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `mock` | no | `mockall` mocks of every port, for tests of host services |
+//! | `relay` | no | `proof::relay`: orders that another service's checks made and that came over an authenticated wire. For a server that puts the CD API contract over a backend, and for nothing else |
+//! | `schema` | no | JSON Schema of the audit record, by `schemars` |
+//!
 //! There is no I/O, no clock, no randomness and no hash order here: the crate is `no_std`, so that
 //! none can be named. Whoever drives it stores each transition and then performs its effects.
 //!

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
-use tracing::Instrument as _;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span};
 
 /// How long a driver waits after the store did not answer.
 const STORE_RETRY: Duration = Duration::from_millis(500);
@@ -46,6 +47,22 @@ enum Kind {
 }
 
 impl Kind {
+    /// As logs and traces spell it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standing => "standing",
+            Self::Facts => "facts",
+            Self::Intent => "intent",
+            Self::Trigger => "trigger",
+            Self::Rehearse => "rehearse",
+            Self::Reconcile => "reconcile",
+            Self::Observe => "observe",
+            Self::Cancel => "cancel",
+            Self::Verify => "verify",
+            Self::Watch => "watch",
+        }
+    }
+
     /// Whether it asks the CD system about the order.
     const fn is_of_the_order(self) -> bool {
         match self {
@@ -82,8 +99,9 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
     let (inner, operation) = (Arc::clone(inner), Arc::clone(operation));
     let (tasks, place) = (inner.tasks.clone(), inner.places.take());
     tasks.spawn(async move {
-        let span = tracing::info_span!("rollback", rollback = %operation.id);
-        let driver = Driver::new(Arc::clone(&inner), Arc::clone(&operation)).run();
+        // Which service it is about is known once it was read.
+        let span = tracing::info_span!("rollback", rollback = %operation.id, service = Empty, environment = Empty);
+        let driver = Driver::new(Arc::clone(&inner), Arc::clone(&operation), span.clone()).run();
         if AssertUnwindSafe(driver).catch_unwind().instrument(span).await.is_err() {
             tracing::error!(rollback = %operation.id, "whoever drove it panicked; it is taken up again");
             operation.forget().await;
@@ -98,6 +116,7 @@ pub(crate) fn ensure(inner: &Arc<Inner>, operation: &Arc<Operation>) {
 struct Driver {
     inner: Arc<Inner>,
     operation: Arc<Operation>,
+    span: Span,
     claim: Option<Claim>,
     jobs: JoinSet<Answer>,
     work: BTreeMap<Job, Work>,
@@ -134,12 +153,13 @@ enum Woken {
 }
 
 impl Driver {
-    fn new(inner: Arc<Inner>, operation: Arc<Operation>) -> Self {
+    fn new(inner: Arc<Inner>, operation: Arc<Operation>, span: Span) -> Self {
         let (attempt, awake_at) = (Attempt::new(&inner), inner.clock.now());
         Self {
             awake_at,
             inner,
             operation,
+            span,
             claim: None,
             jobs: JoinSet::new(),
             work: BTreeMap::new(),
@@ -180,6 +200,11 @@ impl Driver {
             return Ok(false);
         }
         let standing = self.operation.standing(&self.inner).await?;
+        if self.entered.is_none() {
+            let key = &standing.view.key;
+            self.span.record("service", display(&key.service));
+            self.span.record("environment", display(&key.environment));
+        }
         if let (Some(why), Some(claim)) = (&standing.differs, &self.claim) {
             self.operation.stop(&self.inner, claim, why).await?;
             return Ok(false);
@@ -447,7 +472,7 @@ impl Driver {
         effect: Option<Arc<Effect>>,
         task: impl Future<Output = Option<Event>> + Send + 'static,
     ) {
-        let span = tracing::info_span!("work", rollback = %self.operation.id, state = %job.state, kind = ?job.kind);
+        let span = tracing::info_span!("work", rollback = %self.operation.id, state = %job.state, kind = job.kind.as_str());
         let task = async move { (job, effect, task.await) };
         let handle = self.jobs.spawn(task.instrument(span));
         self.work.insert(job, Work::Running(handle));

@@ -14,6 +14,7 @@ mod export;
 mod facts;
 mod health;
 mod hints;
+mod lifecycle;
 mod openings;
 mod operation;
 mod outbox;

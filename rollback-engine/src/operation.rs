@@ -2,6 +2,7 @@
 //! see it.
 
 use crate::engine::Inner;
+use crate::lifecycle;
 use crate::stopped::{Loaded, Read};
 use crate::telling;
 use rollback_core::audit::BackendEntry;
@@ -137,6 +138,7 @@ impl Operation {
         commit.opening = Some(Box::new(opening));
         inner.store.commit(commit).await?;
         let view = self.publish(inner, &transition.rollback);
+        lifecycle::opened(&view);
         *loaded = Some(Read::Sound(Loaded { rollback: transition.rollback, entries: 0 }));
         Ok(view)
     }
@@ -150,6 +152,8 @@ impl Operation {
     ) -> Result<RollbackView, StoreError> {
         let mut loaded = self.loaded.lock().await;
         let mut event = event;
+        // The state before a step that may be stored although the store did not say so, and what it made.
+        let mut doubted: Option<(StateName, RollbackView)> = None;
         for _retry in 0..RETRIES_MAX {
             let current = match self.take(inner, &mut loaded).await? {
                 Read::Sound(current) => current,
@@ -159,12 +163,18 @@ impl Operation {
                     return Err(error);
                 }
             };
+            if let Some((before, made)) = doubted.take()
+                && made == current.rollback.view()
+            {
+                lifecycle::stepped(before, &made);
+            }
             if !by.counts(&current.rollback) {
                 let view = current.rollback.view();
                 *loaded = Some(Read::Sound(current));
                 return Ok(view);
             }
             let Loaded { rollback, entries } = current;
+            let before = rollback.state_name();
             let now = inner.clock.now();
             let transition = rollback.step(now, event.clone());
             if let Disposition::Ignored(_) = transition.disposition {
@@ -184,14 +194,18 @@ impl Operation {
             commit.claim = by.claim().cloned();
             match inner.store.commit(commit).await {
                 Ok(_records) => {
-                    return Ok(self.stored(inner, &mut loaded, transition, entries, by));
+                    let view = self.stored(inner, &mut loaded, transition, entries, by);
+                    lifecycle::stepped(before, &view);
+                    return Ok(view);
                 }
-                // Somebody else was faster; what they did is decided on again.
-                Err(StoreError::MovedOn(_)) => {}
+                // Somebody else was faster; what they did is decided on again. Or it was this step, sent
+                // to the database twice.
+                Err(StoreError::MovedOn(_)) => doubted = Some((before, transition.rollback.view())),
                 Err(StoreError::ServiceHeld(holder)) => event = Event::SlotTaken(holder),
                 // It may be stored: the journal says so, and a repeat is then ignored.
                 Err(StoreError::InDoubt(why)) => {
                     tracing::warn!(rollback = %self.id, %why, "a step is in doubt; reading it back");
+                    doubted = Some((before, transition.rollback.view()));
                 }
                 Err(other) => return Err(other),
             }

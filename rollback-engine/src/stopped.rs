@@ -2,6 +2,7 @@
 //! two differ.
 
 use crate::engine::{Engine, Inner, not_recorded};
+use crate::lifecycle;
 use crate::operation::{Operation, Standing};
 use crate::telling;
 use rollback_core::access::{Duty, Moment};
@@ -218,6 +219,7 @@ impl Operation {
         commit.drafts = vec![draft];
         commit.notices = telling::about(inner, &view, &effects, TOLD_FROM).await?;
         inner.store.commit(commit).await?;
+        lifecycle::stepped(listed.view.state, &view);
         listed.holds_service = holds_service;
         listed.view = view.clone();
         self.show(inner, view);

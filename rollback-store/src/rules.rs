@@ -201,7 +201,7 @@ pub(crate) fn check_room(commit: &Commit, entries: u64) -> Result<(), StoreError
     let full = usize::try_from(entries).unwrap_or(usize::MAX) >= ENTRIES_MAX;
     if commit.entry.is_some() && full {
         return Err(StoreError::Unavailable(format!(
-            "the journal of rollback `{}` has {ENTRIES_MAX} entries, the most it may have; nothing was changed",
+            "the journal of rollback `{}` has {ENTRIES_MAX} entries, the most it may have; nothing was stored",
             commit.rollback
         )));
     }
@@ -225,10 +225,7 @@ mod tests {
         let step = &commits[1];
         assert!(check_room(step, most - 1).is_ok());
         let error = check_room(step, most).unwrap_err().to_string();
-        assert!(
-            error.contains("20000 entries") && error.contains("nothing was changed"),
-            "{error}"
-        );
+        assert!(error.contains("20000 entries") && error.contains("nothing was stored"), "{error}");
         assert!(check_room(&commits[0], most).is_ok(), "what adds no entry needs no room");
     }
 

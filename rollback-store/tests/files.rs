@@ -154,7 +154,7 @@ async fn a_file_that_was_replaced_is_noticed_and_what_is_left_of_it_is_not_writt
         let error = written.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         assert!(error.to_string().contains("was replaced"), "{error}");
-        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert!(error.to_string().contains("nothing was stored"), "{error}");
     }
     assert_eq!(store.list(&Query::all(9)).await.unwrap().len(), 1);
 }

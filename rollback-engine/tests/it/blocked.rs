@@ -163,8 +163,7 @@ fn other(number: usize) -> ServiceKey {
 /// One CD system for [`fixtures::key`] and so many other services.
 fn neighbours(others: usize) -> (Site, Vec<Arc<FakeBackend>>) {
     let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
-    let fake =
-        |key| Arc::new(FakeBackend::with_history(key, capabilities.clone(), fixtures::history()));
+    let fake = |key| Arc::new(FakeBackend::with_history(key, capabilities, fixtures::history()));
     let cds: Vec<Arc<FakeBackend>> = (0..others).map(|number| fake(other(number))).collect();
     let mut adapters: Vec<(ServiceKey, Arc<dyn CdBackend>)> = Vec::new();
     for (number, cd) in cds.iter().enumerate() {

@@ -11,6 +11,7 @@ mod configured;
 mod copies;
 mod crash_everywhere;
 mod innocents;
+mod logged;
 mod pinned;
 mod poison;
 mod processes;

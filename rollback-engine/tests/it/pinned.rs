@@ -1,6 +1,6 @@
 //! A rollback whose journal does not replay to what is stored was judged by other rules than those of
 //! this release: nothing more is done for it, it is paged once, and a person decides.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::common::{Host, Setup, Site, paused};
 use rollback_core::notice::Notice;

@@ -1,5 +1,5 @@
 //! What is stored and cannot be read is told by name, ends, and holds up nothing else.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
 use rollback_core::notice::{Delivered, Delivery, MessageRef, Notice};
@@ -35,7 +35,7 @@ impl Notifier for Chat {
 
 struct Site {
     store: Arc<SqliteStore>,
-    file: Connection,
+    file: Mutex<Connection>,
     chat: Arc<Chat>,
     engine: Engine,
     _folder: tempfile::TempDir,
@@ -60,12 +60,15 @@ impl Site {
             .clock(clock)
             .build()
             .unwrap();
-        let file = Connection::open(path).unwrap();
+        let file = Mutex::new(Connection::open(path).unwrap());
         Self { store, file, chat, engine, _folder: folder }
     }
 
     fn change(&self, sql: &str) {
-        assert!(self.file.execute(sql, []).unwrap() > 0, "nothing was changed by: {sql}");
+        assert!(
+            self.file.lock().unwrap().execute(sql, []).unwrap() > 0,
+            "nothing was changed by: {sql}"
+        );
     }
 
     fn run(&self) {
@@ -86,13 +89,14 @@ impl Site {
     async fn given_up(&self, key: &str) -> String {
         let sql = "SELECT abandoned FROM outbox WHERE key = ?1";
         self.until(|| {
-            self.file.query_one(sql, [key], |row| row.get::<_, Option<String>>(0)).unwrap()
+            let file = self.file.lock().unwrap();
+            file.query_one(sql, [key], |row| row.get::<_, Option<String>>(0)).unwrap()
         })
         .await
     }
 
     /// Lets time pass until something is so. The store answers in real time, and no faster.
-    async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
+    async fn until<T: Send>(&self, look: impl Fn() -> Option<T> + Send + Sync) -> T {
         for _ in 0..10_000 {
             if let Some(found) = look() {
                 return found;

@@ -167,7 +167,7 @@ impl CallError {
     const fn consequence(&self) -> &'static str {
         match (self.method.effect(), self.certainty) {
             (Effect::Reads, _) => "",
-            (_, Certainty::NothingHappened) => "; nothing was changed",
+            (_, Certainty::NothingHappened) => "; nothing was changed in Slack",
             (_, Certainty::InDoubt) => "; it may have happened all the same",
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn uncommitted(error: &Error) -> Fault {
 }
 
 pub(super) fn unavailable(why: &str) -> StoreError {
-    StoreError::Unavailable(format!("{why}; nothing was changed; try again"))
+    StoreError::Unavailable(format!("{why}; nothing was stored; try again"))
 }
 
 pub(super) fn in_doubt(why: &str) -> StoreError {
@@ -74,7 +74,7 @@ pub(super) fn in_doubt(why: &str) -> StoreError {
 fn corrupt(what: &str, why: &str) -> StoreError {
     StoreError::Corrupt {
         what: what.into(),
-        problem: format!("{why}; nothing was changed; restore the database from a backup"),
+        problem: format!("{why}; nothing was stored; restore the database from a backup"),
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn may_write(schema: Option<&str>, writers_from: Option<&str>) -> Ans
     }
     Err(StoreError::Newer(format!(
         "the database has schema {schema}, which releases may write that know schema {from} or a \
-         newer one, and this process knows schemas up to {}; nothing was changed; stop this process, \
+         newer one, and this process knows schemas up to {}; nothing was stored; stop this process, \
          or start the newer release in its place",
         newest()
     )))
@@ -346,7 +346,7 @@ mod tests {
         let error = may_write(Some(&next), Some(&next)).unwrap_err();
         let words = error.to_string();
         assert!(matches!(error, StoreError::Newer(_)), "{words}");
-        for part in ["nothing was changed", "stop this process", "schema 5", "schemas up to 4"] {
+        for part in ["nothing was stored", "stop this process", "schema 5", "schemas up to 4"] {
             assert!(words.contains(part), "{part}: {words}");
         }
         for row in [(None, None), (Some("4"), None), (Some("four"), Some("4"))] {

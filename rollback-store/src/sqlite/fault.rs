@@ -16,7 +16,7 @@ impl Failure {
     pub(super) fn error(&self) -> StoreError {
         match self {
             Self::Undone(why) => {
-                StoreError::Unavailable(format!("{why}; nothing was changed; try again"))
+                StoreError::Unavailable(format!("{why}; nothing was stored; try again"))
             }
             Self::InDoubt(why) => StoreError::InDoubt(format!("{why}; load it again first")),
         }
@@ -28,18 +28,18 @@ impl Failure {
 pub(super) fn failed(error: &Error) -> StoreError {
     let corrupt = |what: &str| StoreError::Corrupt {
         what: what.into(),
-        problem: format!("{error}; nothing was changed; restore the file from a backup"),
+        problem: format!("{error}; nothing was stored; restore the file from a backup"),
     };
     match error {
         Error::SqliteFailure(failure, _) => match failure.code {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => corrupt("the database file"),
-            _ => StoreError::Unavailable(format!("{error}; nothing was changed")),
+            _ => StoreError::Unavailable(format!("{error}; nothing was stored")),
         },
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
         | Error::Utf8Error(..) => corrupt("a row of the database"),
-        _ => StoreError::Unavailable(format!("{error}; nothing was changed")),
+        _ => StoreError::Unavailable(format!("{error}; nothing was stored")),
     }
 }
 

@@ -250,7 +250,7 @@ async fn a_server_that_is_stopped_is_unavailable_and_good_again_when_it_is_back(
     for answer in [store.commit(commits[2].clone()).await.map(drop), store.ping().await] {
         let error = answer.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert!(error.to_string().contains("nothing was stored"), "{error}");
     }
     let error = store.load(&parsed("rb-1")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
@@ -554,7 +554,7 @@ async fn only_damaged_bytes_ask_for_a_backup() {
         let is_corrupt = matches!(error, StoreError::Corrupt { .. });
         assert_eq!(is_corrupt, is_damage, "{code}: {error}");
         assert_eq!(error.to_string().contains("backup"), is_damage, "{code}: {error}");
-        assert!(error.to_string().contains("nothing was changed"), "{code}: {error}");
+        assert!(error.to_string().contains("nothing was stored"), "{code}: {error}");
     }
     space.sql("DROP TRIGGER fails ON outbox");
     store.queue(vec![notice("k")]).await.unwrap();
@@ -582,7 +582,7 @@ async fn a_running_process_writes_no_database_that_a_newer_release_has_taken_ove
     ] {
         let error = answer.unwrap_err();
         assert!(matches!(error, StoreError::Newer(_)), "{error}");
-        for part in ["9001", "nothing was changed", "stop this process"] {
+        for part in ["9001", "nothing was stored", "stop this process"] {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
     }

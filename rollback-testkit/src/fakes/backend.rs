@@ -531,8 +531,6 @@ impl World {
             *id != job.rollback && execution.begun && execution.runs()
         };
         let compares = self.tickets.compare();
-        #[cfg(planted_bugs)]
-        let compares = compares && !does_not_compare();
         let stops = if !self.tickets.redeem(&job.rollback) {
             Some("its ticket was redeemed or voided before")
         } else if compares && self.live.as_ref() != Some(&job.from) {

@@ -1,4 +1,5 @@
 //! The fakes pass the suites that the adapters must pass.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use async_trait::async_trait;
 use rollback_core::ports::{Cancel, Capabilities, CdBackend, CompareAndSet, Fence, Sees};

@@ -1,4 +1,5 @@
 //! The wire does what a test relies on, to bytes and to HTTP.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rollback_testkit::wire::{Does, Flow, Mishap, Peer, Wire};
 use std::io::{Read as _, Write as _};

@@ -17,6 +17,15 @@ fn readme_shows_the_host_that_the_end_to_end_tests_run_against() {
     assert_eq!(shown, format!("```rust\n{host}\n```"), "copy the host into README again");
 }
 
+#[test]
+fn readme_shows_the_main_that_is_compiled_here() {
+    let main =
+        between(include_str!("../../src/main.rs"), "// README: from here", "// README: to here");
+    let readme = include_str!("../../../../README.md");
+    let shown = between(readme, "<!-- main: from here -->", "<!-- main: to here -->");
+    assert_eq!(shown, format!("```rust\n{main}\n```"), "copy the main into README again");
+}
+
 /// What `cargo add` gets in README: each package, and the features that are named for it.
 fn added() -> Vec<(&'static str, Vec<&'static str>)> {
     let readme = include_str!("../../../../README.md");
