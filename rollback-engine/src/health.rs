@@ -314,6 +314,8 @@ struct Seen {
     /// When it last answered with what was wanted.
     worked_at: Option<Timestamp>,
     trouble: Option<Trouble>,
+    /// Whether the trouble is that it answered, and does not give what was asked for.
+    is_refused: bool,
     /// Whether it was told by a delivery.
     by_delivery: bool,
 }
@@ -330,7 +332,7 @@ impl Seen {
             Some(_) => before.and_then(|seen| seen.worked_at),
             None => Some(now),
         };
-        Self { at: now, worked_at, trouble, by_delivery: false }
+        Self { at: now, worked_at, trouble, is_refused: false, by_delivery: false }
     }
 }
 
@@ -402,16 +404,20 @@ impl AllSeen {
         &mut self,
         (cd, service): (&BackendName, &ServiceKey),
         read: Read,
-        answer: Result<(), String>,
+        answer: Result<(), Unread>,
         now: Timestamp,
     ) -> Option<Timestamp> {
+        let is_refused = matches!(answer, Err(Unread::Refused(_)));
+        let answer = answer.map_err(|unread| match unread {
+            Unread::Refused(why) | Unread::Failed(why) => why,
+        });
         let key = (cd.clone(), service.clone());
         if self.services.len() >= SERVICES_MAX && !self.services.contains_key(&key) {
             return None;
         }
         let reads = self.services.entry(key).or_default();
         let before = longest(reads).cloned();
-        let after = Seen::after(reads.get(&read), answer, now);
+        let after = Seen { is_refused, ..Seen::after(reads.get(&read), answer, now) };
         let since = after.trouble.as_ref().map(|trouble| trouble.since);
         reads.insert(read, after);
         let part = Part::Service { cd: cd.clone(), service: service.clone() };
@@ -463,11 +469,8 @@ impl Health {
         answer: Result<(), Unread>,
     ) {
         let now = self.clock.now();
-        let of_service = answer.clone().map_err(|unread| match unread {
-            Unread::Refused(why) | Unread::Failed(why) => why,
-        });
         let mut all = self.locked();
-        let failing_since = all.note_read((cd, service), read, of_service, now);
+        let failing_since = all.note_read((cd, service), read, answer.clone(), now);
         let part = Part::Cd(cd.clone());
         let before = all.parts.get(&part);
         let of_system = match answer {
@@ -495,6 +498,15 @@ impl Health {
         let reads = all.services.get(&(cd.clone(), service.clone()))?;
         let seen_at = reads.values().map(|seen| seen.at).max()?;
         Some((seen_at, longest(reads).cloned()))
+    }
+
+    /// Whether this is a service that its CD system has not known since this process started: as long as
+    /// nobody has deployed it, there is nothing to roll back, and nobody to page.
+    pub(crate) fn is_not_deployed_yet(&self, part: &Part) -> bool {
+        let Part::Service { cd, service } = part else { return false };
+        let all = self.locked();
+        let Some(reads) = all.services.get(&(cd.clone(), service.clone())) else { return false };
+        reads.values().all(|seen| seen.worked_at.is_none() && seen.is_refused)
     }
 
     /// Whether this failure of a part is another one than was reported last.

@@ -151,6 +151,7 @@ impl Prober {
         let (now, parts) = (inner.clock.now(), inner.health.parts());
         let lasting: BTreeMap<&Part, &Trouble> = blockers(&parts)
             .filter(|(_, trouble)| now.since(trouble.since) >= LASTS_AFTER)
+            .filter(|(part, _)| !inner.health.is_not_deployed_yet(part))
             .collect();
         for (part, trouble) in &lasting {
             let is_known = self.told.get(part).is_some_and(|told| {

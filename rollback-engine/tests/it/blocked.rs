@@ -258,6 +258,18 @@ async fn a_service_of_which_one_read_is_refused_is_named() {
     assert_eq!(blocked(&site.engine.health().await), [service(other(0))]);
 }
 
+/// Nobody is woken for a service that was configured before its first deploy.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_never_deployed_is_named_and_pages_nobody() {
+    let (site, others) = neighbours(1);
+    for method in [Method::Live, Method::History] {
+        (0..1_000).for_each(|_| others[0].fail(method, Fault::Refuse));
+    }
+    pass(600).await;
+    assert_eq!(blocked(&site.engine.health().await), [service(other(0))]);
+    assert_eq!(site.told().len(), 0, "{:?}", site.told());
+}
+
 /// A service is a blocker of its own only beside others that work.
 #[tokio::test(start_paused = true)]
 async fn a_cd_system_that_hangs_for_every_service_is_one_page() {
