@@ -385,6 +385,8 @@ pub(crate) mod tests {
         let table = [
             ("Upgrade complete", false),
             ("Rollback to 1", false),
+            ("Upgrade \"web\" was fast", false),
+            ("the chart \"web\" failed in the past", false),
             ("Upgrade \"web\" failed: timed out", true),
             ("Rollback \"web\" failed: no", true),
             ("Release \"web\" failed: context deadline exceeded", true),

@@ -93,12 +93,7 @@ impl Watermark {
             })
             .flatten();
         if problem.is_none() {
-            let mut seen = self.seen();
-            if now.epoch != seen.epoch {
-                *seen = now;
-            } else if now.sequence >= seen.sequence {
-                *seen = Seen { kept: seen.kept.take(), ..now };
-            }
+            self.seen().go_on_from(now);
         }
         *self.above() = problem;
         Ok(())
@@ -106,6 +101,16 @@ impl Watermark {
 }
 
 impl Seen {
+    /// Takes over what was read of a database that has lost nothing. A new epoch begins anew; within
+    /// one, a slower connection may tell less than is known.
+    fn go_on_from(&mut self, now: Self) {
+        if now.epoch != self.epoch {
+            *self = now;
+        } else if now.sequence >= self.sequence {
+            *self = Self { kept: self.kept.take(), ..now };
+        }
+    }
+
     /// What is wrong with the record that a copy of the log ends with.
     fn lost(&self, there: Option<&str>) -> Option<String> {
         let kept = self.kept.as_ref()?;
@@ -192,6 +197,24 @@ mod tests {
         assert!(copied.lost(Some(&line(&others[1]))).unwrap().contains("not the one"));
         assert!(copied.lost(None).unwrap().contains("which it has not"));
         assert_eq!(Seen::default().lost(None), None, "there is no copy");
+    }
+
+    #[test]
+    fn what_was_seen_goes_on_within_an_epoch_and_begins_anew_in_the_next() {
+        let ours = records("rb-1");
+        let kept = Some(Head::after(&ours[0]));
+        let known = Seen { epoch: 1, kept: kept.clone(), ..seen(&ours[..2], 5) };
+        for (epoch, records, fence, expected) in [
+            (1, &ours[..3], 6, (3, 6, kept.clone())),
+            (1, &ours[..2], 6, (2, 6, kept.clone())),
+            (1, &ours[..1], 5, (2, 5, kept)),
+            (2, &ours[..1], 0, (1, 0, None)),
+        ] {
+            let mut seen_before = known.clone();
+            seen_before.go_on_from(Seen { epoch, ..seen(records, fence) });
+            let Seen { sequence, fence, kept, .. } = seen_before;
+            assert_eq!((sequence, fence, kept), expected, "epoch {epoch}");
+        }
     }
 
     #[test]
