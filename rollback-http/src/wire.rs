@@ -585,9 +585,7 @@ mod tests {
         for url in ["https://cd.example.com/runs/7", "http://cd/runs/7", &longest] {
             assert_eq!(address(Some(url.to_owned())).as_deref(), Some(url));
         }
-        for url in
-            ["", "ftp://cd", "javascript:alert(1)", "cd.example.com", &(longest.clone() + "x")]
-        {
+        for url in ["", "ftp://cd", "javascript:alert(1)", "cd.example.com", &(longest + "x")] {
             assert_eq!(address(Some(url.to_owned())), None, "{url}");
         }
         assert_eq!(address(None), None);
