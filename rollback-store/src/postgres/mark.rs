@@ -160,7 +160,7 @@ mod tests {
 
     /// What a process saw of a database with these records.
     fn seen(records: &[Record], fence: u64) -> Seen {
-        let last = records.last().map(Head::after).unwrap_or(Head::genesis("test"));
+        let last = records.last().map_or_else(|| Head::genesis("test"), Head::after);
         Seen { sequence: last.sequence, hash: Some(last.hash), fence, ..Seen::default() }
     }
 
