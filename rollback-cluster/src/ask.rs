@@ -329,6 +329,43 @@ mod tests {
     }
 
     #[test]
+    fn a_request_says_what_it_sends_and_what_it_wants_back() {
+        let web = Place::namespaced("apps/v1", "deployments", "shop");
+        let object = json!({"kind": "Deployment"});
+        let none: &[u8] = b"";
+        for (ask, accept, content, body) in [
+            (Ask::get(&web, "web"), JSON, JSON, none),
+            (Ask::get(&web, "web").bare(), BARE, JSON, none),
+            (Ask::watch(&web, "12").bare(), BARE, JSON, none),
+            (Ask::list(&web, 7), JSON, JSON, none),
+            (Ask::list(&web, 7).bare(), BARE_LIST, JSON, none),
+            (Ask::create(&web, "web", &object), JSON, JSON, br#"{"kind":"Deployment"}"#),
+            (Ask::update(&web, "web", &object), JSON, JSON, br#"{"kind":"Deployment"}"#),
+            (Ask::patch(&web, "web", &json!([]), "me"), JSON, JSON_PATCH, b"[]"),
+            (Ask::apply(&web, "web", &object, "me"), JSON, APPLY, br#"{"kind":"Deployment"}"#),
+        ] {
+            let (request, tried) = ask.into_request().unwrap();
+            let header = |name| request.headers().get(name).unwrap().to_str().unwrap();
+            assert_eq!((header("accept"), header("content-type")), (accept, content), "{tried}");
+            assert_eq!(request.body(), body, "{tried}");
+        }
+    }
+
+    #[test]
+    fn only_the_object_that_was_seen_is_deleted() {
+        let secrets = Place::namespaced("v1", "secrets", "shop");
+        let meta = Meta {
+            name: "s".into(),
+            uid: "1a2b".into(),
+            resource_version: "12".into(),
+            ..Meta::default()
+        };
+        let (request, _tried) = Ask::delete(&secrets, &meta).into_request().unwrap();
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        assert_eq!(body, json!({"preconditions": {"uid": "1a2b", "resourceVersion": "12"}}));
+    }
+
+    #[test]
     fn what_is_sent_is_not_shown() {
         let place = Place::namespaced("v1", "secrets", "shop");
         let shown = format!("{:?}", Ask::create(&place, "s", &json!({"data": "hunter2"})));

@@ -298,7 +298,12 @@ mod tests {
         let bare = br#"{"code":404,"message":"no such route","status":"Failure"}"#.to_vec();
         let success =
             br#"{"kind":"Status","apiVersion":"v1","status":"Success","code":404}"#.to_vec();
-        for body in [page, teleport, rancher, bare, success, Vec::new()] {
+        let of_another_kind =
+            br#"{"kind":"Error","apiVersion":"v1","status":"Failure","code":404}"#.to_vec();
+        let of_another_api =
+            br#"{"kind":"Status","apiVersion":"v2","status":"Failure","code":404}"#.to_vec();
+        let others = [of_another_kind, of_another_api, Vec::new()];
+        for body in [page, teleport, rancher, bare, success].into_iter().chain(others) {
             for code in [400, 401, 403, 404, 408, 409, 410, 422, 429, 499, 500, 502, 503] {
                 let error = classify(code, &body);
                 assert!(matches!(error, ClusterError::Silent { .. }), "{code}: {error}");
@@ -315,6 +320,39 @@ mod tests {
         assert!(matches!(refusal(404, body, &kinds), ClusterError::Missing { .. }));
         assert!(matches!(refusal(404, b"<html>", &kinds), ClusterError::Silent { .. }));
         assert!(matches!(refusal(404, body, &tried()), ClusterError::Silent { .. }));
+        let all = Ask::list(&Place::of_cluster("example.com/v1", "things"), 9).tried().clone();
+        assert!(matches!(refusal(404, body, &all), ClusterError::Silent { .. }));
+    }
+
+    #[test]
+    fn an_overload_is_the_api_servers_own_and_says_how_long_to_wait() {
+        let answer = |reason: &str, seconds: u64| {
+            let status = serde_json::json!({"kind": "Status", "apiVersion": "v1",
+                "status": "Failure", "code": 429, "reason": reason,
+                "details": {"retryAfterSeconds": seconds}});
+            classify(429, &status.to_string().into_bytes())
+        };
+        for (seconds, after) in [(0, None), (1, Some(1)), (30, Some(30))] {
+            let kind = answer("TooManyRequests", seconds).kind();
+            assert_eq!(kind, ErrorKind::Retry(after.map(Duration::from_secs)), "{seconds}");
+        }
+        let of_a_webhook = answer("", 30);
+        assert!(matches!(of_a_webhook, ClusterError::Silent { .. }), "{of_a_webhook}");
+    }
+
+    #[test]
+    fn asking_once_more_helps_where_nothing_stands_in_the_way() {
+        for (error, passes) in [
+            (classify(503, &answer(503, "")), true),
+            (classify(429, &answer(429, "")), true),
+            (classify(409, &answer(409, "")), true),
+            (classify(401, &answer(401, "")), false),
+            (classify(404, &answer(404, "")), false),
+            (classify(422, &answer(422, "bad")), false),
+            (ClusterError::refused(tried(), "no"), false),
+        ] {
+            assert_eq!(error.is_passing(), passes, "{error}");
+        }
     }
 
     #[test]
@@ -323,9 +361,12 @@ mod tests {
             let status = serde_json::json!({"status": "Failure", "code": code, "reason": reason});
             kube::Error::Api(serde_json::from_value(status).unwrap())
         };
-        for error in
-            [api(404, "NotFound"), api(404, "Failed to parse error data"), api(410, "Expired")]
-        {
+        for error in [
+            api(404, "NotFound"),
+            api(404, "Failed to parse error data"),
+            api(403, "Failed to parse error data"),
+            api(410, "Expired"),
+        ] {
             assert!(matches!(unwatched(&error, &tried()), ClusterError::Silent { .. }), "{error}");
         }
         let forbidden = unwatched(&api(403, "Forbidden"), &tried());

@@ -150,6 +150,27 @@ mod tests {
     use crate::ask::{Ask, Place};
 
     #[test]
+    fn metadata_is_read_by_its_keys_and_names_the_one_that_looks_after_the_object() {
+        let meta: Meta = serde_json::from_value(serde_json::json!({
+            "annotations": {"note": "kept"},
+            "labels": {"app": "web"},
+            "ownerReferences": [
+                {"kind": "Quota", "uid": "q"},
+                {"kind": "ReplicaSet", "uid": "r", "controller": true},
+            ],
+        }))
+        .unwrap();
+        assert_eq!((meta.annotation("note"), meta.annotation("app")), (Some("kept"), None));
+        assert_eq!((meta.label("app"), meta.label("note")), (Some("web"), None));
+        assert_eq!(meta.controller().map(|owner| owner.kind.as_str()), Some("ReplicaSet"));
+        assert!(meta.is_owned_by("r"));
+        assert!(!meta.is_owned_by("q"), "it only counts the object");
+        let alone = Meta::default();
+        assert!(alone.controller().is_none() && !alone.is_owned_by(""));
+        assert_eq!((alone.annotation("note"), alone.label("app")), (None, None));
+    }
+
+    #[test]
     fn a_list_of_nothing_may_be_null_or_empty_or_left_out() {
         for told in [r#"{"items":null}"#, r#"{"items":[]}"#, "{}"] {
             let list: List<Bare> = serde_json::from_str(told).unwrap();

@@ -39,6 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_uid_is_shown_in_part_and_one_that_is_shorter_whole() {
+        for (uid, shown) in [("1a2b3c4d-5e6f", "1a2b3c4d"), ("1a2b", "1a2b"), ("", "")] {
+            assert_eq!(short(uid), shown);
+        }
+    }
+
+    #[test]
     fn what_others_wrote_is_one_line_of_bounded_length_without_the_values_that_it_quotes() {
         assert_eq!(clip("a\n\t* b\u{7}", 10), "a * b");
         assert_eq!(clip(&"é".repeat(11), 10), format!("{}…", "é".repeat(10)));

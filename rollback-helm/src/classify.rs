@@ -286,6 +286,42 @@ mod tests {
     }
 
     #[test]
+    fn one_mark_of_a_cause_is_enough_and_half_a_mark_is_none() {
+        for (stderr, expected) in [
+            ("Error: conflict occurred while applying object ns/demo", "FieldConflict"),
+            ("Error: Apply failed with 1 conflict: conflict with \"x\"", "FieldConflict"),
+            ("Error: resource Deployment/ns/web not ready. status: Failed", "DeadlineExceeded"),
+            ("Error: deployment web: progress deadline exceeded", "DeadlineExceeded"),
+            ("Error: timed out waiting for the condition", "NotReady"),
+            ("Error: 1 error occurred:\n\t* something new\n\n", "Other"),
+            ("Error: no repositories to show", "Other"),
+            ("Error: cannot reuse what goes with the name \"x\"", "Other"),
+        ] {
+            assert_eq!(kind(stderr), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_told_what_happened_and_what_to_do() {
+        for (stderr, words) in [
+            ("Error: release: not found", "correct namespace and name"),
+            ("Error: release has no 99 version", "raise `--history-max`"),
+            ("Error: release: already exists", "somebody else"),
+            (
+                "Error: secrets is forbidden: User \"u\" cannot list",
+                "User \"u\" cannot list; allow",
+            ),
+            ("Error: release demo failed: context deadline exceeded", "not ready in time"),
+            ("Error: unknown flag: --x", "use Helm 3 or 4"),
+            ("", "helm ended without a word"),
+            ("Error: something new", "something new"),
+        ] {
+            let told = cause(stderr).to_string();
+            assert!(told.contains(words), "{told}");
+        }
+    }
+
+    #[test]
     fn the_last_error_counts_and_all_of_its_lines() {
         let stderr =
             "Error: first\nlevel=WARN msg=\"Error: not this\"\nError: release: already exists\n";

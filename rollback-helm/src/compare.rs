@@ -190,12 +190,18 @@ mod tests {
     fn what_the_api_server_adds_is_no_difference() {
         let spec = pods(
             &json!([{"name": "app", "image": "shop:1", "resources": {"limits": {"cpu": 0.5, "memory": "1024Mi"}},
-            "ports": [{"containerPort": 80}], "env": [], "stdin": false}]),
+            "ports": [{"containerPort": 80}], "env": [], "stdin": false, "tty": null}]),
         );
         let live = json!({"replicas": 2, "revisionHistoryLimit": 10, "template": {"spec": {"dnsPolicy": "ClusterFirst",
             "containers": [{"name": "app", "image": "shop:1", "imagePullPolicy": "Always",
-                "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}, "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}}});
+                "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}, "tty": true,
+                "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}}});
         assert_eq!(compare(&spec, &live), None);
+        let bare = pods(&json!([{"name": "app"}]));
+        let live = json!({"replicas": 2, "template": {"spec": {
+            "imagePullSecrets": [{"name": "added-by-the-service-account"}],
+            "containers": [{"name": "app", "ports": [{"name": "http", "containerPort": 80}]}]}}});
+        assert_eq!(compare(&bare, &live), None, "nor is what a controller puts beside it");
     }
 
     #[test]
@@ -256,7 +262,19 @@ mod tests {
 
     #[test]
     fn quantities_are_compared_by_what_they_mean() {
-        for (one, other) in [("0.5", "500m"), ("1Gi", "1024Mi"), ("1", "1000m"), ("2k", "2000")] {
+        for (one, other) in [
+            ("0.5", "500m"),
+            ("0.125", "125m"),
+            ("1", "1000m"),
+            ("2k", "2000"),
+            ("1Ki", "1024"),
+            ("1Mi", "1024Ki"),
+            ("1Gi", "1024Mi"),
+            ("1Ti", "1024Gi"),
+            ("1Pi", "1024Ti"),
+            ("1Ei", "1024Pi"),
+        ] {
+            assert_ne!(quantity(one), None, "{one}");
             assert_eq!(quantity(one), quantity(other), "{one} {other}");
         }
         for text in ["", "x", "1.2345", "99999999999999999999999999999999999999Ei", "-"] {

@@ -55,3 +55,27 @@ impl HelmError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_cluster::{Ask, Place};
+
+    #[test]
+    fn only_what_the_cluster_may_answer_another_time_is_asked_once_more() {
+        let web = Place::namespaced("apps/v1", "deployments", "shop");
+        let tried = Ask::get(&web, "web").tried().clone();
+        for (error, passes) in [
+            (HelmError::Cluster(ClusterError::Moved { tried }), true),
+            (HelmError::Cluster(ClusterError::Unauthorized), false),
+            (
+                HelmError::Unreadable { what: "the journal".into(), why: "it has no metadata" },
+                false,
+            ),
+            (HelmError::Command { what: "it is not there".into() }, false),
+            (HelmError::Folder { kind: std::io::ErrorKind::PermissionDenied }, false),
+        ] {
+            assert_eq!(error.is_passing(), passes, "{error}");
+        }
+    }
+}

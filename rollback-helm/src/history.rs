@@ -545,6 +545,80 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_record_is_overtaken_by_the_newest_that_took_effect_and_not_by_itself() {
+        let mut seen = seen(&[
+            (Superseded, "Install complete"),
+            (Deployed, "Upgrade complete"),
+            (PendingRollback, "Rollback to 1"),
+        ]);
+        let newer = |seen: &Seen, number: u32| {
+            let record = seen.records.iter().find(|it| it.number == number).unwrap();
+            seen.newer_than(record).map(|it| it.number)
+        };
+        assert_eq!([1, 2, 3].map(|it| newer(&seen, it)), [Some(3), Some(3), None]);
+        seen.records[0].order = Some("r1".parse().unwrap());
+        assert_eq!([1, 2, 3].map(|it| newer(&seen, it)), [Some(2), None, None], "left over");
+    }
+
+    #[test]
+    fn a_revision_can_be_restored_where_helm_got_as_far_as_to_keep_it_whole() {
+        for (status, expected) in [
+            (Deployed, Restorable::Yes),
+            (Superseded, Restorable::Yes),
+            (Failed, Restorable::Yes),
+            (PendingRollback, Restorable::Yes),
+            (PendingUpgrade, Restorable::Unknown),
+            (Status::Unknown, Restorable::Unknown),
+        ] {
+            let seen = seen(&[(status, "as helm says")]);
+            let told: Vec<_> =
+                seen.history(at(10_000), MAX).into_iter().map(|it| it.restorable).collect();
+            assert_eq!(told, [expected], "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_succeeds_what_nobody_works_on() {
+        let record = record(1, Deployed, "Install complete");
+        for (newest, expected) in [
+            (Newest::Settled(&record), Some(&record)),
+            (Newest::Stuck(&record), Some(&record)),
+            (Newest::Pending(&record), None),
+            (Newest::Nothing, None),
+        ] {
+            assert_eq!(current(&newest), expected, "{newest:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_says_it_brought_back_itself_is_its_own_revision() {
+        let seen = seen(&[(Deployed, "Rollback to 1")]);
+        assert_eq!(live(&seen, 1_000).0, Some("1@00000001".to_owned()));
+    }
+
+    #[test]
+    fn only_a_pending_record_whose_order_never_took_effect_is_left_over() {
+        for (status, committed, state, expected) in [
+            (PendingRollback, false, None, true),
+            (PendingRollback, false, Some(State::Void), true),
+            (PendingRollback, false, Some(State::Running), false),
+            (PendingRollback, false, Some(State::Failed), false),
+            (PendingRollback, true, None, false),
+            (Deployed, false, None, false),
+        ] {
+            let order: rollback_core::RollbackId = "r1".parse().unwrap();
+            let mut record = record(3, status, "Rollback to 1");
+            (record.order, record.committed) = (Some(order.clone()), committed);
+            let mut seen = Seen::default();
+            let entry = state.map(|state| Entry::void(order, at(0)).then(state, at(1), None));
+            seen.journal.entries.extend(entry);
+            assert_eq!(seen.is_leftover(&record), expected, "{status:?} {committed} {state:?}");
+            record.order = None;
+            assert!(!seen.is_leftover(&record), "it is none of ours");
+        }
+    }
+
+    #[test]
     fn a_number_that_was_given_again_is_another_revision() {
         let seen = seen(&[(Superseded, "Install complete"), (Deployed, "Upgrade complete")]);
         assert!(seen.find(&"2@99999999".parse().unwrap()).is_none());

@@ -429,6 +429,15 @@ mod tests {
     }
 
     #[test]
+    fn an_order_in_another_state_says_when_and_why_and_is_the_same_order() {
+        let running = entry("r1", State::Running);
+        let at = Timestamp::from_millis(2000);
+        let ended = running.then(State::Failed, at, Some("no".into()));
+        assert_eq!((ended.state, ended.at, ended.message), (State::Failed, at, Some("no".into())));
+        assert_eq!((ended.order, ended.to, ended.made), (running.order, running.to, running.made));
+    }
+
+    #[test]
     fn a_journal_keeps_its_newest_orders() {
         let mut journal = Journal::default();
         for number in 0..ORDERS_KEPT + 5 {

@@ -163,8 +163,35 @@ pub(crate) mod tests {
         assert_eq!(objects[0].replicas(), Some(2));
         assert!(objects[0].is_workload() && !objects[1].is_workload());
         assert_eq!(objects[1].namespace.as_deref(), Some("other"));
+        let of_its_own = "apiVersion: shop.example.com/v1\nkind: Basket\nmetadata: {name: web}\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: inner}}\n";
+        let objects = read(&content(of_its_own)).unwrap();
+        let titles: Vec<_> = objects.iter().map(Wanted::title).collect();
+        assert_eq!(titles, ["basket web"], "it has a name, so that its items are its own matter");
         assert!(read(&content("")).unwrap().is_empty());
         assert!(read(&content("a: [")).is_none());
+    }
+
+    #[test]
+    fn an_object_is_known_by_its_kind_and_by_the_api_that_serves_it() {
+        let object = |api_version: &str, kind: &str| {
+            let text = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: web}}");
+            read(&content(&text)).unwrap().remove(0)
+        };
+        for (api_version, kind, is_list, is_workload) in [
+            ("v1", "List", true, false),
+            ("v1", "ConfigMap", false, false),
+            ("shop.example.com/v1", "List", false, false),
+            ("apps/v1", "Deployment", false, true),
+            ("apps/v1", "StatefulSet", false, true),
+            ("apps/v1", "DaemonSet", false, true),
+            ("apps/v1", "ReplicaSet", false, false),
+            ("shop.example.com/v1", "Deployment", false, false),
+        ] {
+            let object = object(api_version, kind);
+            let words = object.kind_in_words();
+            assert_eq!(words, format!("kind {kind} ({api_version})"));
+            assert_eq!((object.is_list(), object.is_workload()), (is_list, is_workload), "{words}");
+        }
     }
 
     #[test]

@@ -283,6 +283,13 @@ mod tests {
         let told = |scalers: Option<&[Value]>| replicas(&wanted, &live(7), scalers).unwrap();
         assert_eq!(told(Some(&[])), "deployment web goes from 7 replicas to 2");
         assert!(told(Some(&[scaler])).contains("the autoscaler `busy` set"));
+        for target in [
+            json!({"kind": "Deployment", "name": "api"}),
+            json!({"kind": "StatefulSet", "name": "web"}),
+        ] {
+            let other = json!({"metadata": {"name": "other"}, "spec": {"scaleTargetRef": target}});
+            assert_eq!(told(Some(&[other])), "deployment web goes from 7 replicas to 2");
+        }
         assert!(told(None).contains("may not be read"));
     }
 }

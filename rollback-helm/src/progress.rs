@@ -341,6 +341,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rollback_that_went_well_says_what_is_live_and_what_was_left_behind() {
+        let rolled_back = entry(State::Complete);
+        let live = "revision 1 is live again, as revision 3";
+        let left = |found: &[&str]| Some(found.iter().map(ToString::to_string).collect());
+        for (left_behind, words) in [
+            (left(&[]), String::new()),
+            (left(&["a", "b"]), ", and not all is as it says: a; b".to_owned()),
+            (None, "; whether something was left behind could not be read".to_owned()),
+        ] {
+            assert_eq!(is_live(&rolled_back, left_behind), format!("{live}{words}"));
+        }
+        let unnamed = Entry { to: None, ..rolled_back };
+        assert_eq!(is_live(&unnamed, left(&[])), "the target is live again, as revision 3");
+    }
+
+    #[test]
     fn what_was_written_down_counts_whatever_came_after() {
         let mut seen = seen(&[(Superseded, "a")]);
         seen.runner_lives = false;

@@ -170,6 +170,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_secret_holds_is_shown_as_its_length() {
+        assert_eq!(format!("{:?}", Hidden(b"hunter2".to_vec())), "7 bytes");
+    }
+
+    #[test]
+    fn numbers_are_passed_over_and_a_field_of_an_unknown_kind_is_not_read() {
+        let mut message = vec![1 << 3, 0xac, 0x02];
+        message.extend([2 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8]);
+        message.extend([3 << 3 | 5, 1, 2, 3, 4]);
+        // The sixteenth field has a key of two bytes.
+        message.extend([0x82, 0x01, 1, b'x']);
+        put(&mut message, 4, b"yz");
+        let found = fields(&message).unwrap();
+        let found: Vec<_> = found.iter().map(|it| (it.number, it.bytes)).collect();
+        assert_eq!(found, [(16, &b"x"[..]), (4, b"yz")]);
+        assert!(fields(&[1 << 3 | 3]).is_none(), "a group");
+        assert!(fields(&[2 << 3 | 1, 1, 2]).is_none(), "cut short");
+    }
+
+    #[test]
     fn what_is_not_a_secret_is_none() {
         let body = written("a", b"b");
         for broken in [&b""[..], b"k8s\0", b"{}", &body[4..], &body[..body.len() - 1]] {

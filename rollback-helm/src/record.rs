@@ -385,6 +385,8 @@ pub(crate) mod tests {
         let table = [
             ("Upgrade complete", false),
             ("Rollback to 1", false),
+            ("Upgrade \"web\" was fast", false),
+            ("the chart \"web\" failed in the past", false),
             ("Upgrade \"web\" failed: timed out", true),
             ("Rollback \"web\" failed: no", true),
             ("Release \"web\" failed: context deadline exceeded", true),
@@ -394,6 +396,65 @@ pub(crate) mod tests {
             record.description = description.into();
             assert_eq!(record.has_failed(), failed, "{description}");
             assert_eq!(record.rolled_back_to().is_some(), description == "Rollback to 1");
+        }
+    }
+
+    #[test]
+    fn a_record_tells_who_wrote_it_how_it_was_applied_and_what_it_brought_back() {
+        let read = |change: &dyn Fn(&mut Value)| {
+            let mut payload = payload();
+            change(&mut payload);
+            let mut raw = secret(&packed(&payload));
+            let managers = json!([{"manager": "Helm"}, {"manager": "kubectl"}]);
+            raw.metadata.managed_fields = serde_json::from_value(managers).unwrap();
+            raw.read().ok().unwrap().0
+        };
+        let plain = read(&|_| {});
+        assert_eq!(plain.managers, ["Helm", "kubectl"]);
+        assert!(plain.is(3, "aaaaaaaa-1111"));
+        assert!(!plain.is(4, "aaaaaaaa-1111") && !plain.is(3, "bbbbbbbb-1111"));
+        for (method, on_server) in [("", false), ("csa", false), ("ssa", true)] {
+            let record = read(&|it| it["apply_method"] = method.into());
+            assert_eq!(record.applied_on_server, on_server, "{method}");
+        }
+        for (told, expected) in [(0, None), (1, Some(1)), (7, Some(7))] {
+            let record = read(&|it| it["info"]["rollback_revision"] = told.into());
+            assert_eq!(record.rollback_revision, expected);
+        }
+    }
+
+    #[test]
+    fn what_helm_is_about_to_write_is_read_as_what_it_wrote() {
+        let release = packed(&payload());
+        let (_record, kept) = secret(&release).read().ok().unwrap();
+        assert!(content(release.as_bytes()).ok().unwrap().is(&kept));
+        let mut largest = payload().to_string().into_bytes();
+        largest.resize(PAYLOAD_MAX, b' ');
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&largest).unwrap();
+        let largest = STANDARD.encode(gzip.finish().unwrap());
+        assert!(unpack(largest.as_bytes()).is_ok(), "as large as any may be");
+    }
+
+    #[test]
+    fn two_revisions_do_the_same_where_manifests_and_hooks_are_the_same() {
+        let hook = |name: &str, manifest: &str, event: &str| Hook {
+            name: name.to_owned(),
+            manifest: manifest.to_owned(),
+            events: vec![event.to_owned()],
+            ..Hook::default()
+        };
+        let content =
+            |manifest: &str, hooks: Vec<Hook>| Content { manifest: manifest.to_owned(), hooks };
+        let one = content("a", vec![hook("migrate", "x", "pre-rollback")]);
+        assert!(one.is(&content("a", vec![hook("migrate", "x", "pre-upgrade")])));
+        for other in [
+            content("b", vec![hook("migrate", "x", "pre-rollback")]),
+            content("a", vec![hook("migrate", "y", "pre-rollback")]),
+            content("a", vec![hook("other", "x", "pre-rollback")]),
+            content("a", Vec::new()),
+        ] {
+            assert!(!one.is(&other), "{} and {} hooks", other.manifest, other.hooks.len());
         }
     }
 
@@ -409,6 +470,7 @@ pub(crate) mod tests {
     #[test]
     fn a_secret_of_another_release_is_none_of_ours() {
         assert_eq!(number_of("web", "sh.helm.release.v1.web.v12"), Some(12));
+        assert_eq!(secret_name("web", 12), "sh.helm.release.v1.web.v12");
         for other in [
             "sh.helm.release.v1.web-2.v12",
             "sh.helm.release.v1.web.v",

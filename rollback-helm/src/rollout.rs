@@ -151,6 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn ready_pods_are_counted_where_each_kind_counts_them() {
+        let live = json!({"status": {"numberReady": 5, "readyReplicas": 3}});
+        for (kind, expected) in [("Deployment", 3), ("StatefulSet", 3), ("DaemonSet", 5)] {
+            assert_eq!(ready(&wanted(kind), &live), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_gives_up_by_one_condition_for_one_reason() {
+        for (kind, reason, expected) in [
+            ("Progressing", "ProgressDeadlineExceeded", true),
+            ("Progressing", "ReplicaSetUpdated", false),
+            ("Available", "ProgressDeadlineExceeded", false),
+        ] {
+            let conditions = json!([{"type": "Available"}, {"type": kind, "reason": reason}]);
+            let live = json!({"status": {"conditions": conditions}});
+            assert_eq!(gave_up(&live), expected, "{kind} {reason}");
+        }
+    }
+
+    #[test]
     fn only_a_deployment_tells_by_itself_that_it_took_too_long() {
         for (kind, expected) in [("Deployment", true), ("StatefulSet", false), ("DaemonSet", false)]
         {

@@ -195,6 +195,127 @@ mod tests {
         ]
     }
 
+    fn seen(status: u16, body: Body) -> Exchange {
+        Exchange::Answered(Answer::new(status, body))
+    }
+
+    fn kind<T>(read: Result<T, PortError>) -> Result<T, ErrorKind> {
+        read.map_err(|error| error.kind)
+    }
+
+    /// The words of a problem, as any CD system may give them.
+    fn problem() -> Body {
+        Body::Json(json!({"title": "No", "detail": "not today"}))
+    }
+
+    #[test]
+    fn an_answer_to_an_order_proves_what_the_table_says() {
+        let refused = |why: &str| Err(StartError::Refused { why: why.to_owned() });
+        let conflict = |live, why: &str| Err(StartError::Conflict { live, why: why.to_owned() });
+        let doubt = |why: &str| Err(StartError::InDoubt { why: why.to_owned() });
+        let mut linked = Receipt::new("run-7");
+        linked.url = Some("https://cd.example.com/runs/7".to_owned());
+        let run = json!({"execution_id": "run-7", "execution_url": linked.url});
+        let live = json!({"detail": "live has moved", "live": {"id": "43"}});
+        let moved = "43".parse().map(RevisionRef::new).ok();
+        let nobody = json!({"detail": "nothing is live", "live": null});
+        let errors = json!({"title": "Unprocessable", "errors": [
+            {"pointer": "#/target", "detail": "too old"}, {"detail": "of nothing"},
+        ]});
+        for (status, body, expected) in [
+            (202, Body::Json(run.clone()), Ok(linked)),
+            (
+                202,
+                Body::Json(json!({"execution_id": ""})),
+                doubt(
+                    "it answered 202, and the answer cannot be read: its `execution_id` is empty",
+                ),
+            ),
+            (200, Body::Json(run), doubt("it answered 200, which proves nothing")),
+            (409, Body::Json(live), conflict(moved, "live has moved")),
+            (409, Body::Json(nobody), conflict(None, "nothing is live")),
+            (409, Body::Empty, conflict(None, "it answered 409")),
+            (401, Body::Empty, refused("it answered 401")),
+            (403, problem(), refused("not today")),
+            (404, Body::Unreadable(Unreadable::NotJson), refused("it answered 404")),
+            (422, Body::Json(errors), refused("Unprocessable; #/target: too old")),
+            (413, problem(), refused("not today")),
+            (413, Body::Json(json!({"title": "Too large"})), refused("Too large")),
+            (413, Body::Json(json!({})), doubt("it answered 413, which proves nothing")),
+            (413, Body::Empty, doubt("it answered 413, which proves nothing")),
+            (429, problem(), doubt("it answered 429, which proves nothing")),
+            (503, problem(), doubt("it answered 503, which proves nothing")),
+        ] {
+            let shown = format!("{status} {body:?}");
+            assert_eq!(started(seen(status, body)), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_execution_is_there_or_a_whole_404_says_that_it_is_not() {
+        let run = json!({"execution_id": "run-7", "phase": "complete", "live": {"id": "41"}});
+        let mut complete = Progress::new(rollback_core::Phase::Complete);
+        complete.live = "41".parse().map(RevisionRef::new).ok();
+        let unread = Err(ErrorKind::Retry(None));
+        for (status, body, expected) in [
+            (200, Body::Json(run), Ok(Some((Receipt::new("run-7"), complete)))),
+            (200, Body::Json(json!({"phase": "complete"})), unread.clone()),
+            (404, Body::Empty, Ok(None)),
+            (404, problem(), Ok(None)),
+            (404, Body::Unreadable(Unreadable::NotJson), Ok(None)),
+            (404, Body::Page, Err(ErrorKind::Misconfigured)),
+            (404, Body::Cut(Cut::TooLong(9)), unread),
+            (410, Body::Empty, Err(ErrorKind::Rejected)),
+        ] {
+            let shown = format!("{status} {body:?}");
+            assert_eq!(kind(execution(seen(status, body), "find")), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_read_from_a_200_alone() {
+        let body = || Body::Json(json!({"live": {"id": "42"}, "revisions": []}));
+        let read = service(seen(200, body()), "live").unwrap();
+        assert_eq!(read.live.map(|it| it.id.to_string()).as_deref(), Some("42"));
+        assert_eq!(kind(service(seen(201, body()), "live")), Err(ErrorKind::Rejected));
+        let null = Body::Json(json!(null));
+        assert_eq!(kind(service(seen(200, null), "live")), Err(ErrorKind::Retry(None)));
+    }
+
+    #[test]
+    fn a_cancellation_is_taken_or_too_late_or_the_answer_is_an_error() {
+        for (status, body, expected) in [
+            (202, Body::Empty, Ok(Cancelled::Requested)),
+            (409, Body::Empty, Ok(Cancelled::TooLate)),
+            (409, problem(), Ok(Cancelled::TooLate)),
+            (409, Body::Page, Err(ErrorKind::Rejected)),
+            (409, Body::Cut(Cut::TooLong(9)), Err(ErrorKind::Retry(None))),
+            (404, Body::Empty, Err(ErrorKind::Rejected)),
+        ] {
+            let shown = format!("{status} {body:?}");
+            assert_eq!(kind(cancelled(seen(status, body), "cancel")), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_fence_is_done_or_came_too_late_or_the_answer_is_an_error() {
+        let voided = |voided| Body::Json(json!({"operation_id": "rb-1", "voided": voided}));
+        for (status, body, expected) in [
+            (200, voided(true), Ok(Some(Fenced::Done))),
+            (200, voided(false), Err(ErrorKind::Retry(None))),
+            (200, Body::Empty, Err(ErrorKind::Retry(None))),
+            (409, Body::Empty, Ok(None)),
+            (409, Body::Page, Err(ErrorKind::Rejected)),
+            (404, Body::Empty, Err(ErrorKind::Misconfigured)),
+            (405, Body::Empty, Err(ErrorKind::Misconfigured)),
+            (501, Body::Empty, Err(ErrorKind::Misconfigured)),
+            (500, Body::Empty, Err(ErrorKind::Retry(None))),
+        ] {
+            let shown = format!("{status} {body:?}");
+            assert_eq!(kind(fenced(seen(status, body), "fence")), expected, "{shown}");
+        }
+    }
+
     proptest! {
         #[test]
         fn only_202_is_a_receipt_and_only_a_4xx_proves_that_nothing_happened(

@@ -570,6 +570,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_live_is_read_and_null_is_nothing() {
+        let live = |live: serde_json::Value| {
+            let value = json!({"live": live, "revisions": []});
+            serde_json::from_value::<Service>(value).unwrap().live().revision
+        };
+        assert_eq!(live(json!({"id": "42"})), "42".parse().map(RevisionRef::new).ok());
+        assert_eq!(live(json!(null)), None);
+    }
+
+    #[test]
+    fn a_person_is_sent_only_to_a_web_address_that_a_page_can_hold() {
+        let longest = format!("https://{}", "x".repeat(URL_LENGTH_MAX - 8));
+        for url in ["https://cd.example.com/runs/7", "http://cd/runs/7", &longest] {
+            assert_eq!(address(Some(url.to_owned())).as_deref(), Some(url));
+        }
+        for url in ["", "ftp://cd", "javascript:alert(1)", "cd.example.com", &(longest + "x")] {
+            assert_eq!(address(Some(url.to_owned())), None, "{url}");
+        }
+        assert_eq!(address(None), None);
+    }
+
+    #[test]
+    fn what_an_execution_waits_for_names_no_more_than_a_few_and_links_only_to_the_web() {
+        let who: Vec<String> = (0..=WHO_MAX).map(|each| format!("approver {each}")).collect();
+        let told = json!({"for": "an approval", "who": who, "url": "file:///etc/passwd"});
+        let known: WaitsFor = serde_json::from_value::<Waits>(told).unwrap().into();
+        assert_eq!((known.who.len(), known.url), (WHO_MAX, None));
+    }
+
+    #[test]
     fn an_operation_that_cannot_be_ours_is_still_in_progress() {
         let value = json!({
             "live": {"id": "42"}, "revisions": [],

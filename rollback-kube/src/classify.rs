@@ -495,6 +495,11 @@ pub(crate) mod tests {
         );
         let busy =
             |pods: &[Pod], now| seen.state(pods, now, bounds()).in_progress.something().is_some();
+        let status =
+            |pods: &[Pod], now| seen.history(pods, now, bounds()).first().map(|it| it.status);
+        assert_eq!(status(&[], at(10)), Some(RevisionStatus::Unknown));
+        let failed = Some(RevisionStatus::Failed);
+        assert_eq!(status(core::slice::from_ref(&failing), at(10)), failed);
         assert!(busy(&[], at(10)));
         assert!(busy(core::slice::from_ref(&starting), at(60)));
         assert!(!busy(&[starting], at(61)), "a pod takes too long");
@@ -506,6 +511,41 @@ pub(crate) mod tests {
             {"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
         );
         assert!(busy(&[other], at(10)));
+        let restarted = pod_of(
+            &live,
+            &json!({"containerStatuses": [{"name": "app", "restartCount": 1,
+                "state": {"running": {}},
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}]}),
+        );
+        assert!(busy(&[restarted], at(10)), "a container that ended once runs again");
+    }
+
+    #[test]
+    fn an_ordered_stateful_set_is_trapped_by_its_own_unready_pods_of_another_revision() {
+        let mut seen = Seen { kind: Kind::StatefulSet, ..seen() };
+        let raw = json!({"metadata": {"name": "db-2"}, "revision": 2,
+            "data": {"spec": {"template": {}}}});
+        let target = Kept::read(Kind::StatefulSet, serde_json::from_value(raw).unwrap()).unwrap();
+        let pod = |name: &str, owner: &str, revision: &str, ready: &str| -> Pod {
+            let meta = json!({"name": name, "labels": {"controller-revision-hash": revision},
+                "ownerReferences": [{"uid": owner, "controller": true}]});
+            let conditions = json!([{"type": "Ready", "status": ready}]);
+            serde_json::from_value(json!({"metadata": meta, "status": {"conditions": conditions}}))
+                .unwrap()
+        };
+        let uid = seen.object.metadata.uid.clone();
+        let pods = [
+            pod("old", &uid, "db-1", "False"),
+            pod("old-and-ready", &uid, "db-1", "True"),
+            pod("new", &uid, "db-2", "False"),
+            pod("of-another-workload", "9", "db-1", "False"),
+        ];
+        let names = |seen: &Seen| -> Vec<String> {
+            seen.trapped(&target, &pods).iter().map(|pod| pod.metadata.name.clone()).collect()
+        };
+        assert_eq!(names(&seen), ["old"]);
+        seen.object.spec.pod_management_policy = Some("Parallel".into());
+        assert_eq!(names(&seen), Vec::<String>::new());
     }
 
     #[test]

@@ -338,5 +338,48 @@ mod tests {
 
         let empty = serde_json::from_value(json!({"metadata": {"name": "x"}})).unwrap();
         assert!(Kept::read(Kind::DaemonSet, empty).is_none());
+
+        let raw = json!({"metadata": {"name": "web-1"}, "spec": {"template": {}}});
+        let kept = Kept::read(Kind::Deployment, serde_json::from_value(raw).unwrap()).unwrap();
+        let names: Vec<String> = kept.names().map(String::from).collect();
+        assert_eq!(names, ["web-1"], "without a number");
+    }
+
+    #[test]
+    fn pods_cannot_be_created_while_the_replica_set_says_so() {
+        let why = |status: &str| {
+            let failure = json!({"type": "ReplicaFailure", "status": status, "message": "quota"});
+            let raw = json!({"metadata": {"name": "web-1"}, "spec": {"template": {}},
+                "status": {"conditions": [failure]}});
+            let kept = Kept::read(Kind::Deployment, serde_json::from_value(raw).unwrap()).unwrap();
+            kept.cannot_create
+        };
+        assert_eq!(why("True"), Some(("quota".to_owned(), None)));
+        assert_eq!(why("False"), None);
+    }
+
+    #[test]
+    fn a_pod_belongs_to_a_revision_by_its_owner_or_by_its_hash() {
+        let pod =
+            |meta: Value| -> Pod { serde_json::from_value(json!({"metadata": meta})).unwrap() };
+        let owned = |uid: &str| pod(json!({"ownerReferences": [{"uid": uid, "controller": true}]}));
+        let hashed = |hash: &str| pod(json!({"labels": {REVISION_HASH: hash}}));
+        let kept = |kind, meta: Value| {
+            let raw = json!({"metadata": meta, "spec": {"template": {}},
+                "data": {"spec": {"template": {}}}});
+            Kept::read(kind, serde_json::from_value(raw).unwrap()).unwrap()
+        };
+        let replica_set = kept(Kind::Deployment, json!({"name": "web-1", "uid": "1"}));
+        assert!(replica_set.owns(&owned("1")));
+        assert!(!replica_set.owns(&owned("2")) && !replica_set.owns(&hashed("web-1")));
+        let of_a_stateful_set = kept(Kind::StatefulSet, json!({"name": "db-1", "uid": "1"}));
+        assert!(of_a_stateful_set.owns(&hashed("db-1")));
+        assert!(!of_a_stateful_set.owns(&hashed("db-2")) && !of_a_stateful_set.owns(&owned("1")));
+        let labels = json!({"name": "agent-1", "labels": {REVISION_HASH: "1"}});
+        let of_a_daemon_set = kept(Kind::DaemonSet, labels);
+        assert!(of_a_daemon_set.owns(&hashed("1")));
+        assert!(!of_a_daemon_set.owns(&hashed("2")) && !of_a_daemon_set.owns(&hashed("agent-1")));
+        let unlabelled = kept(Kind::DaemonSet, json!({"name": "agent-1"}));
+        assert!(!unlabelled.owns(&pod(json!({}))), "two that have no hash have nothing in common");
     }
 }

@@ -158,7 +158,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::tests::{seen, template};
+    use crate::classify::tests::{kept, seen, template};
     use rollback_cluster::Meta;
     use serde_json::{Value, json};
 
@@ -247,6 +247,13 @@ mod tests {
         let mut twin = seen();
         twin.object.spec.template = template("shop:2");
         assert!(twin.obstacle(&to("web-b")).unwrap().contains("runs already"));
+        twin.kept.insert(0, kept("web-d", 4, "shop:2"));
+        assert!(twin.obstacle(&to("web-b")).unwrap().contains("runs already"));
+        // Nor is the one that runs, where a newer API server wrote defaults into the template.
+        let mut defaulted = Seen { kind: Kind::StatefulSet, ..seen() };
+        defaulted.object.spec.template = template("defaulted-anew");
+        defaulted.object.status.update_revision = "web-b".into();
+        assert!(defaulted.obstacle(&to("web-b")).unwrap().contains("runs already"));
 
         let mut pruned = seen();
         pruned.object.spec.revision_history_limit = Some(2);
@@ -262,6 +269,8 @@ mod tests {
         let mut manual = Seen { kind: Kind::StatefulSet, ..seen() };
         manual.object.spec.update_strategy.kind = "OnDelete".into();
         assert!(manual.obstacle(&to("web-b")).unwrap().contains("OnDelete"));
+        manual.object.spec.update_strategy.kind = "RollingUpdate".into();
+        assert_eq!(manual.obstacle(&to("web-b")), None);
     }
 
     #[test]
@@ -293,5 +302,8 @@ mod tests {
         ]) {
             assert!(line.contains(words), "{lines:?}");
         }
+        let rolling = &mut seen.object.spec.update_strategy.rolling_update;
+        rolling.as_mut().unwrap().partition = Some(0);
+        assert_eq!(seen.not_undone(&to("web-b"), &pods).len(), 4, "no pod is below ordinal 0");
     }
 }

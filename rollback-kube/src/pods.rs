@@ -216,7 +216,7 @@ mod tests {
             let [trouble] = found.as_slice() else { panic!("{status}: {found:?}") };
             assert_eq!(trouble.gravity, gravity, "{status}");
             assert!(trouble.what.contains(words), "{}", trouble.what);
-            assert!(in_words(&found).unwrap().starts_with("pod `web-x`: "));
+            assert_eq!(in_words(&found), Some(format!("pod `web-x`: {}", trouble.what)));
         }
     }
 
@@ -257,9 +257,16 @@ mod tests {
                 "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}]});
         let done = json!({"initContainerStatuses": [{"name": "init",
             "state": {"terminated": {"reason": "Completed"}}}]});
-        for status in
-            [ready, done, waiting("ContainerCreating"), waiting("PodInitializing"), json!({})]
-        {
+        let gated = json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "SchedulingGated"}]});
+        for status in [
+            ready,
+            done,
+            gated,
+            waiting("ContainerCreating"),
+            waiting("PodInitializing"),
+            json!({}),
+        ] {
             assert_eq!(troubles(&[pod(&status)]), [], "{status}");
         }
     }

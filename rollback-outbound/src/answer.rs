@@ -193,6 +193,7 @@ impl Media {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rollback_core::LABEL_LENGTH_MAX;
     use serde_json::json;
 
     #[test]
@@ -227,6 +228,22 @@ mod tests {
         ] {
             assert_eq!(Answer::parse(404, said, bytes, &Redactor::default()).body, body);
         }
+    }
+
+    #[test]
+    fn a_kept_header_is_read_by_its_name() {
+        let answer = Answer::new(201, Body::Empty).with_header("location", "/runs/7");
+        assert_eq!(answer.header("location"), Some("/runs/7"));
+        assert_eq!(answer.header("etag"), None);
+    }
+
+    #[test]
+    fn a_person_is_told_the_words_cut_to_a_label_or_else_the_status() {
+        let answer = Answer::new(503, Body::Empty);
+        assert_eq!(answer.words(None), "it answered 503");
+        assert_eq!(answer.words(Some("busy until noon".to_owned())), "busy until noon");
+        let long = "x".repeat(LABEL_LENGTH_MAX + 1);
+        assert_eq!(answer.words(Some(long.clone())), Label::new(long).as_str());
     }
 
     proptest! {

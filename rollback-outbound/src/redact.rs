@@ -166,6 +166,11 @@ mod tests {
     }
 
     #[test]
+    fn debug_tells_how_many_secrets_there_are_and_none_of_them() {
+        assert_eq!(format!("{:?}", redactor("canary-token")), "Redactor { secrets: 1 }");
+    }
+
+    #[test]
     fn what_has_the_shape_of_a_credential_is_taken_out_with_the_words_around_it_left() {
         for (said, clean) in [
             ("no, xoxb-1-2-abc!", "no, [redacted]"),
@@ -191,6 +196,8 @@ mod tests {
             "see https://cd.example.com/runs/4711?x=1",
             "mail ana@example.com",
             "ssh://git@git.example.com/shop",
+            "https://ana@cd.example.com/runs",
+            "docker-pullable://postgresql@sha256:9f3c2ab4d5e6f708192a3b4c5d6e7f80",
             "https://cd.example.com?for=ana.maria@example.com",
             "at 9f3c2ab4d5e6f708192a3b4c5d6e7f8091a2b3c4",
             "registry.example.com/shop@sha256:9f3c2ab4d5e6f708192a3b4c5d6e7f80",

@@ -57,3 +57,24 @@ impl Hints for Listener {
 
 /// The notifier and the channel of a message: what one process has to itself while it delivers.
 pub(crate) type Lane<'a> = (&'a Label, &'a rollback_core::ChannelId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_listens_hears_how_many_entries_a_step_left_and_that_it_missed_some() {
+        let herald = Herald::default();
+        let rollback: RollbackId = "rb-1".parse().unwrap();
+        let mut listener = herald.listen();
+        for (has_entry, entries) in [(false, 3), (true, 4)] {
+            herald.stepped(rollback.clone(), 3, has_entry);
+            let told = Hint::Step { rollback: rollback.clone(), entries };
+            assert_eq!(listener.next().await, told);
+        }
+        for _hint in 0..=HINTS_MAX {
+            herald.tell(Hint::Queued);
+        }
+        assert_eq!(listener.next().await, Hint::Missed);
+    }
+}

@@ -144,3 +144,20 @@ macro_rules! settled {
 }
 
 pub(crate) use {settled, waiting};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::notice::Notice;
+    use rollback_testkit::script::{Ending, Script};
+
+    #[test]
+    fn a_notice_is_with_the_process_that_took_it() {
+        let view = Script::new("rb-1").commits(Ending::Refused).remove(0).view;
+        let channel = "C1".parse().unwrap();
+        let mut queued = Queued::new("slack", "rb-1", Notice::Approval(view), channel);
+        assert_eq!(taker(&queued), None);
+        queued.taken_by = Some(Instance::new("one"));
+        assert_eq!(taker(&queued), Some("one"));
+    }
+}

@@ -125,3 +125,42 @@ pub(crate) fn every() -> Vec<Query> {
     };
     (0..16).map(query).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::script::{Ending, Script};
+
+    #[test]
+    fn a_question_is_asked_by_its_columns_in_their_order() {
+        let all = every();
+        let names = |bits: usize| columns_of_list(&all[bits]).join(" ");
+        assert_eq!([0, 1, 2, 4].map(names), ["", "checkout", "production", "running"]);
+        assert_eq!(names(7), "checkout production running");
+        assert_eq!([8, 15].map(names), ["rb-1", "rb-1"], "a rollback is found by its name alone");
+        let names = |bits: usize| columns_of_audit(&all[bits]).join(" ");
+        assert_eq!([0, 1, 2, 4, 8].map(names), ["", "checkout", "production", "", "rb-1"]);
+        assert_eq!(names(15), "rb-1 checkout production");
+    }
+
+    #[test]
+    fn a_rollback_is_listed_where_everything_that_is_asked_for_is_so() {
+        let commit = Script::new("rb-1").commits(Ending::Succeeded).remove(0);
+        let (view, other) = (&commit.view, Some(Label::new("another")));
+        let mut query = Query::all(9);
+        assert!(is_listed(&query, view), "nothing is asked for");
+        query.service = Some(Label::new(view.key.service.as_str()));
+        query.environment = Some(Label::new(view.key.environment.as_str()));
+        query.state = Some(view.state);
+        assert!(is_listed(&query, view));
+        let mut of_another_service = query.clone();
+        of_another_service.service.clone_from(&other);
+        let mut of_another_environment = query.clone();
+        of_another_environment.environment = other;
+        let mut in_another_state = query;
+        in_another_state.state = Some(StateName::Expired);
+        for query in [of_another_service, of_another_environment, in_another_state] {
+            assert!(!is_listed(&query, view), "{query:?}");
+        }
+    }
+}

@@ -101,3 +101,58 @@ impl Card {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::known_good::Choice;
+    use rollback_core::ports::Commit;
+    use rollback_testkit::fixtures;
+    use rollback_testkit::script::{Ending, Script};
+
+    fn commits() -> Vec<Commit> {
+        Script::new("rb-1").commits(Ending::Succeeded)
+    }
+
+    #[test]
+    fn a_view_in_the_row_of_another_rollback_is_corrupt() {
+        let json = to_json("the view", &commits()[0].view).unwrap();
+        assert_eq!(view("rb-1", &json).unwrap(), *commits()[0].view);
+        assert!(view("rb-2", &json).is_err());
+    }
+
+    #[test]
+    fn a_journal_is_read_whole_or_not_at_all() {
+        let commits = commits();
+        let opening = to_json("the opening", commits[0].opening.as_ref().unwrap()).ok();
+        let entries = commits.iter().filter_map(|commit| commit.entry.as_ref());
+        let rows: Vec<(i64, String)> =
+            (1..).zip(entries.map(|entry| to_json("the entry", entry).unwrap())).collect();
+        let (ours, other) = ("rb-1".parse().unwrap(), "rb-2".parse().unwrap());
+        let count = i64::try_from(rows.len()).unwrap();
+        let read = journal(&ours, opening.clone(), count, &rows).unwrap();
+        assert_eq!(read.entries.len(), rows.len());
+        let without_the_first = &rows[1..];
+        for (id, opening, count, rows, why) in [
+            (&other, opening.clone(), count, &rows[..], "that of rollback `rb-1`"),
+            (&ours, None, count, &rows[..], "it is missing"),
+            (&ours, opening.clone(), count - 1, without_the_first, "entry 1 is missing"),
+            (&ours, opening, count + 1, &rows[..], "entries, not"),
+        ] {
+            let error = journal(id, opening, count, rows).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_deploy_that_is_filed_under_another_name_is_corrupt() {
+        let (key, id) = (fixtures::key(), "d-1".parse().unwrap());
+        let deploy = Deploy::new(id, key.clone(), "2.15.0", fixtures::at(0));
+        let card = DeployCard::new(deploy.clone(), None, Choice::none("it is the first"));
+        let json = to_json("the deploy", &card).unwrap();
+        assert_eq!(deploy_of(&key, "d-1", &json).unwrap(), deploy);
+        assert!(deploy_of(&key, "d-2", &json).is_err());
+        let another = ServiceKey::new("search".parse().unwrap(), key.environment);
+        assert!(deploy_of(&another, "d-1", &json).is_err());
+    }
+}

@@ -239,6 +239,89 @@ mod tests {
     }
 
     #[test]
+    fn a_step_whose_parts_are_not_about_one_rollback_is_refused() {
+        let commits = Script::new("rb-1").commits(Ending::Succeeded);
+        let other: rollback_core::RollbackId = "rb-2".parse().unwrap();
+        let claim = |rollback| {
+            let owner = rollback_core::ports::Instance::new("one");
+            Some(rollback_core::ports::Claim::new(rollback, owner, 1, Timestamp::from_millis(9)))
+        };
+        let refused = |change: &dyn Fn(&mut Commit)| {
+            let mut commit = commits[0].clone();
+            change(&mut commit);
+            check_shape(&commit).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(&|_same| {}), "");
+        assert_eq!(refused(&|it| it.claim = claim(it.rollback.clone())), "");
+        let elsewhere = || ServiceKey::new("search".parse().unwrap(), "test".parse().unwrap());
+        let said = [
+            (refused(&|it| it.view.id = other.clone()), "its view is of another rollback"),
+            (refused(&|it| it.claim = claim(other.clone())), "its claim is on another rollback"),
+            (
+                refused(&|it| it.opening.as_mut().unwrap().id = other.clone()),
+                "its opening is of another rollback",
+            ),
+            (refused(&|it| it.view.key = elsewhere()), "name two services"),
+            (refused(&|it| it.expected = 1), "no entries before its opening"),
+        ];
+        for (said, words) in said {
+            assert!(said.contains(words) && said.contains("nothing was stored"), "{said}");
+        }
+        assert!(check_service(&commits[1], &commits[1].view.key).is_ok());
+        assert!(check_service(&commits[1], &elsewhere()).is_err());
+    }
+
+    #[test]
+    fn a_step_follows_on_what_is_stored_or_is_late() {
+        let commits = Script::new("rb-1").commits(Ending::Succeeded);
+        let found = |entries: u64| Found {
+            number: 1,
+            entries: int(entries),
+            service: commits[2].view.key.service.to_string(),
+            environment: commits[2].view.key.environment.to_string(),
+        };
+        let step = &commits[2];
+        assert!(check_place(step, Some(&found(step.expected))).is_ok());
+        for late in [Some(found(step.expected + 1)), Some(found(step.expected - 1)), None] {
+            assert!(matches!(check_place(step, late.as_ref()), Err(StoreError::MovedOn(_))));
+        }
+        assert!(check_place(&commits[0], None).is_ok(), "an opening");
+        assert!(check_place(&commits[0], Some(&found(0))).is_err(), "it is there already");
+    }
+
+    #[test]
+    fn an_empty_copy_of_a_log_has_nothing_that_could_be_lost() {
+        assert_eq!(lost(&Head::genesis("test"), None), None);
+    }
+
+    #[test]
+    fn what_was_settled_long_enough_ago_is_forgotten() {
+        let until = |now, keep| forgotten_until(Timestamp::from_millis(now), keep);
+        assert_eq!(until(9_000, Duration::from_secs(2)), Some(Timestamp::from_millis(7_000)));
+        assert_eq!(until(9_000, Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn a_rollback_that_ended_unconfirmed_held_nothing_and_needs_nobody() {
+        let last = |ending| Script::new("rb-1").commits(ending).pop().unwrap().view;
+        let refused = last(Ending::Refused);
+        assert!(ended_unconfirmed(&refused, false, false));
+        assert!(!ended_unconfirmed(&refused, true, false));
+        assert!(!ended_unconfirmed(&refused, false, true));
+        assert!(!ended_unconfirmed(&last(Ending::Succeeded), false, false), "it was confirmed");
+        let open = Script::new("rb-1").commits(Ending::Refused).remove(0).view;
+        assert!(!ended_unconfirmed(&open, false, false), "it has not ended");
+    }
+
+    #[test]
+    fn what_people_may_miss_appears_once_and_what_stands_is_brought_up_to_date() {
+        let view = Script::new("rb-1").commits(Ending::Refused).remove(0).view;
+        let to = "U1".parse().unwrap();
+        assert!(appears_once(&Notice::Private { to, text: "no".into(), view: view.clone() }));
+        assert!(!appears_once(&Notice::Approval(view)));
+    }
+
+    #[test]
     fn a_page_has_an_end() {
         assert_eq!([0, 7, usize::MAX].map(page), [0, 7, PAGE_MAX]);
     }

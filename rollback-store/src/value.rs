@@ -67,3 +67,43 @@ pub(crate) fn record((sequence, line): &(i64, String)) -> Answer<Record> {
         Err(corrupt(what(), &format!("it says it is record {}", record.sequence)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_core::audit::Head;
+    use rollback_testkit::fixtures;
+    use rollback_testkit::script::{Ending, Script};
+
+    #[test]
+    fn numbers_and_times_come_back_from_a_row_as_they_went_in() {
+        let what = || "a row".to_owned();
+        for number in [0, 1, 7, u64::try_from(i64::MAX).unwrap()] {
+            assert_eq!(uint(int(number), what).unwrap(), number);
+            let at = Timestamp::from_millis(number);
+            assert_eq!(moment(millis(at), what).unwrap(), at);
+        }
+        assert_eq!(int(u64::MAX), i64::MAX);
+        assert!(uint(-1, what).unwrap_err().to_string().contains("-1 is negative"));
+    }
+
+    #[test]
+    fn a_question_is_limited_to_a_page() {
+        assert_eq!([0, 7, usize::MAX].map(limit), [0, 7, 10_000]);
+    }
+
+    #[test]
+    fn a_service_is_named_before_its_environment() {
+        assert_eq!(names(&fixtures::key()), ("checkout", "production"));
+    }
+
+    #[test]
+    fn an_audit_record_in_the_place_of_another_is_corrupt() {
+        let drafts = Script::new("rb-1").commits(Ending::Succeeded);
+        let draft = drafts.into_iter().find_map(|commit| commit.drafts.into_iter().next());
+        let first = Head::genesis("test").append(draft.unwrap()).unwrap();
+        let line = first.canonical().unwrap();
+        assert_eq!(record(&(1, line.clone())).unwrap(), first);
+        assert!(record(&(2, line)).is_err());
+    }
+}

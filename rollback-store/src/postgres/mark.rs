@@ -93,12 +93,7 @@ impl Watermark {
             })
             .flatten();
         if problem.is_none() {
-            let mut seen = self.seen();
-            if now.epoch != seen.epoch {
-                *seen = now;
-            } else if now.sequence >= seen.sequence {
-                *seen = Seen { kept: seen.kept.take(), ..now };
-            }
+            self.seen().go_on_from(now);
         }
         *self.above() = problem;
         Ok(())
@@ -106,6 +101,16 @@ impl Watermark {
 }
 
 impl Seen {
+    /// Takes over what was read of a database that has lost nothing. A new epoch begins anew; within
+    /// one, a slower connection may tell less than is known.
+    fn go_on_from(&mut self, now: Self) {
+        if now.epoch != self.epoch {
+            *self = now;
+        } else if now.sequence >= self.sequence {
+            *self = Self { kept: self.kept.take(), ..now };
+        }
+    }
+
     /// What is wrong with the record that a copy of the log ends with.
     fn lost(&self, there: Option<&str>) -> Option<String> {
         let kept = self.kept.as_ref()?;
@@ -133,5 +138,110 @@ impl Seen {
         (!is_ours).then(|| {
             format!("audit record {} is not the one that this process has seen", self.sequence)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_testkit::script::{Ending, Script};
+
+    /// The audit records of one rollback, as one chain.
+    fn records(rollback: &str) -> Vec<Record> {
+        let mut head = Head::genesis("test");
+        let drafts = Script::new(rollback).commits(Ending::Succeeded);
+        let place = |draft| {
+            let record = head.append(draft).unwrap();
+            head = Head::after(&record);
+            record
+        };
+        drafts.into_iter().flat_map(|commit| commit.drafts).map(place).collect()
+    }
+
+    /// What a process saw of a database with these records.
+    fn seen(records: &[Record], fence: u64) -> Seen {
+        let last = records.last().map_or_else(|| Head::genesis("test"), Head::after);
+        Seen { sequence: last.sequence, hash: Some(last.hash), fence, ..Seen::default() }
+    }
+
+    #[test]
+    fn a_database_that_has_less_or_other_than_was_seen_has_gone_back() {
+        let (ours, others) = (records("rb-1"), records("rb-2"));
+        let line = |record: &Record| record.canonical().unwrap();
+        let (before, second) = (seen(&ours[..2], 5), line(&ours[1]));
+        for (now, there, problem) in [
+            (seen(&ours[..2], 5), Some(&second), None),
+            (seen(&ours[..3], 6), Some(&second), None),
+            (seen(&ours[..1], 5), None, Some("has 1 records, and this process has seen 2 of them")),
+            (
+                seen(&ours[..2], 4),
+                Some(&second),
+                Some("is at 4, and this process has seen it at 5"),
+            ),
+            (seen(&ours[..2], 5), Some(&line(&others[1])), Some("record 2 is not the one")),
+            (seen(&ours[..2], 5), None, Some("record 2 is not the one")),
+        ] {
+            let told = before.problem(&now, there.map(String::as_str));
+            assert_eq!(told.is_some(), problem.is_some(), "{told:?}");
+            assert!(told.unwrap_or_default().contains(problem.unwrap_or_default()), "{problem:?}");
+        }
+        assert_eq!(seen(&[], 0).problem(&seen(&ours, 9), None), None, "nothing was seen yet");
+    }
+
+    #[test]
+    fn a_log_that_has_not_the_end_of_a_copy_of_it_has_lost_it() {
+        let (ours, others) = (records("rb-1"), records("rb-2"));
+        let line = |record: &Record| record.canonical().unwrap();
+        let copied = Seen { kept: Some(Head::after(&ours[1])), ..Seen::default() };
+        assert_eq!(copied.lost(Some(&line(&ours[1]))), None);
+        assert!(copied.lost(Some(&line(&others[1]))).unwrap().contains("not the one"));
+        assert!(copied.lost(None).unwrap().contains("which it has not"));
+        assert_eq!(Seen::default().lost(None), None, "there is no copy");
+    }
+
+    #[test]
+    fn what_was_seen_goes_on_within_an_epoch_and_begins_anew_in_the_next() {
+        let ours = records("rb-1");
+        let kept = Some(Head::after(&ours[0]));
+        let known = Seen { epoch: 1, kept: kept.clone(), ..seen(&ours[..2], 5) };
+        for (epoch, records, fence, expected) in [
+            (1, &ours[..3], 6, (3, 6, kept.clone())),
+            (1, &ours[..2], 6, (2, 6, kept.clone())),
+            (1, &ours[..1], 5, (2, 5, kept)),
+            (2, &ours[..1], 0, (1, 0, None)),
+        ] {
+            let mut seen_before = known.clone();
+            seen_before.go_on_from(Seen { epoch, ..seen(records, fence) });
+            let Seen { sequence, fence, kept, .. } = seen_before;
+            assert_eq!((sequence, fence, kept), expected, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_only_grows() {
+        let (ours, others) = (records("rb-1"), records("rb-2"));
+        let mark = Watermark::default();
+        for (records, sequence, last) in [
+            (&ours[..2], 2, &ours[1]),
+            (&ours[..1], 2, &ours[1]),
+            (&others[..2], 2, &ours[1]),
+            (&ours[..0], 2, &ours[1]),
+            (&ours[..3], 3, &ours[2]),
+        ] {
+            mark.appended(records);
+            let seen = mark.seen().clone();
+            assert_eq!((seen.sequence, seen.hash), (sequence, Some(last.hash)));
+        }
+        for (fence, highest) in [(5, 5), (3, 5), (6, 6)] {
+            mark.fenced(fence);
+            assert_eq!(mark.seen().fence, highest);
+        }
+        for (kept, furthest) in [(&ours[1], 2), (&ours[0], 2), (&ours[2], 3)] {
+            mark.keep_in_mind(&Head::after(kept));
+            assert_eq!(mark.seen().kept.as_ref().map(|kept| kept.sequence), Some(furthest));
+        }
+        assert_eq!(mark.is_above(), None);
+        *mark.above() = Some("it went back".to_owned());
+        assert_eq!(mark.is_above().as_deref(), Some("it went back"));
     }
 }
