@@ -171,8 +171,14 @@ async fn is_put_off_and_given_up(store: &dyn Store, case: &str) {
     }
     let left = store.put_off_unreadable(&us, at(999), at(999), 3, 9).await.unwrap();
     assert_eq!((left, store.waiting().await.unwrap()), (vec![], 1), "{case}: it waits no more");
-    // What is queued anew can be read, and is delivered.
     store.queue(vec![notice(store).await]).await.unwrap();
+    if case.contains("message_id") {
+        // The message that was posted keeps its name, so an update of it cannot be read either.
+        let left = store.put_off_unreadable(&us, at(999), at(1_059), 3, 9).await.unwrap();
+        assert_eq!(left.len(), 1, "{case}: {left:?}");
+        return;
+    }
+    // What is queued anew can be read, and is delivered.
     let taken = store.take(&us, at(999), LEASE, 9).await.unwrap();
     assert_eq!(taken.len(), 2, "{case}: {taken:?}");
 }
