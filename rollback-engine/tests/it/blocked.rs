@@ -261,10 +261,10 @@ async fn a_service_of_which_one_read_is_refused_is_named() {
 /// Nobody is woken for a service that was configured before its first deploy.
 #[tokio::test(start_paused = true)]
 async fn a_service_that_was_never_deployed_is_named_and_pages_nobody() {
-    let (site, others) = neighbours(1);
-    for method in [Method::Live, Method::History] {
-        (0..1_000).for_each(|_| others[0].fail(method, Fault::Refuse));
-    }
+    let capabilities = Capabilities::new(CompareAndSet::Yes, Fence::Yes);
+    let cd = FakeBackend::with_history(other(1), capabilities, fixtures::history());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let site = Site::of_services(store, None, vec![(other(0), Arc::new(cd))]);
     pass(600).await;
     assert_eq!(blocked(&site.engine.health().await), [service(other(0))]);
     assert_eq!(site.told().len(), 0, "{:?}", site.told());
