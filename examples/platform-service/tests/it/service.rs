@@ -529,7 +529,7 @@ async fn traces_go_to_opentelemetry_when_its_variables_ask_for_it() {
     ended(&service).await;
     assert_eq!(service.terminate().await, Some(0));
     let text = String::from_utf8_lossy(&got.lock().unwrap()).into_owned();
-    for part in ["checkout-rollback", "/v1/deploys", "work", "Trigger"] {
+    for part in ["checkout-rollback", "/v1/deploys", "work", "standing", "observe"] {
         assert!(text.contains(part), "{part} is not among the traces");
     }
     for secret in [TOKEN, SECRET, API_TOKEN, CD_TOKEN] {
