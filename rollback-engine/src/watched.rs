@@ -36,11 +36,7 @@ impl WatchedCd {
         &self,
         request: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let of = Of::Part(Part::Cd(self.name.clone()));
-        let asked = Asked::new(&self.health, of, &*self.clock);
-        let answer = request.await;
-        asked.answered(came_to(&answer));
-        answer
+        self.noted(Of::Part(Part::Cd(self.name.clone())), request).await
     }
 
     /// Asks about one service, without which none of its rollbacks can begin.
@@ -50,7 +46,14 @@ impl WatchedCd {
         read: Read,
         request: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let of = Of::Read { cd: &self.name, key, read };
+        self.noted(Of::Read { cd: &self.name, key, read }, request).await
+    }
+
+    async fn noted<T>(
+        &self,
+        of: Of<'_>,
+        request: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
         let asked = Asked::new(&self.health, of, &*self.clock);
         let answer = request.await;
         asked.answered(came_to(&answer));

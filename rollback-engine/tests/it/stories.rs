@@ -626,14 +626,20 @@ fn an_order_in_doubt_ends_in_knowledge_by_voiding_its_ticket() {
     }
 }
 
+/// A rollback whose ticket was taken, and whose job has not begun.
+async fn waiting_for_a_runner() -> (Site, common::Host, rollback_core::RollbackId) {
+    let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
+    let (site, host) = open(setup).await;
+    site.cd.fail(Method::Start, Fault::HoldJob);
+    let id = host.click_and_confirm(&site, &ana()).await;
+    site.until(&id, StateName::Running).await;
+    (site, host, id)
+}
+
 #[test]
 fn a_job_that_waits_for_a_runner_does_not_overwrite_a_newer_deploy() {
     paused(async {
-        let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
-        let (site, host) = open(setup).await;
-        site.cd.fail(Method::Start, Fault::HoldJob);
-        let id = host.click_and_confirm(&site, &ana()).await;
-        site.until(&id, StateName::Running).await;
+        let (site, _host, id) = waiting_for_a_runner().await;
         site.cd.deploy(fixtures::revision("43", "2.15.0", site.now()));
         site.release();
         let view = site.ended(&id).await;
@@ -647,11 +653,7 @@ fn a_job_that_waits_for_a_runner_does_not_overwrite_a_newer_deploy() {
 #[test]
 fn stopping_a_rollback_whose_job_waits_for_a_runner_voids_its_ticket() {
     paused(async {
-        let setup = Setup { compares: CompareAndSet::Ticket, ..Setup::default() };
-        let (site, host) = open(setup).await;
-        site.cd.fail(Method::Start, Fault::HoldJob);
-        let id = host.click_and_confirm(&site, &ana()).await;
-        site.until(&id, StateName::Running).await;
+        let (site, host, id) = waiting_for_a_runner().await;
         host.engine.withdraw(&id, ana().actor()).await.unwrap();
         let view = site.ended(&id).await;
         assert_eq!(view.state, StateName::Withdrawn, "{}", view.explanation);
